@@ -1,0 +1,3 @@
+"""ma2mi: facial micro-expressions, from a folder of videos to an honest table."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,86 @@
+"""What went wrong, where, and the cure: every mistake a user can make ends in one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Ma2miError(Exception):
+    """One clear line: ``where: what. cure``.
+
+    Args:
+        what: the cause, in the user's words ("no face found in any of 72 frames").
+        where: file, row, frame or setting; empty if there is no place.
+        cure: what to do next; empty if nothing can be done.
+    """
+
+    def __init__(self, what: str, *, where: object = "", cure: str = "") -> None:
+        super().__init__(what, str(where), cure)
+        self.what = what
+        self.where = str(where)
+        self.cure = cure
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{line}. {self.cure}" if self.cure else line
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (joblib); the keyword arguments would be lost otherwise.
+        return _rebuild, (type(self), self.what, self.where, self.cure)
+
+
+def _rebuild(kind: type[Ma2miError], what: str, where: str, cure: str) -> Ma2miError:
+    return kind(what, where=where, cure=cure)
+
+
+class VideoError(Ma2miError):
+    """A file or folder that does not decode to frames."""
+
+
+class FaceError(Ma2miError):
+    """No usable face where one is needed."""
+
+
+class MotionError(Ma2miError):
+    """Images between which no motion can be measured."""
+
+
+class CorpusError(Ma2miError):
+    """A corpus whose folder, sheet or rows are not as they should be."""
+
+
+class StoreError(Ma2miError):
+    """A prepared clip that is missing, damaged or cannot be written."""
+
+
+class SettingsError(Ma2miError):
+    """An unknown or impossible setting."""
+
+
+class CheckpointError(Ma2miError):
+    """Weights or a training state that do not fit."""
+
+
+class EvaluationError(Ma2miError):
+    """Predictions, labels or splits that cannot be scored."""
+
+
+class MissingPart(Ma2miError):
+    """An optional dependency that is not installed."""
+
+
+@contextmanager
+def optional_part(module: str, extra: str) -> Iterator[None]:
+    """Turn a failed import into one line that names the extra to install.
+
+    Example:
+        >>> with optional_part("av", "video"):
+        ...     import av
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingPart(
+            f"{module} is not available ({error})", cure=f"pip install 'ma2mi[{extra}]'"
+        ) from error
