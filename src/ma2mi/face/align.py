@@ -1,0 +1,166 @@
+"""One canonical crop for every face: a similarity that rests on points no expression moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.errors import FaceError
+from ma2mi.face.detect import (
+    LEFT_EYE_INNER,
+    LEFT_EYE_OUTER,
+    NOSE_BRIDGE,
+    RIGHT_EYE_INNER,
+    RIGHT_EYE_OUTER,
+    Face,
+    resample,
+)
+
+Warp = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    r"""Where the stable points lie in the crop, as fractions of its side from the top left edge.
+
+    ::
+
+        0.00  +-----------------+
+        0.10  |   ~~~     ~~~   |   raised brows
+        0.29  |   <o>  |  <o>   |   eye corners: 0.28 and 0.41, 0.59 and 0.72 across
+              |        |        |
+              |      =====      |
+        0.84  |      \___/      |   chin at rest; below it room for an open mouth
+        1.00  +-----------------+
+
+    The proportions are means over frontal faces, made symmetrical.
+
+    Args:
+        size: side of the crop in pixels.
+        name, version: belong into the hash of whatever was prepared with this template.
+        anchors: landmark, x, y of each stable point.
+    """
+
+    size: int = 224
+    name: str = "eyes-and-bridge"
+    version: int = 1
+    anchors: tuple[tuple[int, float, float], ...] = (
+        (RIGHT_EYE_OUTER, 0.28, 0.29),
+        (RIGHT_EYE_INNER, 0.41, 0.29),
+        (LEFT_EYE_INNER, 0.59, 0.29),
+        (LEFT_EYE_OUTER, 0.72, 0.29),
+        (NOSE_BRIDGE[0], 0.50, 0.256),
+        (NOSE_BRIDGE[1], 0.50, 0.288),
+        (NOSE_BRIDGE[2], 0.50, 0.317),
+    )
+
+
+def estimate_warp(face: Face, template: Template) -> Warp:
+    """The least-squares similarity from a face's stable points to the template's.
+
+    The closed form of Umeyama (1991, IEEE PAMI 13(4)) in two dimensions without reflection, which
+    is a linear regression of complex numbers.
+
+    Returns:
+        Float64 [2, 3], image pixels to crop pixels; pixel centres are integers in both.
+
+    Raises:
+        FaceError: the stable points are not finite, or all at one place.
+    """
+    points = face.points[[index for index, _, _ in template.anchors]].astype(np.float64)
+    places = np.array([(x, y) for _, x, y in template.anchors]) * template.size - 0.5
+    source, target = points @ (1, 1j), places @ (1, 1j)
+    spread = source - source.mean()
+    power = float(np.sum(np.abs(spread) ** 2))
+    if not np.isfinite(power) or power == 0:
+        raise FaceError("eye corners and nose bridge give no direction", cure="Detect it again")
+    turn = np.sum(np.conj(spread) * (target - target.mean())) / power
+    return _warp(turn, target.mean() - turn * source.mean())
+
+
+def warp_image(image: NDArray[np.uint8], warp: Warp, template: Template) -> NDArray[np.uint8]:
+    """The crop of ``image`` (uint8 [H, W, 3]) as uint8 [size, size, 3].
+
+    Bilinear; where the face shrinks by more than 1.5 every crop pixel is a mean over its area,
+    since bilinear sampling would skip pixels there and turn slight head motion into flicker.
+    Outside the image its border pixels go on: a black frame would move against the face.
+    """
+    return resample(image, warp, template.size)
+
+
+def warp_points(points: NDArray[np.floating], warp: Warp) -> NDArray[np.float64]:
+    """Points [n, 2] in image pixels as float64 [n, 2] in crop pixels."""
+    moved: NDArray[np.float64] = points.astype(np.float64) @ warp[:, :2].T + warp[:, 2]
+    return moved
+
+
+def smooth_track(
+    warps: NDArray[np.float64],
+    times_s: Sequence[float | Fraction] | NDArray[np.float64],
+    *,
+    window_s: float = 1.0,
+) -> NDArray[np.float64]:
+    """Steady the warps of a long video: the head may move, the jitter of landmarks may not.
+
+    Log scale, angle and the place that the crop's origin has in the image are smoothed, each by a
+    straight line fitted around every time with tricube weights (Cleveland 1979, JASA 74): steady
+    motion passes unchanged, at the ends too. Rows with NaN, where no face was found, are
+    interpolated first, and held beyond the first and the last face.
+
+    Args:
+        warps: float64 [T, 2, 3], similarities; NaN rows are missing.
+        times_s: T rising times in seconds.
+        window_s: full width of the window; wider is steadier, and slower to follow the head.
+
+    Returns:
+        Float64 [T, 2, 3] without NaN.
+
+    Raises:
+        FaceError: no face in any row, times that do not rise, or no window.
+    """
+    times = np.array([float(time) for time in times_s])
+    if len(times) != len(warps) or np.any(np.diff(times) <= 0):
+        raise FaceError(f"{len(warps)} warps need as many rising times")
+    if not window_s > 0:
+        raise FaceError(f"a window of {window_s} s holds no frame")
+    known = np.isfinite(warps).all(axis=(1, 2))
+    if not known.any():
+        raise FaceError(f"no face found in any of {len(warps)} frames")
+    turn = warps[known, 0, 0] + 1j * warps[known, 1, 0]
+    shift = warps[known, 0, 2] + 1j * warps[known, 1, 2]
+    # Where the crop's origin lies in the image: unlike the shift, it does not swing with the angle.
+    origin = -shift / turn
+    tracks = [np.log(np.abs(turn)), np.unwrap(np.angle(turn)), origin.real, origin.imag]
+    whole = np.stack([np.interp(times, times[known], track) for track in tracks], axis=1)
+    log_scale, angle, x, y = _local_lines(times, whole, window_s / 2).T
+    turn = np.exp(log_scale + 1j * angle)
+    return np.stack([_warp(a, -a * at) for a, at in zip(turn, x + 1j * y, strict=True)])
+
+
+def _local_lines(
+    times: NDArray[np.float64], values: NDArray[np.float64], reach: float
+) -> NDArray[np.float64]:
+    """At each time, the value of a line fitted to ``values`` [T, k] within ``reach``."""
+    first = np.searchsorted(times, times - reach, side="left")
+    stop = np.searchsorted(times, times + reach, side="right")
+    smooth = np.empty_like(values)
+    for row, (time, i, j) in enumerate(zip(times, first, stop, strict=True)):
+        weights = np.clip(1 - (np.abs(times[i:j] - time) / reach) ** 3, 0, None) ** 3
+        weights /= weights.sum()
+        middle = weights @ times[i:j]
+        lever = weights * (times[i:j] - middle)
+        spread = lever @ (times[i:j] - middle)
+        slope = lever @ values[i:j] / spread if spread > 0 else 0.0
+        smooth[row] = weights @ values[i:j] + slope * (time - middle)
+    return smooth
+
+
+def _warp(turn: complex, shift: complex) -> Warp:
+    """The matrix of z -> turn * z + shift, with z = x + iy."""
+    return np.array(
+        [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], dtype=np.float64
+    )
