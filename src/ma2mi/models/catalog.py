@@ -1,0 +1,53 @@
+"""Every network by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+from ma2mi.errors import SettingsError
+from ma2mi.models import miacnet
+from ma2mi.models.trunk import Trunk
+
+Builder = Callable[..., Trunk]
+
+
+def _miacnet(preset: miacnet.MIACNetSettings) -> Builder:
+    def build(classes: int, **settings: Any) -> Trunk:
+        return miacnet.MIACNet(classes, replace(preset, **settings))
+
+    build.__kwdefaults__ = {f.name: getattr(preset, f.name) for f in fields(preset)}
+    return build
+
+
+MODELS: dict[str, Builder] = {
+    "miacnet-tiny": _miacnet(miacnet.TINY),
+    "miacnet-base": _miacnet(miacnet.BASE),
+    "miacnet-paper": _miacnet(miacnet.PAPER),
+}
+
+
+def build_model(name: str, classes: int, **settings: Any) -> Trunk:
+    """A network with fresh weights from torch's global random state.
+
+    Args:
+        name: a key of ``MODELS``.
+        classes: number of classes.
+        settings: changes to the preset, such as ``branches="action"``.
+
+    Raises:
+        SettingsError: unknown model or unknown setting.
+    """
+    if name not in MODELS:
+        raise SettingsError(
+            "is no known model", where=name, cure=f"Known are: {', '.join(sorted(MODELS))}"
+        )
+    build = MODELS[name]
+    known = build.__kwdefaults__ or {}
+    for setting in settings:
+        if setting not in known:
+            raise SettingsError(
+                f"{name} has no setting {setting!r}", cure=f"It has: {', '.join(sorted(known))}"
+            )
+    return build(classes, **settings)

@@ -1,0 +1,109 @@
+"""A trunk: any network that turns the onset face and its movement into a grid of features."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Branches = Literal["both", "position", "action"]
+
+
+class Grid(NamedTuple):
+    """What a trunk sees, cell by cell (gh x gw cells, 7 x 7 for a 112 px crop).
+
+    Attributes:
+        features: [B, width, gh, gw], the fused grid Z that heads and decoders read.
+        position: [B, width, gh, gw], where the parts of this face are; None without that branch.
+        action: [B, width, gh, gw], what moved; None without that branch.
+        attention: [B, 1, gh, gw] in (0, 1), where the action branch looks; None if it does not.
+    """
+
+    features: Tensor
+    position: Tensor | None = None
+    action: Tensor | None = None
+    attention: Tensor | None = None
+
+
+class Trunk(nn.Module):
+    """Base of every trunk, with the classifier that reads its grid.
+
+    Args:
+        width: channels of the grid.
+        classes: number of classes.
+        dropout: share of pooled features dropped before the classifier, in [0, 1).
+        pool: cells per side that the classifier sees; the rest is averaged. Position on the
+            face tells action units apart, so it must not be 1.
+
+    A subclass implements :meth:`grid`. ``position`` is [B, 3, H, W] in [0, 1] or None;
+    ``action`` is [B, 3, H, W]: u and v in percent of the crop's width and ten times the strain,
+    or a frame difference in [-1, 1].
+    """
+
+    #: Face [B, 3, H, W] to grid, where a trunk has such a branch: a pretext task takes its latent
+    #: space from here.
+    position_encoder: nn.Module
+    #: What "action" means for this network: "flow" (u, v, strain) or "difference".
+    action_input: str = "flow"
+
+    def __init__(self, width: int, classes: int, *, dropout: float = 0.2, pool: int = 4) -> None:
+        super().__init__()
+        self.width = width
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(pool),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(width * pool * pool, classes),
+        )
+
+    def grid(self, position: Tensor | None, action: Tensor) -> Grid:
+        raise NotImplementedError
+
+    def forward(self, position: Tensor | None, action: Tensor) -> Tensor:
+        """Logits [B, classes]."""
+        logits: Tensor = self.head(self.grid(position, action).features)
+        return logits
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return list(self.head.parameters())
+
+    def face_encoder(self) -> nn.Module | None:
+        """The position encoder, or None for a trunk without one."""
+        return self._modules.get("position_encoder")
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        head = {id(p) for p in self.head.parameters()}
+        return [p for p in self.parameters() if id(p) not in head]
+
+
+class ConvStage(nn.Sequential):
+    """3 x 3 convolution, group normalisation, GELU. Groups, so that batches of any size agree."""
+
+    def __init__(self, inside: int, outside: int, *, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False),
+            nn.GroupNorm(8, outside),
+            nn.GELU(),
+        )
+
+
+class Residual(nn.Module):
+    """Two convolutions around a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvStage(width, width)
+        self.second = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(8, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, h, w] -> [B, C, h, w]
+        return nn.functional.gelu(x + self.second(self.first(x)))
+
+
+def flatten_grid(features: Tensor) -> Tensor:
+    """Signed square root of a grid, [B, C, h, w] -> [B, C*h*w], each row of length 1."""
+    flat = features.flatten(1)
+    flat = torch.sign(flat) * torch.sqrt(flat.abs())
+    return nn.functional.normalize(flat)
