@@ -65,7 +65,8 @@ class Recording:
     @property
     def key(self) -> str:
         """Names the recording among all corpora, and can be a file name."""
-        return file_name(self.corpus, self.subject, self.name)
+        subject = self.subject if self.subject != self.name else ""
+        return file_name(self.corpus, subject, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,140 @@
+"""Pairs as tensors: one network input after the other, augmented alike on every frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from torch.nn import functional
+
+from ma2mi.clips.pairs import Pairs
+
+
+class Batch(NamedTuple):
+    """What a trunk and a pretext task take; see :class:`ma2mi.models.trunk.Trunk`.
+
+    Attributes:
+        position: [B, 3, S, S] in [0, 1], the face now.
+        action: [B, 3, S, S], flow as u and v in percent of S and ten times the strain, or the
+            difference of the frames in [-1, 1].
+        future: [B, 3, S, S] in [0, 1], the face that a pretext task reconstructs; None without one.
+    """
+
+    position: Tensor
+    action: Tensor
+    future: Tensor | None = None
+
+
+class AugmentSettings(BaseModel):
+    """How far a training pair may be bent. One draw a pair, the same for all of its frames.
+
+    Args:
+        flip: chance of a mirror image.
+        rotate_deg, scale, shift: largest turn in degrees, change of size and of place (as shares
+            of the input's side).
+        light: largest change of contrast and brightness, as a share.
+        strength: movement is multiplied by up to 1 + strength, or divided by it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip: float = 0.5
+    rotate_deg: float = 6.0
+    scale: float = 0.06
+    shift: float = 0.04
+    light: float = 0.2
+    strength: float = 0.25
+
+
+def make_batch(
+    pairs: Pairs,
+    rows: np.ndarray,
+    *,
+    size: int,
+    action_input: str = "flow",
+    target: str | None = None,
+    augment: AugmentSettings | None = None,
+    generator: torch.Generator | None = None,
+    mirror: bool = False,
+) -> Batch:
+    """Rows of ``pairs`` as one batch of ``size`` px inputs.
+
+    Args:
+        pairs: any; its crops are at least ``size`` wide.
+        rows: positions within ``pairs``.
+        size: side of the input in px; without ``augment`` the crops' middle is taken.
+        action_input: "flow" or "difference".
+        target: the ``future`` wanted: None, "t+k", or "t+2k" where a third frame was drawn.
+        augment: None for evaluation.
+        generator: source of the augmentation's draws, on the CPU.
+        mirror: flip every pair (for features of the mirrored face).
+    """
+    rows = np.asarray(rows)
+    faces = [_images(pairs.first[rows])]
+    if target:
+        faces.append(_images((pairs.second if target == "t+k" else pairs.third)[rows]))
+    if action_input == "flow":
+        action = torch.from_numpy(pairs.action[rows].astype(np.float32)).movedim(3, 1)
+    else:
+        action = _images(pairs.second[rows]) - faces[0]
+    if augment or mirror:
+        bend, light, strength = _draw(len(rows), augment, generator, mirror)
+        warped = _warp(torch.cat((*faces, action), dim=1), bend, size)
+        *faces, action = torch.tensor_split(warped, warped.shape[1] // 3, dim=1)
+        contrast, brightness = light[..., None, None].unbind(1)  # each [B, 1, 1, 1]
+        faces = [((face - 0.5) * contrast + 0.5 + brightness).clamp(0, 1) for face in faces]
+        if action_input == "flow":
+            # A movement seen in a picture that is itself warped by A: A's inverse applies to it.
+            moved = torch.einsum("bij,bjhw->bihw", torch.linalg.inv(bend[:, :, :2]), action[:, :2])
+            action = torch.cat((moved, action[:, 2:]), dim=1) * strength
+        else:
+            action = action * contrast
+    else:
+        *faces, action = (_middle(x, size) for x in (*faces, action))
+    if action_input == "flow":
+        action = torch.cat((action[:, :2] * (100 / size), action[:, 2:] * 10), dim=1)
+    return Batch(faces[0], action, faces[1] if target else None)
+
+
+def _images(frames: np.ndarray) -> Tensor:
+    """uint8 [B, S, S, 3] to float [B, 3, S, S] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(3, 1).float() / 255
+
+
+def _middle(x: Tensor, size: int) -> Tensor:
+    top, left = (x.shape[2] - size) // 2, (x.shape[3] - size) // 2
+    return x[:, :, top : top + size, left : left + size].contiguous()
+
+
+def _draw(
+    count: int, settings: AugmentSettings | None, generator: torch.Generator | None, mirror: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrices [B, 2, 3] (input px to crop px), contrast and brightness [B, 2, 1], strength."""
+    if settings is None:
+        settings = AugmentSettings(flip=1, rotate_deg=0, scale=0, shift=0, light=0, strength=0)
+    u = torch.rand(count, 8, generator=generator)
+    signed = 2 * u - 1
+    angle = torch.deg2rad(signed[:, 0] * settings.rotate_deg)
+    size = 1 + signed[:, 1] * settings.scale
+    side = torch.where((u[:, 2] < settings.flip) | mirror, -1.0, 1.0)
+    cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
+    matrix = torch.stack((cos * side, -sin, sin * side, cos), dim=1).view(count, 2, 2)
+    bend = torch.cat((matrix, signed[:, 3:5, None] * settings.shift), dim=2)
+    contrast = 1 + signed[:, 5] * settings.light
+    light = torch.stack((contrast, signed[:, 6] * settings.light), dim=1)[..., None]
+    strength = (1 + settings.strength) ** signed[:, 7]
+    return bend, light, strength[:, None, None, None]
+
+
+def _warp(x: Tensor, bend: Tensor, size: int) -> Tensor:
+    """Sample [B, C, S, S] at the bent grid; shifts in ``bend`` are shares of ``size``."""
+    source = x.shape[2]
+    theta = bend.clone()
+    # affine_grid counts from -1 to 1 across each picture; the input covers size/source of a crop.
+    theta[:, :, :2] *= size / source
+    theta[:, :, 2] *= 2 * size / source
+    grid = functional.affine_grid(theta, [len(x), x.shape[1], size, size], align_corners=False)
+    return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)

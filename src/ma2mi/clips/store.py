@@ -1,0 +1,165 @@
+"""Prepared clips on disk: one file a clip, in a folder named after the recipe that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ma2mi.errors import StoreError
+
+
+class Recipe(BaseModel):
+    """How crops are made. Two recipes never share a folder.
+
+    Args:
+        size: side of the square crop in px. Wider than the network's input by the margin that
+            augmentation shifts, turns and scales in.
+        segment_s: recordings without marks are cut into clips this long, each under one warp.
+        lead_s: seconds kept before the onset and after the offset of a marked expression.
+        version: raised whenever the same settings come to mean another crop.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = 128
+    segment_s: float = 1.0
+    lead_s: float = 0.05
+    version: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Ten hexadecimal digits that name these settings."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedClip:
+    """A face's crops over a short time, all under the one warp of its first frame.
+
+    Args:
+        key: names it within a store.
+        subject: who it shows.
+        frames: uint8 [T, S, S, 3], RGB.
+        frame_index: int64 [T], the frames' numbers in the recording, from 0.
+        times_s: T exact times from the container.
+        warp: float64 [2, 3], recording pixels to crop pixels.
+        points: float32 [478, 2], the first frame's landmarks in crop pixels.
+        marks: what is known of it: corpus, recording, onset, apex, offset (frame numbers in the
+            recording), emotion, action_units, kind. Empty values where nobody marked it.
+    """
+
+    key: str
+    subject: str
+    frames: NDArray[np.uint8]
+    frame_index: NDArray[np.int64]
+    times_s: list[Fraction]
+    warp: NDArray[np.float64]
+    points: NDArray[np.float32]
+    marks: dict[str, object] = field(default_factory=dict)
+
+
+class ClipStore:
+    """The clips of one recipe below ``root``.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+
+    def __init__(self, root: Path | str, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.folder = Path(root) / f"crops-{recipe.size}-{recipe.digest}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(self.folder / "recipe.json", recipe.model_dump_json(indent=2).encode())
+        except OSError as error:
+            raise StoreError(
+                f"cannot be written ({error.strerror})", where=self.folder, cure="Choose --store"
+            ) from error
+
+    def path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def write(self, clip: PreparedClip) -> None:
+        """Write one clip whole or not at all.
+
+        Raises:
+            StoreError: the disk is full or not writable.
+        """
+        times = np.array([(t.numerator, t.denominator) for t in clip.times_s], dtype=np.int64)
+        tensors: dict[str, NDArray[Any]] = {
+            "frames": np.ascontiguousarray(clip.frames),
+            "frame_index": clip.frame_index,
+            "times_s": times,
+            "warp": np.ascontiguousarray(clip.warp, dtype=np.float64),
+            "points": np.ascontiguousarray(clip.points, dtype=np.float32),
+        }
+        about = {"key": clip.key, "subject": clip.subject, "marks": clip.marks}
+        # One metadata entry: safetensors writes several in no fixed order.
+        replace_file(
+            self.path(clip.key), save(tensors, {"clip": json.dumps(about, sort_keys=True)})
+        )
+
+    def read(self, key: str) -> PreparedClip:
+        """Read one clip back as it was written.
+
+        Raises:
+            StoreError: it is missing or damaged.
+        """
+        try:
+            with safe_open(self.path(key), framework="numpy") as file:
+                about = json.loads(file.metadata()["clip"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise StoreError(
+                f"is no readable clip ({error})",
+                where=self.path(key),
+                cure="Delete the file and prepare again",
+            ) from error
+        times = [Fraction(int(n), int(d)) for n, d in tensors.pop("times_s")]
+        return PreparedClip(
+            about["key"], about["subject"], times_s=times, marks=about["marks"], **tensors
+        )
+
+    def read_all(self, keys: Iterable[str]) -> Iterator[PreparedClip]:
+        return (self.read(key) for key in keys)
+
+    def digest(self, keys: Iterable[str]) -> str:
+        """One sha256 over the bytes of these clips, in this order: the data hash of a result."""
+        total = hashlib.sha256()
+        for key in keys:
+            total.update(hashlib.sha256(self.path(key).read_bytes()).digest())
+        return total.hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write under a temporary name and rename, so that a file is whole or absent.
+
+    Raises:
+        StoreError: the disk is full or not writable.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"cannot be written ({error.strerror})",
+            where=path,
+            cure="Free the disk or choose another folder",
+        ) from error
