@@ -1,0 +1,139 @@
+"""Weights and training states on disk: safetensors and JSON, no pickles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ma2mi.clips.store import replace_file
+from ma2mi.errors import CheckpointError
+from ma2mi.models.catalog import build_model
+from ma2mi.models.trunk import Trunk
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
+    """Write ``model.safetensors`` and ``config.json`` (the folder format of Hugging Face).
+
+    Args:
+        folder: made if missing.
+        trunk: any network of the catalog.
+        config: at least "model" (name in the catalog), "classes", "settings" and "size".
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in trunk.state_dict().items()}
+    replace_file(folder / WEIGHTS, save(tensors, {"format": "pt"}))
+    replace_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a folder of weights says of itself.
+
+    Raises:
+        CheckpointError: there are no weights in the folder, or its config is damaged.
+    """
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"holds no readable {CONFIG} ({error})",
+            where=folder,
+            cure="Give a folder that ma2mi pretrain finished",
+        ) from error
+    if missing := {"model", "classes", "settings", "size"} - config.keys():
+        raise CheckpointError(f"{CONFIG} lacks {', '.join(sorted(missing))}", where=folder)
+    return config
+
+
+def load_trunk(trunk: Trunk, folder: Path) -> Trunk:
+    """Load the trunk's weights; the head keeps its own, since its classes may be others.
+
+    Raises:
+        CheckpointError: the weights are missing, damaged, or of another network.
+    """
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"no readable weights ({error})", where=folder / WEIGHTS, cure="Pre-train again"
+        ) from error
+    own = trunk.state_dict()
+    wanted = {name: t for name, t in tensors.items() if not name.startswith("head.")}
+    unfit = [n for n in own if not n.startswith("head.") and n not in wanted]
+    unfit += [n for n, t in wanted.items() if n not in own or own[n].shape != t.shape]
+    if unfit:
+        raise CheckpointError(
+            f"weights do not fit this network: {unfit[0]} and {len(unfit) - 1} more differ",
+            where=folder / WEIGHTS,
+            cure=f"They were made for {read_config(folder)['model']}; name that with --model",
+        )
+    trunk.load_state_dict(own | wanted)
+    return trunk
+
+
+def open_trunk(folder: Path, classes: int, **changes: Any) -> Trunk:
+    """The network that a folder of weights describes, with its weights and a fresh head.
+
+    Args:
+        folder: as written by :func:`save_model`.
+        classes: number of classes of the fresh head.
+        changes: settings to change, such as ``branches="action"``.
+
+    Raises:
+        CheckpointError: see :func:`read_config` and :func:`load_trunk`.
+    """
+    config = read_config(folder)
+    return load_trunk(
+        build_model(config["model"], classes, **(config["settings"] | changes)), folder
+    )
+
+
+def save_state(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, about: dict[str, Any]
+) -> None:
+    """Everything that training needs to go on as if it had never stopped."""
+    tensors = {f"model/{name}": t for name, t in module.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    replace_file(path, save(cpu, {"about": json.dumps(about, sort_keys=True)}))
+
+
+def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put a state of :func:`save_state` back and return its ``about``.
+
+    Raises:
+        CheckpointError: the file is damaged or of another network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = json.loads(file.metadata()["about"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"no readable training state ({error})", where=path, cure="Delete it to start anew"
+        ) from error
+    model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
+    try:
+        module.load_state_dict(model)
+    except RuntimeError as error:
+        raise CheckpointError(
+            "training state of another network", where=path, cure="Choose another --out"
+        ) from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return about

@@ -1,0 +1,226 @@
+"""Fine-tune a network on marked expressions: a Learner that the referee calls once a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch.nn import functional
+
+from ma2mi.clips.batches import AugmentSettings, make_batch
+from ma2mi.clips.pairs import Pairs
+from ma2mi.evaluation.metrics import uar
+from ma2mi.evaluation.splits import inner_splits
+from ma2mi.models.catalog import build_model
+from ma2mi.models.trunk import Trunk
+from ma2mi.training.checkpoint import load_trunk
+from ma2mi.training.loop import LoopSettings, run_epochs
+
+
+class FineTuneSettings(BaseModel):
+    """How a fold is trained.
+
+    Args:
+        model, model_settings, size: the network, as in ``PretrainSettings``.
+        trunk_share: learning rate of a pre-trained trunk relative to the head's; a trunk from
+            scratch learns at the head's rate.
+        stop: "fixed" takes the last epoch; "inner" the epoch that is best on people held out of
+            the *training* set. The left-out person never decides.
+        label_smoothing: in [0, 1).
+        loop, augment: see their classes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str = "miacnet-tiny"
+    model_settings: dict[str, Any] = {}
+    size: int = 112
+    trunk_share: float = 0.1
+    stop: Literal["fixed", "inner"] = "fixed"
+    label_smoothing: float = 0.1
+    loop: LoopSettings = LoopSettings(epochs=15)
+    augment: AugmentSettings = AugmentSettings()
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Train all of a network in every fold; ``clips`` are onset-apex :class:`Pairs`.
+
+    One thread a fold, so that folds run side by side and give the same bytes however many do.
+
+    Args:
+        classes: number of classes.
+        recipe: see :class:`FineTuneSettings`.
+        init: folder of pre-trained weights; None starts from scratch.
+        keep_epochs: predictions of every epoch are wanted too.
+        seed: of weights, order and augmentation.
+        accelerator: Lightning's name of the device.
+    """
+
+    classes: int
+    recipe: FineTuneSettings = field(default_factory=FineTuneSettings)
+    init: Path | None = None
+    keep_epochs: bool = False
+    seed: int = 0
+    accelerator: str = "cpu"
+    name: str = "fine-tune"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**self.recipe.model_dump(mode="json"), "pretrained": self.init is not None}
+
+    def reseed(self, seed: int) -> FineTune:
+        return replace(self, seed=seed)
+
+    def fit(
+        self, clips: Pairs, labels: NDArray[np.int64], subjects: NDArray[np.str_]
+    ) -> NetworkPredictor:
+        """See :class:`ma2mi.evaluation.benchmark.Learner`."""
+        with one_thread():
+            torch.manual_seed(self.seed)
+            net = build_model(self.recipe.model, self.classes, **self.recipe.model_settings)
+            if self.init:
+                load_trunk(net, self.init)
+            watched = np.empty(0, dtype=np.int64)
+            rows = np.arange(len(labels))
+            if self.recipe.stop == "inner":
+                split = inner_splits(subjects.tolist(), labels, 5, self.seed)[0]
+                rows, watched = split.train, split.test
+            return self._train(net, clips, labels, rows, watched)
+
+    def _train(
+        self,
+        net: Trunk,
+        clips: Pairs,
+        labels: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        watched: NDArray[np.int64],
+    ) -> NetworkPredictor:
+        fabric = Fabric(accelerator=self.accelerator, devices=1)
+        loop = self.recipe.loop.model_copy(update={"seed": self.seed})
+        share = self.recipe.trunk_share if self.init else 1.0
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": net.trunk_parameters(), "share": share},
+                {"params": net.head_parameters(), "share": 1.0},
+            ],
+            lr=loop.lr,
+            weight_decay=loop.weight_decay,
+        )
+        module, optimizer = fabric.setup(net, optimizer)
+        counts = np.maximum(np.bincount(labels[rows], minlength=self.classes), 1)
+        balance = fabric.to_device(
+            torch.tensor(len(rows) / (self.classes * counts), dtype=torch.float32)
+        )
+        predictor = NetworkPredictor(
+            net, self.recipe.size, {"epoch": loop.epochs, "chosen_on": "fixed"}
+        )
+        states: list[dict[str, torch.Tensor]] = []
+
+        def step(batch_rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor:
+            chosen = rows[batch_rows]
+            batch = make_batch(
+                clips,
+                chosen,
+                size=self.recipe.size,
+                action_input=net.action_input,
+                augment=self.recipe.augment,
+                generator=generator,
+            )
+            logits = module(fabric.to_device(batch.position), fabric.to_device(batch.action))
+            return functional.cross_entropy(
+                logits,
+                fabric.to_device(torch.from_numpy(labels[chosen])),
+                weight=balance,
+                label_smoothing=self.recipe.label_smoothing,
+            )
+
+        def after_epoch(epoch: int) -> dict[str, Any]:
+            if self.keep_epochs or len(watched):
+                states.append({k: v.detach().clone() for k, v in net.state_dict().items()})
+            if not len(watched):
+                return {}
+            guess = predictor.predict(clips[watched]).argmax(1)
+            return {"uar": uar(labels[watched], guess, self.classes, "present")}
+
+        history = run_epochs(
+            fabric, module, optimizer, step, len(rows), loop, after_epoch=after_epoch
+        )
+        if len(watched):
+            best = int(np.argmax([h["uar"] for h in history]))
+            net.load_state_dict(states[best])
+            predictor.chosen.update(epoch=best + 1, chosen_on="inner subject-disjoint split")
+        predictor.states = states if self.keep_epochs else []
+        return predictor
+
+
+@dataclass(eq=False)
+class NetworkPredictor:
+    """A trained network that answers with probabilities.
+
+    Args:
+        net: the network.
+        size: side of its input in px.
+        chosen: what was chosen in training, and on whom.
+        states: its weights after every epoch, where they were kept.
+    """
+
+    net: Trunk
+    size: int
+    chosen: dict[str, Any]
+    states: list[dict[str, torch.Tensor]] | None = None
+
+    @torch.no_grad()
+    def predict(self, clips: Pairs) -> NDArray[np.float64]:
+        """Probabilities [N, classes], averaged over each clip and its mirror image."""
+        device = next(self.net.parameters()).device
+        self.net.eval()
+        parts = []
+        with one_thread():
+            for start in range(0, len(clips), 32):
+                rows = np.arange(start, min(start + 32, len(clips)))
+                logits = [
+                    self.net(batch.position.to(device), batch.action.to(device))
+                    for mirror in (False, True)
+                    for batch in [
+                        make_batch(
+                            clips,
+                            rows,
+                            size=self.size,
+                            action_input=self.net.action_input,
+                            mirror=mirror,
+                        )
+                    ]
+                ]
+                mean = torch.stack([x.double().softmax(1) for x in logits]).mean(0)
+                parts.append(mean.cpu().numpy())
+        return np.concatenate(parts)
+
+    def predict_epochs(self, clips: Pairs) -> NDArray[np.float64]:
+        """Probabilities [epochs, N, classes] of the weights after every epoch."""
+        last = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        answers = []
+        for state in self.states or []:
+            self.net.load_state_dict(state)
+            answers.append(self.predict(clips))
+        self.net.load_state_dict(last)
+        return np.stack(answers)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, the same bytes on every machine of a kind, then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,121 @@
+"""A training loop that knows nothing of its subject: epochs, steps, a schedule, a state on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from ma2mi.training.checkpoint import load_state, save_state
+
+
+class LoopSettings(BaseModel):
+    """How long and how fast to train.
+
+    Args:
+        epochs: passes over the data.
+        batch_size: examples of a step, over all devices together.
+        lr: peak learning rate of AdamW.
+        weight_decay: of AdamW.
+        warmup: share of all steps in which the rate rises; it falls as a cosine after.
+        clip: largest norm of the gradient.
+        seed: of order, augmentation and dropout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = 20
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    clip: float = 1.0
+    seed: int = 0
+
+
+#: rows of the batch and the epoch's generator -> loss
+Step = Callable[[NDArray[np.int64], torch.Generator], Tensor]
+
+
+def run_epochs(
+    fabric: Fabric,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: Step,
+    count: int,
+    settings: LoopSettings,
+    *,
+    state: Path | None = None,
+    after_step: Callable[[], None] = lambda: None,
+    after_epoch: Callable[[int], dict[str, Any]] = lambda epoch: {},
+) -> list[dict[str, Any]]:
+    """Train, and return what ``after_epoch`` said of every epoch.
+
+    Every epoch draws its order and its noise from (seed, epoch, device) alone. So a run that was
+    killed goes on from ``state``, the last finished epoch, and ends with the same weights.
+
+    Args:
+        fabric: Lightning's; decides devices, precision and gradient exchange.
+        module, optimizer: as ``fabric.setup`` returned them. Groups of the optimizer may carry
+            "share", a factor on the learning rate.
+        step: loss of the examples at these positions.
+        count: examples there are.
+        settings: see :class:`LoopSettings`.
+        state: file of the training state; None keeps none.
+        after_step: called after each optimizer step (a moving average, say).
+        after_epoch: called after each epoch on every device; its numbers are kept.
+    """
+    history: list[dict[str, Any]] = []
+    inner: nn.Module = getattr(module, "module", module)
+    if state and state.is_file():
+        history = load_state(state, inner, optimizer)["history"]
+    steps = math.ceil(count / settings.batch_size)
+    for epoch in range(len(history), settings.epochs):
+        seeds = np.random.SeedSequence([settings.seed, epoch, fabric.global_rank])
+        noise, drops = (int(s) for s in seeds.generate_state(2))
+        torch.manual_seed(drops)
+        generator = torch.Generator().manual_seed(noise)
+        module.train()
+        for i, rows in enumerate(_batches(fabric, count, epoch, settings)):
+            progress = (epoch * steps + i + 1) / (settings.epochs * steps)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * group.get("share", 1.0) * _rate(progress, settings)
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(step(rows, generator))
+            fabric.clip_gradients(module, optimizer, max_norm=settings.clip)
+            optimizer.step()
+            after_step()
+        module.eval()
+        history.append(after_epoch(epoch))
+        if state and fabric.is_global_zero:
+            save_state(state, inner, optimizer, {"history": history})
+        fabric.barrier()
+    module.eval()
+    return history
+
+
+def _rate(progress: float, settings: LoopSettings) -> float:
+    """Share of the peak rate at this share of all steps."""
+    if progress < settings.warmup:
+        return progress / settings.warmup
+    rest = (progress - settings.warmup) / (1 - settings.warmup)
+    return 0.5 * (1 + math.cos(math.pi * rest))
+
+
+def _batches(
+    fabric: Fabric, count: int, epoch: int, settings: LoopSettings
+) -> Iterator[NDArray[np.int64]]:
+    """This device's share of every batch of a shuffled epoch; never an empty one."""
+    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
+    for start in range(0, count, settings.batch_size):
+        rows = order[start : start + settings.batch_size]
+        own = rows[fabric.global_rank :: fabric.world_size]
+        yield own if len(own) else rows[:1]
