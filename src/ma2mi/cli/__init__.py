@@ -1,0 +1,53 @@
+"""The command line: the one room that joins all others."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+import ma2mi
+from ma2mi.cli import benchmark, demo, doctor, prepare, pretrain, report
+from ma2mi.errors import Ma2miError
+
+app = typer.Typer(
+    name="ma2mi",
+    help="Facial micro-expressions: MA2MI pre-training, MIACNet, benchmarks that cannot leak.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (demo, doctor, prepare, pretrain, benchmark, report):
+    command.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        print(ma2mi.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; a user's mistake ends in one line on stderr and exit code 2.
+
+    Exit codes: 0 done, 2 a mistake, 3 done but for the inputs listed, 130 interrupted.
+    """
+    # Two OpenMP runtimes (torch, scikit-learn) spinning for work slow each other down.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except Ma2miError as error:
+        _stop(str(error), 2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(f"{where}{error.strerror or error}", 2)
+    except KeyboardInterrupt:
+        _stop("interrupted; the same command goes on from here", 130)
+
+
+def _stop(line: str, code: int) -> None:
+    print(f"ma2mi: {line}", file=sys.stderr)
+    sys.exit(code)

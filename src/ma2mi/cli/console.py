@@ -1,0 +1,58 @@
+"""What a person sees while work goes on: progress, tables, and what failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# The other processes of a distributed run stay silent.
+out = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+FAILED = 3
+
+Tick = Callable[[int, int], None]
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Tick]:
+    """A bar that is told (done, of how many), and a figure beside it if one is given."""
+    bar = Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=out,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+
+        def tick(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tick
+
+
+def list_failures(failures: Sequence[str]) -> None:
+    """Name what could not be done, one line each."""
+    if failures:
+        out.print(f"\n{len(failures)} could not be used:", style="yellow")
+        for line in failures:
+            out.print(f"  {line}", markup=False)
+
+
+def finish(failures: Sequence[str]) -> None:
+    """End with exit code 3 if anything failed on the way."""
+    if failures:
+        raise typer.Exit(FAILED)

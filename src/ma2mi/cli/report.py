@@ -1,0 +1,157 @@
+"""``ma2mi report``: one page of one or more runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ma2mi.cli import console
+
+if TYPE_CHECKING:
+    from ma2mi.cli.steps import Marked
+    from ma2mi.evaluation.results import RunResult
+    from ma2mi.report.page import Picture
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: `ma2mi report runs/a runs/b --out comparison.html`")(report)
+
+
+def report(
+    runs: list[Path] = typer.Argument(..., help="Run folders of `ma2mi benchmark`."),
+    pretraining: Path = typer.Option(None, help="Folder of `ma2mi pretrain`, for its curves."),
+    out: Path = typer.Option(Path("report.html"), help="The page; figures/ goes beside it."),
+) -> None:
+    """Write one self-contained page: table, intervals, paired tests, confusions, curves."""
+    from ma2mi.evaluation.results import load_run
+    from ma2mi.report.tables import score_table
+
+    results = [load_run(run) for run in runs]
+    write_report(out, results, pretraining=pretraining)
+    console.out.print(score_table(results))
+    console.out.print(f"page: {out}")
+
+
+def write_report(
+    path: Path,
+    results: Sequence[RunResult],
+    *,
+    against: Sequence[int | None] | None = None,
+    pretraining: Path | None = None,
+    marked: Marked | None = None,
+) -> Path:
+    """Write the page to ``path`` and its pictures to ``figures/`` beside it.
+
+    Args:
+        results: runs over the same clips.
+        against: see :func:`ma2mi.report.tables.make_rows`.
+        pretraining: folder whose curves, and with ``marked`` whose attention, are shown.
+        marked: clips to show.
+    """
+    from ma2mi.clips.store import replace_file
+    from ma2mi.report import figures
+    from ma2mi.report.page import Picture, make_page
+    from ma2mi.report.tables import make_rows
+
+    rows = make_rows(results, against)
+    pictures = [
+        Picture(
+            "scores",
+            "UF1 at a glance",
+            "Dots: pooled UF1; bars: 95 % interval.",
+            figures.draw_scores(rows),
+        ),
+        Picture(
+            "confusions",
+            "Confusion matrices",
+            "Rows are true classes, columns answers; numbers count clips.",
+            figures.draw_confusions(results),
+        ),
+    ]
+    if pretraining:
+        with (pretraining / "log.csv").open() as sheet:
+            history = [{k: float(v) for k, v in line.items()} for line in csv.DictReader(sheet)]
+        pictures.append(
+            Picture(
+                "pretraining",
+                "Pre-training against the copy baseline",
+                "On held-out people. Copying answers that nothing changes; a face hardly moves in "
+                "a quarter of a second, so it is a strong baseline. A variance near 0 would be "
+                "collapse.",
+                figures.draw_pretraining(history),
+            )
+        )
+    if pretraining and marked:
+        pictures += _looks(pretraining, marked)
+    (path.parent / "figures").mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        replace_file(path.parent / "figures" / f"{picture.name}.png", picture.png)
+    first = results[0].record
+    facts = {
+        "protocol": first.protocol,
+        "classes": ", ".join(first.classes),
+        "data hash": first.data_hash,
+        "commit": first.commit or "not from a checkout",
+        "seeds": ", ".join(map(str, first.seeds)),
+        "people in pre-training": str(max(len(r.record.pretraining_people) for r in results)),
+    }
+    page = make_page("Micro-expressions, left-out people", rows, pictures, facts)
+    replace_file(path, page.encode())
+    return path
+
+
+def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
+    """Attention over onset-apex pairs: the first clip of each class and person in turn."""
+    import numpy as np
+    import torch
+
+    from ma2mi.clips.batches import make_batch
+    from ma2mi.face.motion import draw_flow
+    from ma2mi.report.figures import draw_attention
+    from ma2mi.report.page import Picture
+    from ma2mi.training.checkpoint import open_trunk, read_config
+
+    size = read_config(weights)["size"]
+    trunk = open_trunk(weights, len(marked.classes)).eval()
+    chosen: list[int] = []
+    for turn in range(count):
+        label = turn % len(marked.classes)
+        taken = {marked.pairs.subjects[i] for i in chosen}
+        fresh = [
+            i
+            for i in np.flatnonzero(marked.labels == label)
+            if marked.pairs.subjects[i] not in taken
+        ]
+        chosen += [int(i) for i in fresh[:1]]
+    rows = np.array(chosen)
+    with torch.no_grad():
+        batch = make_batch(marked.pairs, rows, size=size, action_input=trunk.action_input)
+        attention = trunk.grid(batch.position, batch.action).attention
+    if attention is None:
+        return []
+    pairs = marked.pairs[rows]
+    flows = np.stack([draw_flow(a[..., :2].astype(np.float32)) for a in pairs.action])
+    margin = (pairs.first.shape[1] - size) // 2
+    middle = slice(margin, margin + size)
+    titles = [marked.classes[marked.labels[i]] for i in chosen]
+    png = draw_attention(
+        pairs.first[:, middle, middle],
+        pairs.second[:, middle, middle],
+        flows[:, middle, middle] if flows.shape[1] == pairs.first.shape[1] else flows,
+        attention[:, 0].numpy(),
+        titles,
+    )
+    return [
+        Picture(
+            "attention",
+            "Where the action branch looks",
+            "Clips of different people: onset, apex, optical flow from one to the other (hue: "
+            "direction; strength: length), and the attention of the pre-trained network before "
+            "any label was seen.",
+            png,
+        )
+    ]

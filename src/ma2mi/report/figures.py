@@ -1,0 +1,132 @@
+"""Pictures of results as PNG bytes; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ma2mi.evaluation.metrics import confusion_matrix
+from ma2mi.evaluation.results import RunResult
+from ma2mi.report.tables import Row
+
+matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+BLUE, GREY, RED = "#2a6f97", "#8d99ae", "#c1666b"
+
+
+def draw_scores(rows: Sequence[Row]) -> bytes:
+    """UF1 of every run with its interval."""
+    figure = Figure(figsize=(7, 0.8 + 0.38 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows, strict=True):
+        axes.plot([row.uf1.low, row.uf1.high], [place, place], color=GREY, lw=3, zorder=1)
+        axes.plot(row.uf1.value, place, "o", color=BLUE, zorder=2)
+    axes.set_yticks(places, [row.name for row in rows])
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("UF1, 95 % interval over people")
+    axes.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
+def draw_confusions(results: Sequence[RunResult]) -> bytes:
+    """Confusion matrices, rows true, shaded by the share of the row."""
+    columns = min(3, len(results))
+    lines = -(-len(results) // columns)
+    figure = Figure(figsize=(2.9 * columns, 2.9 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, result in zip(grid.flat, results, strict=False):
+        pool, classes = result.pool(), result.record.classes
+        matrix = confusion_matrix(pool.truth, pool.guess, len(classes))
+        share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        axes.axis("on")
+        axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
+        for (i, j), count in np.ndenumerate(matrix):
+            ink = "white" if share[i, j] > 0.5 else "black"
+            axes.text(j, i, str(count), ha="center", va="center", color=ink)
+        axes.set_xticks(range(len(classes)), classes, rotation=30)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_title(result.record.learner, fontsize=8)
+    return _png(figure)
+
+
+def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
+    """Held-out loss against the copy baseline, and the latent's variance, epoch by epoch."""
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    epochs = [h["epoch"] for h in history]
+    left.plot(epochs, [h["loss"] for h in history], color=BLUE, label="MA2MI")
+    left.plot(epochs, [h["copy"] for h in history], color=GREY, label="copying")
+    left.legend(frameon=False)
+    left.set_title("held-out loss")
+    middle.plot(epochs, [100 * h["gain"] for h in history], color=BLUE)
+    middle.axhline(0, color=GREY, lw=1)
+    middle.set_title("gain over copying, %")
+    right.plot(epochs, [h["variance"] for h in history], color=RED)
+    right.set_ylim(bottom=0)
+    right.set_title("variance of the latent")
+    for axes in (left, middle, right):
+        axes.set_xlabel("epoch")
+    return _png(figure)
+
+
+def draw_attention(
+    onsets: NDArray[np.uint8],
+    apexes: NDArray[np.uint8],
+    flows: NDArray[np.uint8],
+    attention: NDArray[np.float32],
+    titles: Sequence[str],
+) -> bytes:
+    """One column a clip: onset, apex, flow, and where the action branch looks.
+
+    Args:
+        onsets, apexes, flows: uint8 [N, S, S, 3].
+        attention: [N, gh, gw]; every map is stretched to its own range.
+        titles: N.
+    """
+    names = ("onset", "apex", "flow", "attention")
+    figure = Figure(figsize=(1.5 * len(titles) + 0.4, 6.2), layout="constrained")
+    grid = figure.subplots(4, len(titles), squeeze=False)
+    for i, title in enumerate(titles):
+        grid[0, i].set_title(title, fontsize=8)
+        for row, picture in enumerate((onsets[i], apexes[i], flows[i], onsets[i])):
+            grid[row, i].imshow(picture)
+            grid[row, i].set_xticks([])
+            grid[row, i].set_yticks([])
+        side = onsets.shape[1]
+        grid[3, i].imshow(
+            attention[i],
+            cmap="inferno",
+            alpha=0.55,
+            extent=(-0.5, side - 0.5, side - 0.5, -0.5),
+            interpolation="bilinear",
+        )
+    for row, name in enumerate(names):
+        grid[row, 0].set_ylabel(name)
+    return _png(figure)
+
+
+def draw_strip(frames: NDArray[np.uint8], captions: Sequence[str]) -> bytes:
+    """Frames of one clip side by side, uint8 [N, S, S, 3]."""
+    figure = Figure(figsize=(1.5 * len(frames), 1.8), layout="constrained")
+    for axes, frame, caption in zip(
+        figure.subplots(1, len(frames), squeeze=False).flat, frames, captions, strict=True
+    ):
+        axes.imshow(frame)
+        axes.set_title(caption, fontsize=8)
+        axes.axis("off")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    # No software version in the file: the same input, the same bytes.
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    return stream.getvalue()
