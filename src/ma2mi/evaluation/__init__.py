@@ -1,0 +1,31 @@
+"""The referee: leaves people out, judges any learner on them, and cannot leak a test label."""
+
+from ma2mi.evaluation.benchmark import Progress, run_benchmark
+from ma2mi.evaluation.labels import LABEL_SETS, LabelSet, encode_action_units, label_set
+from ma2mi.evaluation.learner import EpochPredictor, Learner, Predictor
+from ma2mi.evaluation.protocols import PROTOCOLS, Protocol, protocol
+from ma2mi.evaluation.results import FoldResult, RunFolder, RunResult, load_run
+from ma2mi.evaluation.splits import Split, SubjectSplitter, inner_splits, k_folds_by_subject
+
+__all__ = [
+    "LABEL_SETS",
+    "PROTOCOLS",
+    "EpochPredictor",
+    "FoldResult",
+    "LabelSet",
+    "Learner",
+    "Predictor",
+    "Progress",
+    "Protocol",
+    "RunFolder",
+    "RunResult",
+    "Split",
+    "SubjectSplitter",
+    "encode_action_units",
+    "inner_splits",
+    "k_folds_by_subject",
+    "label_set",
+    "load_run",
+    "protocol",
+    "run_benchmark",
+]

@@ -1,0 +1,206 @@
+"""Files of predictions and labels: the MEGC formats and plain tables, read, checked and written.
+
+What is read is valid: each reader tells the first wrong row by its line in the file.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.labels import plain_word
+from ma2mi.evaluation.spotting import Mark
+from ma2mi.records import Interval
+
+MEGC2022_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
+MEGC2024_COLUMNS = ("subject", "video", "onset", "offset", "emotion")
+_KINDS = {"me": "micro", "mae": "macro"}
+
+
+def read_megc2022(path: Path | str) -> list[Mark]:
+    """Spotted intervals: ``vid,pred_onset,pred_offset,type`` with type me or mae (MEGC 2022).
+
+    Raises:
+        EvaluationError: no such file, missing columns, no whole frame number, an offset before
+            its onset, an unknown type, or the same row twice; with the line.
+    """
+    marks: dict[Mark, None] = {}
+    for where, row in _rows(path, MEGC2022_COLUMNS):
+        kind = row["type"].lower()
+        if kind not in _KINDS:
+            raise EvaluationError(f'type "{row["type"]}" is neither me nor mae', where=where)
+        interval = _interval(row["pred_onset"], row["pred_offset"], where)
+        _add(marks, Mark(_name(row, "vid", where), interval, kind=_KINDS[kind]), where)
+    return list(marks)
+
+
+def write_megc2022(path: Path | str, marks: Sequence[Mark]) -> None:
+    """Write marks of the kinds "micro" and "macro" as MEGC 2022 has them.
+
+    Raises:
+        EvaluationError: a mark of no kind, with its row.
+    """
+    names = {kind: name for name, kind in _KINDS.items()}
+    for row, mark in enumerate(marks):
+        if mark.kind not in names:
+            raise EvaluationError(
+                f'kind "{mark.kind}" is neither micro nor macro', where=f"row {row}"
+            )
+    rows = [(m.video, m.interval.onset, m.interval.offset, names[m.kind]) for m in marks]
+    _write(path, MEGC2022_COLUMNS, rows)
+
+
+def read_megc2024(path: Path | str, emotions: Sequence[str] = ()) -> list[Mark]:
+    """Spotted and recognised intervals: ``subject,video,onset,offset,emotion`` (MEGC 2024, 2025).
+
+    Args:
+        emotions: the words allowed; case and plural do not matter, and they come back as given
+            here. Default: any word, as it is written.
+
+    Raises:
+        EvaluationError: as ``read_megc2022``, or an emotion that is not allowed.
+    """
+    known = {plain_word(emotion): emotion for emotion in emotions}
+    marks: dict[Mark, None] = {}
+    for where, row in _rows(path, MEGC2024_COLUMNS):
+        emotion = _name(row, "emotion", where)
+        if known and plain_word(emotion) not in known:
+            raise EvaluationError(
+                f'emotion "{emotion}" is none of {", ".join(emotions)}', where=where
+            )
+        mark = Mark(
+            _name(row, "video", where),
+            _interval(row["onset"], row["offset"], where),
+            subject=_name(row, "subject", where),
+            emotion=known.get(plain_word(emotion), emotion),
+        )
+        _add(marks, mark, where)
+    return list(marks)
+
+
+def write_megc2024(path: Path | str, marks: Sequence[Mark]) -> None:
+    """Write marks with subject and emotion as MEGC 2024 and 2025 have them.
+
+    Raises:
+        EvaluationError: a mark without subject or emotion, with its row.
+    """
+    for row, mark in enumerate(marks):
+        if not (mark.subject and mark.emotion):
+            raise EvaluationError("no subject or no emotion", where=f"row {row}")
+    rows = [(m.subject, m.video, m.interval.onset, m.interval.offset, m.emotion) for m in marks]
+    _write(path, MEGC2024_COLUMNS, rows)
+
+
+def read_labels(path: Path | str, classes: Sequence[str], column: str = "label") -> dict[str, int]:
+    """One label a clip: a table with the columns ``key`` and ``column``.
+
+    Args:
+        classes: the words allowed, case and plural aside; a label is an index into them.
+
+    Raises:
+        EvaluationError: no such file, missing columns, a word that is no class, or a second row
+            for one clip; with the line.
+    """
+    index = {plain_word(name): number for number, name in enumerate(classes)}
+    labels: dict[str, int] = {}
+    for where, row in _rows(path, ("key", column)):
+        key, word = _name(row, "key", where), _name(row, column, where)
+        if plain_word(word) not in index:
+            raise EvaluationError(f'"{word}" is none of {", ".join(classes)}', where=where)
+        if key in labels:
+            raise EvaluationError(f"a second row for clip {key}", where=where)
+        labels[key] = index[plain_word(word)]
+    return labels
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Truth and guesses of the same clips: keys [n], and ints [n] each."""
+
+    keys: tuple[str, ...]
+    truth: NDArray[np.int64]
+    guess: NDArray[np.int64]
+
+
+def paired(truth: Mapping[str, int], guesses: Mapping[str, int]) -> Paired:
+    """Put guesses beside the truth, in the truth's order.
+
+    Raises:
+        EvaluationError: a guess for an unknown clip, or a clip without a guess; named.
+    """
+    unknown = [key for key in guesses if key not in truth]
+    missing = [key for key in truth if key not in guesses]
+    for keys, what in ((unknown, "predictions for unknown clips"), (missing, "missing clips")):
+        if keys:
+            shown = ", ".join(keys[:5]) + (" ..." if len(keys) > 5 else "")
+            raise EvaluationError(f"{len(keys)} {what}: {shown}")
+    return Paired(
+        tuple(truth),
+        np.array(list(truth.values()), dtype=np.int64),
+        np.array([guesses[key] for key in truth], dtype=np.int64),
+    )
+
+
+def _rows(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(where, row) of each line of a table that has at least these columns."""
+    try:
+        # Spreadsheets write a mark at the start of the file: "utf-8-sig" reads past it.
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, skipinitialspace=True)
+            lacking = [name for name in columns if name not in (table.fieldnames or ())]
+            if lacking:
+                raise EvaluationError(
+                    f"no column {', '.join(lacking)}",
+                    where=path,
+                    cure=f"The first line must name {','.join(columns)}",
+                )
+            for row in table:
+                where = f"{path}, line {table.line_num}"
+                if None in row or None in row.values():
+                    raise EvaluationError("too many or too few cells", where=where)
+                yield where, {name: cell.strip() for name, cell in row.items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"cannot be read: {error}", where=path) from error
+
+
+def _add(marks: dict[Mark, None], mark: Mark, where: str) -> None:
+    if mark in marks:
+        raise EvaluationError("the same row twice", where=where)
+    marks[mark] = None
+
+
+def _name(row: Mapping[str, str], column: str, where: str) -> str:
+    if not row[column]:
+        raise EvaluationError(f"{column} is empty", where=where)
+    return row[column]
+
+
+def _interval(onset: str, offset: str, where: str) -> Interval:
+    first, last = _frame(onset, "onset", where), _frame(offset, "offset", where)
+    if last < first:
+        raise EvaluationError(f"offset {last} lies before onset {first}", where=where)
+    return Interval(first, last)
+
+
+def _frame(cell: str, column: str, where: str) -> int:
+    # Tables made with pandas write whole numbers as 12.0 once a column had a gap.
+    try:
+        frame = float(cell)
+    except ValueError:
+        frame = float("nan")
+    if not frame.is_integer():
+        raise EvaluationError(f'{column} "{cell}" is no frame number', where=where)
+    return int(frame)
+
+
+def _write(path: Path | str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(columns)
+        table.writerows(rows)

@@ -1,0 +1,64 @@
+"""What the referee asks of a learner: fit on training people, then say how probable classes are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Probabilities = NDArray[np.float64]
+
+
+class Clips(Protocol):
+    """Anything with a length that an array of row numbers picks from: an array, a tensor set."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: NDArray[np.int64], /) -> object: ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Says how probable each class is."""
+
+    def predict(self, clips: object, /) -> Probabilities:
+        """Probabilities [n, classes], rows sum to 1 (action units: each in [0, 1])."""
+        ...
+
+
+@runtime_checkable
+class EpochPredictor(Predictor, Protocol):
+    """A predictor that also remembers every epoch; only for ``also_best_on_test``."""
+
+    def predict_epochs(self, clips: object, /) -> Probabilities:
+        """Probabilities [epochs, n, classes]."""
+        ...
+
+
+class Learner(Protocol):
+    """Fits on training people. Its ``settings`` are written beside every result."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, object]: ...
+
+    def reseed(self, seed: int, /) -> Learner:
+        """The same learner with another seed."""
+        ...
+
+    def fit(
+        self, clips: object, labels: NDArray[np.int64], subjects: NDArray[np.str_], /
+    ) -> Predictor:
+        """Fit on the training clips; choose whatever is to be chosen on them alone.
+
+        A predictor may have an attribute ``chosen``, a mapping that says what was chosen on what.
+
+        Args:
+            clips: n clips, of the kind given to ``run_benchmark``.
+            labels: [n], ints 0..classes-1; for action units 0/1 [n, units].
+            subjects: [n], who each clip shows; ``splits.inner_splits`` keeps people apart.
+        """
+        ...

@@ -1,0 +1,455 @@
+"""Results: what each fold predicted, what the pool of them scores, and the folder on disk."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.metrics import (
+    METRICS,
+    Absent,
+    confusion_matrix,
+    fold_mean_f1,
+    mean_unit_f1,
+    per_class,
+    unit_f1,
+)
+from ma2mi.records import file_name
+
+SELECTED_ON_TEST = "selected on test data"
+
+Labels = tuple[int, ...] | tuple[tuple[int, ...], ...]
+Rows = tuple[tuple[float, ...], ...]
+Tree = dict[str, Any]
+"""Plain values as JSON has them."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=_Record)
+
+
+class BestOnTest(_Record):
+    """The field's number: the epoch that scores best on the left-out people themselves.
+
+    Args:
+        epoch: counted from 0, the first of equals.
+        probabilities: of that epoch, [clips, classes].
+        stamp: says what it is wherever it is shown.
+    """
+
+    epoch: int
+    probabilities: Rows
+    stamp: Literal["selected on test data"] = "selected on test data"
+
+
+class FoldResult(_Record):
+    """One fold of one seed: the left-out clips and what the learner said of them.
+
+    Args:
+        fold: who was left out.
+        seed: what the learner was seeded with.
+        keys, people, databases, truth: one a clip; ``truth`` has one int, or one 0/1 a unit.
+        probabilities: [clips, classes].
+        train_people: who it was trained on.
+        chosen: what was chosen, and on what, in the learner's words.
+        notes: what a reader should know, such as a class that nobody in training showed.
+        best_on_test: only where asked for.
+    """
+
+    fold: str
+    seed: int
+    keys: tuple[str, ...]
+    people: tuple[str, ...]
+    databases: tuple[str, ...]
+    truth: Labels
+    probabilities: Rows
+    train_people: tuple[str, ...]
+    chosen: dict[str, JsonValue] = {}
+    notes: tuple[str, ...] = ()
+    best_on_test: BestOnTest | None = None
+
+
+class RunRecord(_Record):
+    """What a run is: enough to do it again, and to refuse to mix it with another.
+
+    Args:
+        version, commit: of ma2mi; ``commit`` is None outside a checkout.
+        protocol, classes, multi_label, metrics: how guesses are scored.
+        learner: its name.
+        settings: the whole tree.
+        data_hash: SHA-256 over keys, labels, people, databases and clips.
+        seeds: the learner's seeds.
+        aliases: people with several names.
+        pretraining_people: whom the learner has seen before.
+        also_best_on_test: whether the field's number is computed, too.
+        notes: what a reader should know of the whole run.
+    """
+
+    version: str
+    commit: str | None
+    protocol: str
+    classes: tuple[str, ...]
+    multi_label: bool
+    metrics: tuple[str, ...]
+    learner: str
+    settings: dict[str, JsonValue]
+    data_hash: str
+    seeds: tuple[int, ...]
+    aliases: dict[str, str] = {}
+    pretraining_people: tuple[str, ...] = ()
+    also_best_on_test: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The predictions of all folds of one seed, one row a clip, in the order of the folds.
+
+    Args:
+        keys, people, databases, folds: [n].
+        truth, guess: ints [n], or 0/1 [n, units].
+        probabilities: [n, classes].
+    """
+
+    keys: NDArray[np.str_]
+    people: NDArray[np.str_]
+    databases: NDArray[np.str_]
+    folds: NDArray[np.str_]
+    truth: NDArray[np.int64]
+    guess: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: the record, and one ``FoldResult`` a fold and seed, in their order.
+
+    Args:
+        fit_s: seconds of fitting and predicting by (seed, fold); not part of the result files.
+    """
+
+    record: RunRecord
+    folds: tuple[FoldResult, ...]
+    fit_s: Mapping[tuple[int, str], float] = field(default_factory=dict, compare=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes, of the run and of each fold."""
+        of_folds = (f"seed {f.seed}, {f.fold}: {note}" for f in self.folds for note in f.notes)
+        return (*self.record.notes, *of_folds)
+
+    def pool(self, seed: int | None = None, *, best_on_test: bool = False) -> Pool:
+        """The predictions of all folds of one seed (default: the first).
+
+        Args:
+            best_on_test: those of the epochs selected on test data instead; never mix the two.
+
+        Raises:
+            EvaluationError: no such seed, or a run without predictions selected on test data.
+        """
+        seed = self.record.seeds[0] if seed is None else seed
+        folds = [fold for fold in self.folds if fold.seed == seed]
+        if not folds:
+            raise EvaluationError(f"no seed {seed}", cure=f"It has {self.record.seeds}")
+        rows: list[tuple[float, ...]] = []
+        for fold in folds:
+            if best_on_test and fold.best_on_test is None:
+                raise EvaluationError(
+                    "nothing was selected on test data here",
+                    where=f"fold {fold.fold}",
+                    cure="Run it with --also-report-best-on-test",
+                )
+            source = fold.best_on_test if best_on_test and fold.best_on_test else fold
+            rows.extend(source.probabilities)
+        probabilities = np.array(rows, dtype=np.float64)
+        return Pool(
+            keys=np.array([key for fold in folds for key in fold.keys]),
+            people=np.array([one for fold in folds for one in fold.people]),
+            databases=np.array([base for fold in folds for base in fold.databases]),
+            folds=np.array([fold.fold for fold in folds for _ in fold.keys]),
+            truth=np.array([label for fold in folds for label in fold.truth], dtype=np.int64),
+            guess=guesses(probabilities, multi_label=self.record.multi_label),
+            probabilities=probabilities,
+        )
+
+    def scores(self) -> Tree:
+        """All scores as one tree of plain values, as in ``scores.json``.
+
+        ``seeds`` holds each seed's pooled scores overall, by database and by class; ``mean``
+        and ``sd`` (over seeds, None for one seed) the overall ones. The field's number, where
+        asked for, stands apart under ``best_on_test`` and says that it was selected on test data.
+        """
+        tree: Tree = {
+            "protocol": self.record.protocol,
+            "learner": self.record.learner,
+            "data_hash": self.record.data_hash,
+            **self._scores_of(best_on_test=False),
+        }
+        if self.record.also_best_on_test:
+            tree["best_on_test"] = {
+                "stamp": SELECTED_ON_TEST,
+                **self._scores_of(best_on_test=True),
+            }
+        tree["notes"] = list(self.notes)
+        return tree
+
+    def _scores_of(self, *, best_on_test: bool) -> Tree:
+        seeds = {
+            seed: self._score(self.pool(seed, best_on_test=best_on_test))
+            for seed in self.record.seeds
+        }
+        overall = {
+            name: [each["overall"][name] for each in seeds.values()] for name in self.record.metrics
+        }
+        return {
+            "mean": {name: float(np.mean(values)) for name, values in overall.items()},
+            "sd": {
+                name: float(np.std(values, ddof=1)) if len(values) > 1 else None
+                for name, values in overall.items()
+            },
+            "seeds": {str(seed): each for seed, each in seeds.items()},
+        }
+
+    def _score(self, pool: Pool) -> Tree:
+        record = self.record
+        tree: Tree = {"overall": {name: self._metric(name, pool) for name in record.metrics}}
+        bases = [base for base in np.unique(pool.databases).tolist() if base]
+        if len(bases) > 1:
+            tree["databases"] = {base: self._of_database(base, pool) for base in bases}
+        if record.multi_label:
+            each = unit_f1(pool.truth, pool.guess, record.classes, "zero").tolist()
+            tree["classes"] = dict(zip(record.classes, each, strict=True))
+        else:
+            tree["classes"] = {
+                one.name: {key: value for key, value in asdict(one).items() if key != "name"}
+                for one in per_class(pool.truth, pool.guess, record.classes)
+            }
+        return tree
+
+    def _of_database(self, base: str, pool: Pool) -> Tree:
+        rows = pool.databases == base
+        tree: Tree = {name: self._metric(name, pool, rows, "zero") for name in self.record.metrics}
+        truth = pool.truth[rows]
+        shown = np.flatnonzero(truth.any(axis=0)) if truth.ndim == 2 else np.unique(truth)
+        absent = [name for index, name in enumerate(self.record.classes) if index not in shown]
+        # A database may lack a class that the pool has; it counts as 0, and that is said.
+        return {**tree, "absent_counted_as_0": absent} if absent else tree
+
+    def _metric(
+        self,
+        name: str,
+        pool: Pool,
+        rows: NDArray[np.bool_] | slice = slice(None),
+        absent: Absent = "error",
+    ) -> float:
+        truth, guess = pool.truth[rows], pool.guess[rows]
+        if name == "mean_unit_f1":
+            return mean_unit_f1(truth, guess, self.record.classes, absent)
+        if name == "fold_mean_f1":
+            return fold_mean_f1(truth, guess, pool.folds[rows], len(self.record.classes))
+        return float(
+            METRICS[name](confusion_matrix(truth, guess, len(self.record.classes)), absent)
+        )
+
+    def text(self) -> str:
+        """A few plain lines: the honest scores, and the field's number stamped as such."""
+        scores = self.scores()
+        lines = [f"{self.record.learner} on {self.record.protocol}", _line("", scores)]
+        if self.record.also_best_on_test:
+            best = scores["best_on_test"]
+            lines.append(_line(f"{SELECTED_ON_TEST.upper()}, not a result: ", best))
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def _line(head: str, scores: Tree) -> str:
+    mean, sd = scores["mean"], scores["sd"]
+    parts = (
+        f"{name} {mean[name]:.4f}" + ("" if sd[name] is None else f" ± {sd[name]:.4f}")
+        for name in mean
+    )
+    return head + ", ".join(parts)
+
+
+def guesses(probabilities: NDArray[np.float64], *, multi_label: bool) -> NDArray[np.int64]:
+    """The most probable class [n], the first of equals; or each unit of at least 1/2 [n, units]."""
+    if multi_label:
+        return (probabilities >= 0.5).astype(np.int64)
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
+
+
+class RunFolder:
+    """A run on disk: ``run.json``, one file a fold, and at the end predictions and scores.
+
+    Each file is written beside its place and then moved there, so that a killed process leaves
+    whole files only; finished folds are read back, not fitted again. Files hold no clock: the
+    same input gives the same bytes. Seconds go to ``timings.csv``, apart from the results.
+
+    ::
+
+        run.json                      what is run, on what, with which code
+        folds/<seed>-<n>-<fold>.json  one fold
+        predictions.csv               one row a clip and seed
+        scores.json                   the scores
+        timings.csv                   seed, fold, seconds
+
+    Args:
+        path: the folder; made if missing.
+        record: what is run.
+
+    Raises:
+        EvaluationError: the folder holds another run, or files that are none.
+    """
+
+    def __init__(self, path: Path | str, record: RunRecord) -> None:
+        self.path, self.record = Path(path), record
+        sheet = self.path / "run.json"
+        if sheet.exists():
+            self._refuse_other(_read(sheet, RunRecord))
+            return
+        # A process killed at its very start may leave the sheet's first half, and nothing else.
+        if self.path.is_dir() and {file.name for file in self.path.iterdir()} - {_part(sheet).name}:
+            raise EvaluationError(
+                "holds files, but no run", where=self.path, cure="Give a new folder"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write(sheet, _json(record.model_dump(mode="json"), indent=2))
+
+    def _refuse_other(self, found: RunRecord) -> None:
+        # Another commit may be a change of the documentation; another version is not.
+        names = [name for name in RunRecord.model_fields if name != "commit"]
+        differ = [n for n in names if getattr(found, n) != getattr(self.record, n)]
+        if differ:
+            raise EvaluationError(
+                f"holds a run with other {', '.join(differ)}",
+                where=self.path,
+                cure="Give another folder, or the same settings and data to go on",
+            )
+
+    def finished(self) -> dict[tuple[int, str], FoldResult]:
+        """The folds on disk, by (seed, fold).
+
+        Raises:
+            EvaluationError: a file that is damaged.
+        """
+        files = sorted((self.path / "folds").glob("*.json"))
+        folds = [_read(file, FoldResult) for file in files]
+        return {(fold.seed, fold.fold): fold for fold in folds}
+
+    def add(self, number: int, fold: FoldResult, fit_s: float) -> None:
+        """Write one fold; ``number`` is its place among the folds."""
+        name = f"{fold.seed}-{number:04d}-{file_name(fold.fold)[:80]}.json"
+        (self.path / "folds").mkdir(exist_ok=True)
+        _write(self.path / "folds" / name, _json(fold.model_dump(mode="json")))
+        with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow([fold.seed, fold.fold, f"{fit_s:.6f}"])
+
+    def finish(self, result: RunResult) -> None:
+        """Write ``predictions.csv`` and ``scores.json``."""
+        _write(self.path / "predictions.csv", predictions_csv(result))
+        _write(self.path / "scores.json", _json(result.scores(), indent=2))
+
+
+def load_run(path: Path | str) -> RunResult:
+    """Read a run folder back: equal to what was written.
+
+    Raises:
+        EvaluationError: no run there, damaged files, or a run that has not finished.
+    """
+    path = Path(path)
+    record = _read(path / "run.json", RunRecord)
+    if not (path / "scores.json").exists():
+        raise EvaluationError("the run has not finished", where=path, cure="Run it again to go on")
+    files = sorted(
+        (path / "folds").glob("*.json"),
+        key=lambda file: (record.seeds.index(int(file.name.split("-")[0])), file.name),
+    )
+    fit_s: dict[tuple[int, str], float] = {}
+    if (path / "timings.csv").exists():
+        with (path / "timings.csv").open(encoding="utf-8", newline="") as sheet:
+            # A killed process may leave half a line; it is the clock's only, and no result.
+            rows = [row for row in csv.reader(sheet) if len(row) == 3]
+        fit_s = {(int(seed), fold): float(seconds) for seed, fold, seconds in rows}
+    return RunResult(record, tuple(_read(file, FoldResult) for file in files), fit_s)
+
+
+def predictions_csv(result: RunResult) -> str:
+    """One row a clip and seed: fold, key, person, database, truth, guess, and probabilities.
+
+    For action units, truth and guess list the units shown, separated by "+".
+    """
+    record = result.record
+    extra = ["best_on_test_guess (selected on test data)"] if record.also_best_on_test else []
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(
+        ["seed", "fold", "key", "person", "database", "truth", "guess"]
+        + [f"p({name})" for name in record.classes]
+        + extra
+    )
+    name_of = _names(record.classes, multi_label=record.multi_label)
+    for seed in record.seeds:
+        pool = result.pool(seed)
+        best = result.pool(seed, best_on_test=True).guess if extra else None
+        for row, key in enumerate(pool.keys.tolist()):
+            table.writerow(
+                [seed, pool.folds[row], key, pool.people[row], pool.databases[row]]
+                + [name_of(pool.truth[row]), name_of(pool.guess[row])]
+                + [repr(p) for p in pool.probabilities[row].tolist()]
+                + ([name_of(best[row])] if best is not None else [])
+            )
+    return text.getvalue()
+
+
+def _names(classes: Sequence[str], *, multi_label: bool) -> Callable[[NDArray[np.int64]], str]:
+    if multi_label:
+        return lambda marks: "+".join(
+            name for name, mark in zip(classes, marks, strict=True) if mark
+        )
+    return lambda label: classes[int(label)]
+
+
+def _json(tree: object, indent: int | None = None) -> str:
+    # json writes floats with repr, which reads back to the same bits.
+    return json.dumps(tree, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _write(path: Path, text: str) -> None:
+    part = _part(path)
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise EvaluationError("no run here", where=path, cure="Give a run folder") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise EvaluationError(
+            f"damaged: {place} {first['msg']}",
+            where=path,
+            cure="Delete the file and run again to make it anew",
+        ) from error

@@ -1,0 +1,335 @@
+"""Splits: who trains and who is tested, with proof that nobody does both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ma2mi.errors import EvaluationError
+
+Indices = NDArray[np.int64]
+People = NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One fold: rows to train on and rows to test on. A leaking one cannot be built.
+
+    Args:
+        name: who or what is left out.
+        train, test: row numbers, ascending; ``train`` is empty where nothing is trained.
+        people: who each row of the whole set shows (``people(...)``); kept only as the two lists.
+
+    Raises:
+        EvaluationError: a row or a person on both sides, or nothing to test.
+    """
+
+    name: str
+    train: Indices
+    test: Indices
+    people: InitVar[Sequence[str] | People]
+    train_people: tuple[str, ...] = field(init=False)
+    test_people: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self, people: Sequence[str] | People) -> None:
+        who = np.asarray(people)
+        train, test = (np.asarray(rows, dtype=np.int64) for rows in (self.train, self.test))
+        where = f"split {self.name}"
+        if not len(test):
+            raise EvaluationError("nobody to test", where=where)
+        both_rows = np.intersect1d(train, test)
+        if len(both_rows):
+            raise EvaluationError(f"row {both_rows[0]} is in training and in test", where=where)
+        in_train, in_test = (tuple(np.unique(who[rows]).tolist()) for rows in (train, test))
+        both = sorted(set(in_train) & set(in_test))
+        if both:
+            raise EvaluationError(
+                f"{', '.join(both)} in training and in test",
+                where=where,
+                cure="Leave out whole people, under all their names",
+            )
+        for name, value in (
+            ("train", train),
+            ("test", test),
+            ("train_people", in_train),
+            ("test_people", in_test),
+        ):
+            object.__setattr__(self, name, value)
+
+
+def people(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> People:
+    """Who each clip shows: one name a person, whatever the corpora call them.
+
+    Args:
+        subjects: one subject a clip.
+        databases: one database a clip; the person is then ``database/subject``, as two
+            databases may both have a subject "01".
+        aliases: other names of the same person, such as ``{"samm-lv/006": "samm/006"}``;
+            names that do not occur are passed over, chains are followed.
+
+    Raises:
+        EvaluationError: lengths differ, an empty name, or aliases that run in a circle.
+    """
+    names = [str(subject) for subject in subjects]
+    if databases is not None:
+        if len(databases) != len(names):
+            raise EvaluationError(f"{len(names)} subjects, but {len(databases)} databases")
+        names = [f"{base}/{name}" for base, name in zip(databases, names, strict=True)]
+    for row, subject in enumerate(subjects):
+        if not str(subject).strip():
+            raise EvaluationError("no subject", where=f"row {row}")
+    resolved = {name: _resolve(name, aliases or {}) for name in set(names)}
+    return np.array([resolved[name] for name in names], dtype=np.str_)
+
+
+def _resolve(name: str, aliases: Mapping[str, str]) -> str:
+    seen = {name}
+    while name in aliases:
+        name = aliases[name]
+        if name in seen:
+            raise EvaluationError("aliases run in a circle", where=name)
+        seen.add(name)
+    return name
+
+
+def loso(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """Leave one subject out: one fold a person, in the order of their names.
+
+    Raises:
+        EvaluationError: one person only.
+    """
+    who = people(subjects, databases, aliases)
+    everyone = np.unique(who)
+    _need_two(everyone, "person", "loso")
+    return [
+        Split(str(one), np.flatnonzero(who != one), np.flatnonzero(who == one), who)
+        for one in everyone
+    ]
+
+
+def sde(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """Single-database evaluation: ``loso`` within one database.
+
+    Raises:
+        EvaluationError: clips of several databases, or one person only.
+    """
+    if databases is not None and len(set(databases)) > 1:
+        raise EvaluationError(
+            f"clips of {', '.join(sorted(set(map(str, databases))))}",
+            where="sde",
+            cure="Give one database, or take cde",
+        )
+    return loso(subjects, databases, aliases)
+
+
+def cde(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """Composite-database evaluation: ``loso`` over the people of all databases together.
+
+    Raises:
+        EvaluationError: one database only, or none given.
+    """
+    _need_two(np.unique(_given(databases, "cde")), "database", "cde")
+    return loso(subjects, databases, aliases)
+
+
+def hde(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """Hold-out-database evaluation: train on one database, test on another, for each pair.
+
+    People who appear in both are left out of the training side.
+
+    Raises:
+        EvaluationError: one database only, or none given.
+    """
+    who, bases = people(subjects, databases, aliases), _given(databases, "hde")
+    names = np.unique(bases)
+    _need_two(names, "database", "hde")
+    splits = []
+    for source in names:
+        for target in names[names != source]:
+            test = bases == target
+            train = (bases == source) & ~np.isin(who, who[test])
+            splits.append(
+                Split(f"{source} to {target}", np.flatnonzero(train), np.flatnonzero(test), who)
+            )
+    return splits
+
+
+def leave_one_database_out(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """Train on all databases but one, test on that one: one fold a database.
+
+    People of the tested database are left out of the training side under all their names.
+
+    Raises:
+        EvaluationError: one database only, or none given.
+    """
+    who, bases = people(subjects, databases, aliases), _given(databases, "leave one database out")
+    names = np.unique(bases)
+    _need_two(names, "database", "leave one database out")
+    splits = []
+    for name in names:
+        test = bases == name
+        train = ~test & ~np.isin(who, who[test])
+        splits.append(Split(str(name), np.flatnonzero(train), np.flatnonzero(test), who))
+    return splits
+
+
+def everyone_tested(
+    subjects: Sequence[str] | People,
+    databases: Sequence[str] | People | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """One fold that tests everyone and trains on nobody: zero-shot."""
+    who = people(subjects, databases, aliases)
+    return [Split("everyone", np.empty(0, dtype=np.int64), np.arange(len(who)), who)]
+
+
+def k_folds_by_subject(
+    subjects: Sequence[str] | People,
+    k: int,
+    seed: int = 0,
+    labels: ArrayLike | None = None,
+    *,
+    databases: Sequence[str] | People | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> list[Split]:
+    """k folds of whole people, about equally large; with labels, also alike in classes.
+
+    People are taken from the largest to the smallest (equals in an order drawn from ``seed``),
+    each into the fold where the squared class counts grow least.
+
+    Args:
+        subjects: one a clip.
+        k: number of folds, 2 to the number of people.
+        labels: ints [n], or None for folds that are alike in size only.
+
+    Raises:
+        EvaluationError: fewer people than folds.
+    """
+    who = people(subjects, databases, aliases)
+    names, person_of = np.unique(who, return_inverse=True)
+    if not 2 <= k <= len(names):
+        raise EvaluationError(
+            f"{k} folds of {len(names)} people", cure=f"Take 2 to {len(names)} folds"
+        )
+    classes = (
+        np.zeros(len(who), int) if labels is None else np.unique(labels, return_inverse=True)[1]
+    )
+    if len(classes) != len(who):
+        raise EvaluationError(f"{len(who)} subjects, but {len(classes)} labels")
+    counts = np.zeros((len(names), classes.max() + 1))
+    np.add.at(counts, (person_of, classes), 1)
+    # Rare classes weigh as much as frequent ones.
+    counts /= counts.sum(axis=0)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    filled, fold_of = np.zeros((k, counts.shape[1])), np.empty(len(names), int)
+    for place, person in enumerate(order):
+        growth = ((filled + counts[person]) ** 2).sum(axis=1) - (filled**2).sum(axis=1)
+        empty = ~np.isin(np.arange(k), fold_of[order[:place]])
+        # As many people left as folds without one: fill those first.
+        if len(names) - place <= empty.sum():
+            growth[~empty] = np.inf
+        fold_of[person] = int(np.argmin(growth))
+        filled[fold_of[person]] += counts[person]
+    fold = fold_of[person_of]
+    return [
+        Split(f"fold {f + 1} of {k}", np.flatnonzero(fold != f), np.flatnonzero(fold == f), who)
+        for f in range(k)
+    ]
+
+
+def inner_splits(
+    subjects: Sequence[str] | People, labels: ArrayLike, k: int = 5, seed: int = 0
+) -> list[Split]:
+    """Folds for a learner's own choices, from training clips only; fewer than k for few people.
+
+    Example:
+        >>> who = ["a", "a", "b", "c"]
+        >>> [split.test.tolist() for split in inner_splits(who, [0, 1, 0, 1], k=3)]
+        [[0, 1], [3], [2]]
+    """
+    return k_folds_by_subject(subjects, min(k, len(set(subjects))), seed, labels)
+
+
+Splitter = Callable[
+    [Sequence[str] | People, Sequence[str] | People | None, Mapping[str, str] | None], list[Split]
+]
+
+
+class SubjectSplitter:
+    """Any of these splits as scikit-learn's ``cv=``, with the subjects as ``groups``.
+
+    Args:
+        splitter: ``loso`` and its like.
+        databases, aliases: as for ``people``.
+
+    Example:
+        >>> cross_val_score(model, x, y, groups=subjects, cv=SubjectSplitter())  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        splitter: Splitter = loso,
+        *,
+        databases: Sequence[str] | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self.splitter, self.databases, self.aliases = splitter, databases, aliases
+
+    def split(
+        self, X: object, y: object = None, groups: Sequence[str] | People | None = None
+    ) -> Iterator[tuple[Indices, Indices]]:
+        """Yield (train, test) row numbers, a pair a fold."""
+        for fold in self._folds(groups):
+            yield fold.train, fold.test
+
+    def get_n_splits(
+        self, X: object = None, y: object = None, groups: Sequence[str] | People | None = None
+    ) -> int:
+        """The number of folds."""
+        return len(self._folds(groups))
+
+    def _folds(self, groups: Sequence[str] | People | None) -> list[Split]:
+        if groups is None:
+            raise EvaluationError("no groups", cure="Give the subject of each row as groups=")
+        return self.splitter(groups, self.databases, self.aliases)
+
+
+def _given(databases: Sequence[str] | People | None, where: str) -> People:
+    if databases is None:
+        raise EvaluationError("no databases", where=where, cure="Give the database of each clip")
+    return np.asarray(databases, dtype=np.str_)
+
+
+def _need_two(names: People, what: str, where: str) -> None:
+    if len(names) < 2:
+        raise EvaluationError(
+            f"only one {what} ({', '.join(names)})", where=where, cure="At least two are needed"
+        )

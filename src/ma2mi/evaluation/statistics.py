@@ -1,0 +1,385 @@
+"""Statistics over people: intervals, paired tests, corrections, and how many people one needs.
+
+Clips of one person are alike, so people are what is resampled and swapped. A metric is a function
+of counts that add up over people (confusion matrices; hits, false alarms and misses), so each
+person becomes one array of counts, and thousands of resamples are one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.metrics import METRICS, confusion_matrix
+
+Counts = NDArray[np.int64]
+"""One array of counts a person: [people, ...]."""
+Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Turns summed counts [..., counts' shape] into scores [...]."""
+Floats = NDArray[np.float64]
+
+
+def score_named(metric: str) -> Score:
+    """A metric of ``metrics.METRICS`` as a function of confusion matrices alone.
+
+    Where resampling makes a class vanish from truth and guess, the others are averaged: counting
+    it as 0 would punish a system for a class that it was not asked about.
+
+    Raises:
+        EvaluationError: there is no such metric of confusion matrices.
+    """
+    if metric not in METRICS:
+        raise EvaluationError(
+            "is no metric of confusion matrices",
+            where=metric,
+            cure=f"Known are: {', '.join(METRICS)}",
+        )
+    return lambda confusion: METRICS[metric](confusion, "present")
+
+
+def mean_unit_f1_of(counts: ArrayLike) -> Floats:
+    """Mean F1 of action units from (tp, fp, fn) [..., units, 3]; absent units do not count."""
+    tp, fp, fn = np.moveaxis(np.asarray(counts), -1, 0)
+    marks = 2 * tp + fp + fn
+    f1 = np.divide(2 * tp, marks, out=np.zeros(marks.shape), where=marks > 0)
+    return np.asarray(f1.sum(axis=-1) / np.maximum((marks > 0).sum(axis=-1), 1))
+
+
+def spotting_f1_of(counts: ArrayLike) -> Floats:
+    """Spotting F1 from (tp, fp, fn) [..., 3]; 0 where all are 0."""
+    tp, fp, fn = np.moveaxis(np.asarray(counts), -1, 0)
+    marks = 2 * tp + fp + fn
+    return np.asarray(np.divide(2 * tp, marks, out=np.zeros(marks.shape), where=marks > 0))
+
+
+def person_confusions(
+    truth: ArrayLike, guess: ArrayLike, people: Sequence[str] | NDArray[np.str_], classes: int
+) -> Counts:
+    """One confusion matrix a person: [people, classes, classes], in the order of their names."""
+    true, guessed, who = np.asarray(truth), np.asarray(guess), np.asarray(people)
+    if not len(true) == len(guessed) == len(who):
+        raise EvaluationError(f"{len(true)} labels, {len(guessed)} guesses, {len(who)} people")
+    return np.stack(
+        [confusion_matrix(true[who == one], guessed[who == one], classes) for one in np.unique(who)]
+    )
+
+
+def person_unit_counts(
+    truth: ArrayLike, guess: ArrayLike, people: Sequence[str] | NDArray[np.str_]
+) -> Counts:
+    """(tp, fp, fn) of each action unit and person, [people, units, 3]; truth, guess [n, units]."""
+    true, guessed, who = np.asarray(truth), np.asarray(guess), np.asarray(people)
+    marks = np.stack([true * guessed, (1 - true) * guessed, true * (1 - guessed)], axis=-1)
+    return np.stack([marks[who == one].sum(axis=0) for one in np.unique(who)])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and its interval.
+
+    Args:
+        value: of the people at hand.
+        low, high: bounds of the interval.
+        level: its coverage, such as 0.95.
+        method: "bca" or "percentile".
+        resamples: how many were drawn.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+    resamples: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def bootstrap(
+    counts: Counts,
+    score: Score | str = "uf1",
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    method: Literal["bca", "percentile"] = "bca",
+    seed: int = 0,
+) -> Estimate:
+    """Confidence interval of a pooled score, by drawing people with replacement.
+
+    "bca" corrects bias and skewness (Efron, JASA 82, 1987), its acceleration from leaving out
+    one person at a time; "percentile" takes the quantiles as they are. See ``score_named`` for
+    resamples in which a class vanishes; ``vanished_share`` says how many they are.
+
+    Args:
+        counts: [people, ...], as from ``person_confusions``.
+        score: a metric's name, or a function of summed counts.
+        level: coverage, in (0, 1).
+
+    Raises:
+        EvaluationError: fewer than two people, or impossible options.
+    """
+    _need(counts, resamples)
+    if not 0 < level < 1 or method not in ("bca", "percentile"):
+        raise EvaluationError(f"level {level}, method {method}", cure="Take 0.95 and bca")
+    score = score_named(score) if isinstance(score, str) else score
+    value = float(score(counts.sum(axis=0)))
+    draws = np.sort(score(_resampled(counts, len(counts), resamples, seed)))
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    if method == "bca":
+        tails = _bca_tails(tails, draws, value, score(counts.sum(axis=0) - counts))
+    low, high = np.quantile(draws, tails).tolist()
+    return Estimate(value, low, high, level, method, resamples)
+
+
+def _bca_tails(tails: Floats, draws: Floats, value: float, left_one_out: Floats) -> Floats:
+    # Ties count half; no tail is finer than half a resample.
+    below = ((draws < value).mean() + (draws <= value).mean()) / 2
+    bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    off = left_one_out.mean() - left_one_out
+    spread = (off**2).sum() ** 1.5
+    acceleration = (off**3).sum() / (6 * spread) if spread > 0 else 0.0
+    shifted = bias + ndtri(tails)
+    return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
+
+
+def vanished_share(confusions: Counts, *, resamples: int = 2000, seed: int = 0) -> float:
+    """Share of resamples in which some class that the pool has is without a clip, in [0, 1]."""
+    _need(confusions, resamples)
+    has = confusions.sum(axis=(0, 2)) > 0
+    clips = _resampled(confusions, len(confusions), resamples, seed).sum(axis=-1)
+    return float(((clips == 0) & has).any(axis=-1).mean())
+
+
+def _resampled(counts: Counts, people: int, resamples: int, seed: int) -> Counts:
+    """Summed counts [resamples, ...] of ``people`` people drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(people, np.full(len(counts), 1 / len(counts)), size=resamples)
+    return _weighted(times, counts)
+
+
+def _weighted(times: Counts, counts: Counts) -> Counts:
+    # Float products are exact here (counts are far below 2**53), and much faster than ints.
+    flat = times.astype(np.float64) @ counts.reshape(len(counts), -1).astype(np.float64)
+    return np.rint(flat).astype(np.int64).reshape(len(times), *counts.shape[1:])
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two systems on the same clips.
+
+    Args:
+        difference: first minus second.
+        p: two-sided.
+        exact: whether all swaps were counted, or a sample of them.
+        swaps: how many were.
+    """
+
+    difference: float
+    p: float
+    exact: bool
+    swaps: int
+
+
+def permutation_test(
+    first: Counts, second: Counts, score: Score | str = "uf1", *, swaps: int = 9999, seed: int = 0
+) -> PairedTest:
+    """Would the difference be as large if the systems' names were swapped person by person?
+
+    All 2^people swaps are counted where they are at most ``swaps``; else that many are drawn, and
+    p = (1 + as large) / (1 + swaps) (Phipson and Smyth, 2010).
+
+    Args:
+        first, second: [people, ...], the same people and clips.
+
+    Raises:
+        EvaluationError: other people or clips, or fewer than two people.
+    """
+    _need(first, swaps)
+    if first.shape != second.shape:
+        raise EvaluationError(f"counts of shape {first.shape} and {second.shape}")
+    if first.ndim == 3 and first.shape[1] == first.shape[2]:
+        other = np.flatnonzero((first.sum(axis=2) != second.sum(axis=2)).any(axis=1))
+        if len(other):
+            raise EvaluationError("the systems saw other clips", where=f"person {other[0]}")
+    score = score_named(score) if isinstance(score, str) else score
+    people = len(first)
+    exact = people < 63 and 2**people <= swaps
+    if exact:
+        swapped = (np.arange(2**people)[:, None] >> np.arange(people)) & 1
+    else:
+        swapped = np.random.default_rng(seed).integers(0, 2, size=(swaps, people))
+    total, start = first.sum(axis=0) + second.sum(axis=0), first.sum(axis=0)
+    one = start + _weighted(swapped, second - first)
+    differences = np.abs(score(one) - score(total - one))
+    seen = float(score(start) - score(total - start))
+    # The same sums in another order may differ in the last bit.
+    as_large = int((differences >= abs(seen) - 1e-12).sum())
+    p = as_large / len(swapped) if exact else (1 + as_large) / (1 + swaps)
+    return PairedTest(seen, p, exact, len(swapped))
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Clips that only one of two systems has right.
+
+    Args:
+        only_first, only_second: such clips.
+        p: two-sided, exact.
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    people: Sequence[str] | NDArray[np.str_] | None = None,
+) -> McNemar:
+    """Exact McNemar test; with ``people``, person by person instead of clip by clip.
+
+    Each person's net wins (clips that only the first has right less those that only the second
+    has) may as well have had the other sign: p is the share of all sign flips whose sum is as far
+    from 0. Without ``people`` each clip stands for itself, and this is the usual exact test; clips
+    of one person being alike, that one finds differences too easily.
+
+    Args:
+        truth, first, second: labels and the two systems' guesses, [n].
+        people: who each clip shows, [n].
+
+    Raises:
+        EvaluationError: other lengths.
+    """
+    true, one, two = (np.asarray(labels) for labels in (truth, first, second))
+    who = np.arange(len(true)) if people is None else np.asarray(people)
+    if not len(true) == len(one) == len(two) == len(who):
+        raise EvaluationError(f"{len(true)} labels, but {len(one)} and {len(two)} guesses")
+    wins = (one == true).astype(np.int64) - (two == true).astype(np.int64)
+    persons = np.unique(who, return_inverse=True)[1]
+    net = np.zeros(persons.max(initial=0) + 1, dtype=np.int64)
+    np.add.at(net, persons, wins)
+    # The law of the sum of sign flips, person by person; place i stands for i - top.
+    law = np.ones(1)
+    for size in np.abs(net[net != 0]).tolist():
+        flip = np.zeros(2 * size + 1)
+        flip[[0, -1]] = 0.5
+        law = np.convolve(law, flip)
+    top = len(law) // 2
+    far = np.abs(np.arange(len(law)) - top) >= abs(int(net.sum()))
+    return McNemar(int((wins > 0).sum()), int((wins < 0).sum()), min(1.0, float(law[far].sum())))
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """P-values adjusted so that the chance of any false finding stays below the level (Holm).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    p = _p_values(p_values)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.asarray(np.minimum(adjusted, 1)[np.argsort(order)])
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> Floats:
+    """P-values adjusted so that the share of false findings stays below the level.
+
+    Example:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.04, 0.04]
+    """
+    p = _p_values(p_values)
+    order = np.argsort(-p, kind="stable")
+    factors = len(p) / np.arange(len(p), 0, -1)
+    adjusted = np.minimum.accumulate(p[order] * factors)
+    return np.asarray(np.minimum(adjusted, 1)[np.argsort(order)])
+
+
+def _p_values(p_values: ArrayLike) -> Floats:
+    p = np.asarray(p_values, dtype=np.float64)
+    wrong = np.flatnonzero(~((p >= 0) & (p <= 1)))
+    if p.ndim != 1 or len(wrong):
+        raise EvaluationError(f"p-values {p.tolist()}", cure="Each must be in 0..1")
+    return p
+
+
+def mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
+    """Mean over seeds and standard deviation (n - 1); None for one seed."""
+    array = np.asarray(values, dtype=np.float64)
+    if not array.size:
+        raise EvaluationError("no values")
+    return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None
+
+
+def people_needed(
+    first: Counts,
+    second: Counts,
+    difference: float,
+    score: Score | str = "uf1",
+    *,
+    power: float = 0.8,
+    level: float = 0.05,
+    resamples: int = 2000,
+    seed: int = 0,
+    most: int = 100_000,
+) -> int:
+    """How many people a study needs to see a true difference, judged from two systems at hand.
+
+    For a number of people, that many are drawn with replacement from those at hand, again and
+    again; the systems' difference scatters around its mean. Moved to scatter around
+    ``difference``, it is seen where it lies further from 0 than the two-sided level allows. The
+    smallest number at which the share seen reaches ``power`` is found by bisection.
+
+    Args:
+        first, second: counts of two systems on the same people, [people, ...].
+        difference: the true one to be seen, such as 0.03.
+        most: give up above this many.
+
+    Raises:
+        EvaluationError: impossible options, other people, or more than ``most`` needed.
+    """
+    _need(first, resamples)
+    if first.shape != second.shape or not (difference and 0 < power < 1 and 0 < level < 1):
+        raise EvaluationError(
+            f"counts of shape {first.shape} and {second.shape}, difference {difference}, "
+            f"power {power}, level {level}",
+            cure="Give the same people, a difference other than 0, power and level in 0..1",
+        )
+    score = score_named(score) if isinstance(score, str) else score
+    both = np.stack([first, second], axis=1)
+
+    def enough(people: int) -> bool:
+        drawn = _resampled(both, people, resamples, seed)
+        scatter = score(drawn[:, 0]) - score(drawn[:, 1])
+        scatter = scatter - scatter.mean()
+        threshold = -ndtri(level / 2) * scatter.std()
+        return bool((np.abs(difference + scatter) > threshold).mean() >= power)
+
+    low, high = 1, 2
+    while not enough(high):
+        if high >= most:
+            raise EvaluationError(
+                f"more than {most} people are needed to see a difference of {difference}"
+            )
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _need(counts: Counts, draws: int) -> None:
+    if len(counts) < 2:
+        raise EvaluationError(f"{len(counts)} person", cure="Statistics need two people or more")
+    if draws < 1:
+        raise EvaluationError(f"{draws} draws", cure="Take 1000 or more")
