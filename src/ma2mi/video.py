@@ -116,7 +116,7 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
     if path.is_dir():
         rate = _folder_rate(path, fps)
         files = _images_in(path)
-        height, width = _read_image(files[0]).shape[:2]
+        height, width = read_image(files[0]).shape[:2]
         return VideoInfo(path, width, height, rate, len(files), len(files) / rate)
     _check_file(path)
     with _open(path) as (container, stream):
@@ -263,7 +263,7 @@ def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> I
     files = _images_in(folder)
     shape = None
     for index, file in list(enumerate(files))[start:stop]:
-        image = _read_image(file)
+        image = read_image(file)
         shape = shape or image.shape
         if image.shape != shape:
             raise VideoError(
@@ -275,7 +275,12 @@ def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> I
         yield Frame(index, index / fps, image)
 
 
-def _read_image(file: Path) -> Image:
+def read_image(file: Path) -> Image:
+    """One image file as uint8 [H, W, 3], RGB; 16 bits become 8 as in ``read_frames``.
+
+    Raises:
+        VideoError: it is no readable image, or neither 8 nor 16 bits deep.
+    """
     with optional_part("cv2", "video"):
         import cv2
     coded = np.fromfile(file, np.uint8)  # cv2.imread fails on names that are not ASCII on Windows

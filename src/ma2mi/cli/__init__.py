@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 import typer
 
 import ma2mi
-from ma2mi.cli import benchmark, demo, doctor, prepare, pretrain, report
+from ma2mi.cli import benchmark, demo, doctor, judge, prepare, pretrain, report
 from ma2mi.errors import Ma2miError
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, doctor, prepare, pretrain, benchmark, report):
+for command in (demo, doctor, prepare, pretrain, benchmark, report, judge):
     command.register(app)
 
 
@@ -37,6 +38,10 @@ def main() -> None:
     """
     # Two OpenMP runtimes (torch, scikit-learn) spinning for work slow each other down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # joblib replaces a worker whose memory grew, as torch's does; nothing is lost, so say nothing.
+    warnings.filterwarnings(
+        "ignore", message="A worker stopped while some jobs", category=UserWarning
+    )
     try:
         app()
     except Ma2miError as error:

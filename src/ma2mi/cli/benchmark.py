@@ -21,7 +21,9 @@ def benchmark(
     corpus: str = typer.Option(..., help="Name of a corpus."),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     protocol: str = typer.Option("loso", help="Named protocol of the literature."),
-    model: str = typer.Option("miacnet-tiny", help="Network of the catalog."),
+    model: str = typer.Option(
+        "miacnet-tiny", help="Network of the catalog, or majority, flow-svm, random-ridge."
+    ),
     init: Path = typer.Option(None, help="Folder of pre-trained weights."),
     train: Literal["auto", "full", "frozen"] = typer.Option(
         "auto",
@@ -46,7 +48,7 @@ def benchmark(
     ),
 ) -> None:
     """Leave one subject out (or another protocol) and print UF1, UAR and accuracy."""
-    from ma2mi.cli import steps
+    from ma2mi.cli import contest, steps
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe
     from ma2mi.evaluation.protocols import protocol as protocol_named
@@ -56,13 +58,13 @@ def benchmark(
     pairs = steps.parse(PairSettings, {"method": flow})
     marked = steps.mark_expressions(
         steps.find_corpus(corpus, root, store, jobs),
-        steps.label_set_of(chosen, corpus),
+        chosen,
         store,
         Recipe(size=size + 16),
         pairs,
         jobs,
     )
-    contestant = steps.Contestant(
+    contestant = contest.Contestant(
         model,
         init=init,
         frozen=train == "frozen" or (train == "auto" and init is not None),
@@ -73,7 +75,7 @@ def benchmark(
         keep_epochs=also_report_best_on_test,
     )
     out = out or Path("runs") / f"{corpus}-{model}{'-' + init.name if init else ''}"
-    result = steps.compete(
+    result = contest.compete(
         contestant,
         marked,
         chosen,

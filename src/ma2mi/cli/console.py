@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 
 import typer
 from rich.console import Console
@@ -42,6 +43,17 @@ def progress(title: str) -> Iterator[Tick]:
             bar.update(task, completed=done, total=total)
 
         yield tick
+
+
+def frame_rate(text: str) -> Fraction:
+    """An option's value such as "200" or "30000/1001"."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise typer.BadParameter(f"{text!r} is no frame rate such as 200 or 30000/1001")
+    return rate
 
 
 def list_failures(failures: Sequence[str]) -> None:

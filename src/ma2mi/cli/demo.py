@@ -29,7 +29,7 @@ def demo(
     """
     from lightning.fabric import Fabric
 
-    from ma2mi.cli import steps
+    from ma2mi.cli import contest, steps
     from ma2mi.cli.report import write_report
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import ClipStore, Recipe
@@ -59,10 +59,8 @@ def demo(
 
     apex = PairSettings()
     chosen = protocol("synthetic-3")
-    marked = steps.mark_expressions(
-        micro, steps.label_set_of(chosen, micro.name), out / "clips", recipe, apex, jobs
-    )
-    plain = steps.Contestant(model, size=size, epochs=epochs)
+    marked = steps.mark_expressions(micro, chosen, out / "clips", recipe, apex, jobs)
+    plain = contest.Contestant(model, size=size, epochs=epochs)
     rows = {
         "scratch": plain.entitled("from scratch"),
         "ma2mi": plain.entitled("after MA2MI", init=weights),
@@ -76,7 +74,7 @@ def demo(
         ),
     }
     results = [
-        steps.compete(
+        contest.compete(
             contestant,
             marked,
             chosen,

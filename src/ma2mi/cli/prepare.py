@@ -21,7 +21,12 @@ def prepare(
     source: str = typer.Argument(..., help="A folder of videos, or the name of a corpus."),
     out: Path = typer.Option(..., help="Where the clips go; what is there is kept."),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
-    frame_rate: str = typer.Option(None, help="Frames per second of folders of frames."),
+    frame_rate: Fraction = typer.Option(
+        None,
+        parser=console.frame_rate,
+        metavar="RATE",
+        help="Frames per second of folders of frames.",
+    ),
     size: int = typer.Option(128, min=32, help="Side of the crops in px."),
     jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),
 ) -> None:
@@ -41,7 +46,6 @@ def prepare(
             else steps.cut_recordings(corpus.recordings(), store, jobs)
         )
     else:
-        rate = Fraction(frame_rate) if frame_rate else None
-        keys, failures = steps.cut_recordings(list_recordings(source, fps=rate), store, jobs)
+        keys, failures = steps.cut_recordings(list_recordings(source, fps=frame_rate), store, jobs)
     console.out.print(f"\n{len(keys)} clips in {store.folder}")
     console.finish(failures)

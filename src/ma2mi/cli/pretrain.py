@@ -25,7 +25,12 @@ def pretrain(
     corpus: str = typer.Option(None, help="A known corpus instead of --videos."),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     people: Literal["video", "folder"] = typer.Option("video", help="What holds one person."),
-    frame_rate: str = typer.Option(None, help="Frames per second of folders of frames."),
+    frame_rate: Fraction = typer.Option(
+        None,
+        parser=console.frame_rate,
+        metavar="RATE",
+        help="Frames per second of folders of frames.",
+    ),
     model: str = typer.Option("miacnet-tiny", help="Network of the catalog."),
     action: str = typer.Option(None, help="What the action branch sees: 'flow' or 'difference'."),
     space: str = typer.Option("latent", help="What is reconstructed: latent, pixel or flow."),
@@ -85,8 +90,7 @@ def pretrain(
     pair_settings = steps.parse(PairSettings, drawn)
     clips = ClipStore(store or out / "clips", Recipe(size=size + 16))
     if videos is not None:
-        rate = Fraction(frame_rate) if frame_rate else None
-        recordings = list_recordings(videos, people=people, fps=rate)
+        recordings = list_recordings(videos, people=people, fps=frame_rate)
     else:
         recordings = steps.find_corpus(corpus, root, out, jobs).recordings()
     keys, failures = steps.cut_recordings(recordings, clips, jobs)

@@ -55,7 +55,7 @@ def write_report(
     from ma2mi.clips.store import replace_file
     from ma2mi.report import figures
     from ma2mi.report.page import Picture, make_page
-    from ma2mi.report.tables import make_rows
+    from ma2mi.report.tables import make_rows, stamped_lines
 
     rows = make_rows(results, against)
     pictures = [
@@ -99,7 +99,9 @@ def write_report(
         "seeds": ", ".join(map(str, first.seeds)),
         "people in pre-training": str(max(len(r.record.pretraining_people) for r in results)),
     }
-    page = make_page("Micro-expressions, left-out people", rows, pictures, facts)
+    page = make_page(
+        "Micro-expressions, left-out people", rows, pictures, facts, stamped_lines(results)
+    )
     replace_file(path, page.encode())
     return path
 

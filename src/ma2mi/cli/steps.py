@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from ma2mi.cli.console import list_failures, out, progress
-from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs
+from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, read_flow_images
 from ma2mi.clips.prepare import Prepared, prepare_expressions, prepare_recordings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus, open_corpus
+from ma2mi.datasets.megc2019_flow import Megc2019Flow
 from ma2mi.datasets.synthetic import write_corpus
-from ma2mi.errors import CheckpointError, CorpusError, FaceError, SettingsError
-from ma2mi.evaluation.benchmark import run_benchmark
-from ma2mi.evaluation.engines import Backend
+from ma2mi.errors import CorpusError, FaceError, SettingsError
+from ma2mi.evaluation.audit import Fingerprint, fingerprint
 from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set
-from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.evaluation.protocols import Protocol
-from ma2mi.evaluation.results import RunResult
-from ma2mi.models.catalog import build_model
-from ma2mi.models.trunk import Branches
 from ma2mi.records import Expression, Recording
-from ma2mi.training.checkpoint import WEIGHTS, open_trunk, read_config
-from ma2mi.training.finetune import FineTune, FineTuneSettings
-from ma2mi.training.frozen import extract_features
-from ma2mi.training.loop import LoopSettings
 from ma2mi.training.pretrain import PretrainSettings, pretrain
-from ma2mi.training.ridge import DualRidge
 
 #: Size of a synthetic corpus that is made because no --root was given.
 SYNTHETIC_SUBJECTS = 16
@@ -110,6 +101,7 @@ class Marked:
     Args:
         pairs: N pairs.
         labels: int64 [N].
+        databases: N, the corpus that each pair comes from.
         classes: names of the classes.
         clips_hash: sha256 of the prepared clips.
         failures: a line for each expression that could not be used.
@@ -117,41 +109,70 @@ class Marked:
 
     pairs: Pairs
     labels: NDArray[np.int64]
+    databases: list[str]
     classes: tuple[str, ...]
     clips_hash: str
     failures: tuple[str, ...]
 
+    @cached_property
+    def prints(self) -> list[Fingerprint]:
+        """What two copies of a clip share, for the audit."""
+        pairs = self.pairs
+        if not len(pairs.first):  # flow images
+            return [
+                fingerprint(k, a.transpose(2, 0, 1))
+                for k, a in zip(pairs.keys.tolist(), pairs.action, strict=True)
+            ]
+        return [
+            fingerprint(key, np.stack(frames))
+            for key, *frames in zip(pairs.keys.tolist(), pairs.first, pairs.second, strict=True)
+        ]
+
 
 def mark_expressions(
     corpus: Corpus,
-    labels: LabelSet,
+    protocol: Protocol,
     store_root: Path,
     recipe: Recipe,
-    method: PairSettings,
+    draw: PairSettings,
     jobs: int,
 ) -> Marked:
-    """Prepare a corpus' expressions, keep those with a class, and measure onset to apex."""
-    expressions = corpus.expressions()
+    """A corpus' expressions that the protocol has a class for, from onset to apex."""
+    expressions = [
+        e
+        for e in corpus.expressions()
+        if not protocol.leaves_out(e.recording.corpus, e.subject, Path(e.recording.name).name)
+    ]
     if not expressions:
         raise CorpusError(
             "has no marked expressions", where=corpus.root, cure="Take a corpus with onsets"
         )
-    encoded, dropped = labels.encode([e.emotion for e in expressions])
+    labels = label_set_of(protocol, corpus.name)
+    encoded, dropped = labels.encode(
+        [e.emotion for e in expressions], [e.recording.corpus for e in expressions]
+    )
     for word, count in sorted(dropped.items()):
         out.print(f"{count} clips marked {word!r} have no class in {labels.name}")
     label_of = {
         e.key: int(label) for e, label in zip(expressions, encoded, strict=True) if label != DROPPED
     }
-    store = ClipStore(store_root, recipe)
-    wanted = [e for e in expressions if e.key in label_of]
-    keys, failures = cut_expressions(wanted, store, jobs)
-    with progress("Measuring onset to apex") as tick:
-        pairs = build_pairs(store, keys, method, jobs=jobs, hook=tick)
+    wanted = {e.key: e for e in expressions if e.key in label_of}
+    failures: list[str] = []
+    if isinstance(corpus, Megc2019Flow):
+        pairs = read_flow_images(list(wanted.values()))
+        clips_hash = hashlib.sha256(pairs.action.tobytes()).hexdigest()
+    else:
+        store = ClipStore(store_root, recipe)
+        keys, failures = cut_expressions(list(wanted.values()), store, jobs)
+        with progress("Measuring onset to apex") as tick:
+            pairs = build_pairs(store, keys, draw, jobs=jobs, hook=tick)
+        clips_hash = store.digest(keys)
     return Marked(
         pairs,
-        np.array([label_of[key] for key in keys], dtype=np.int64),
+        np.array([label_of[key] for key in pairs.keys], dtype=np.int64),
+        [wanted[key].recording.corpus for key in pairs.keys],
         labels.classes,
-        store.digest(keys),
+        clips_hash,
         tuple(failures),
     )
 
@@ -225,126 +246,3 @@ def gain_line(history: list[dict[str, Any]]) -> str:
         f"on held-out people: loss {last['loss']:.4f}, copy baseline {last['copy']:.4f}, "
         f"gain over copying {100 * last['gain']:+.1f} %"
     )
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """A network and how it is fitted; what a row of a table stands for.
-
-    Args:
-        model: name in the catalog.
-        init: folder of pre-trained weights, or None.
-        frozen: fit a ridge on the trunk's features instead of training the network.
-        branches: "both", "position" or "action".
-        size, epochs, stop, keep_epochs: see ``FineTuneSettings`` and ``FineTune``.
-        title: the row's name; made from the others if empty.
-    """
-
-    model: str
-    init: Path | None = None
-    frozen: bool = False
-    branches: Branches = "both"
-    size: int = 112
-    epochs: int = 15
-    stop: Literal["fixed", "inner"] = "fixed"
-    keep_epochs: bool = False
-    title: str = ""
-
-    @property
-    def name(self) -> str:
-        if self.title:
-            return self.title
-        start = "pre-trained" if self.init else "random" if self.frozen else "from scratch"
-        parts = [start, "frozen + ridge" if self.frozen else "trained"]
-        if self.branches != "both":
-            parts.append(f"{self.branches} only")
-        return f"{self.model} ({', '.join(parts)})"
-
-    def entitled(self, title: str, **changes: Any) -> Contestant:
-        """A variant of this contestant with a name of its own."""
-        return replace(self, title=title, **changes)
-
-    def enter(self, pairs: Pairs, classes: int) -> tuple[Learner, Clips]:
-        """The learner, and the clips as it takes them: pairs, or a frozen trunk's features."""
-        changes: dict[str, Any] = {} if self.branches == "both" else {"branches": self.branches}
-        if self.init:
-            config = read_config(self.init)
-            if (config["model"], config["size"]) != (self.model, self.size):
-                raise CheckpointError(
-                    f"holds {config['model']} at {config['size']} px, not {self.model} at "
-                    f"{self.size} px",
-                    where=self.init,
-                    cure="Name them with --model and --size",
-                )
-            changes = config["settings"] | changes
-        if self.frozen:
-            torch.manual_seed(0)
-            trunk = (
-                open_trunk(self.init, classes, **changes)
-                if self.init
-                else build_model(self.model, classes, **changes)
-            )
-            return DualRidge(classes, name=self.name), extract_features(
-                trunk, pairs, size=self.size
-            )
-        recipe = FineTuneSettings(
-            model=self.model,
-            model_settings=changes,
-            size=self.size,
-            stop=self.stop,
-            loop=LoopSettings(epochs=self.epochs),
-        )
-        learner = FineTune(classes, recipe, self.init, keep_epochs=self.keep_epochs, name=self.name)
-        return learner, pairs
-
-
-def compete(
-    contestant: Contestant,
-    marked: Marked,
-    protocol: Protocol,
-    folder: Path | None,
-    *,
-    corpus: str,
-    pair_settings: PairSettings,
-    seeds: Sequence[int] = (0,),
-    jobs: int = -1,
-    backend: Backend = "loky",
-    cluster: str | None = None,
-    also_best_on_test: bool = False,
-) -> RunResult:
-    """Run one contestant through a protocol, with a bar."""
-    learner, clips = contestant.enter(marked.pairs, len(marked.classes))
-    people: list[str] = []
-    weights = ""
-    if contestant.init:
-        people = read_config(contestant.init)["people"]
-        weights = hashlib.sha256((contestant.init / WEIGHTS).read_bytes()).hexdigest()
-    with progress(contestant.name) as tick:
-        return run_benchmark(
-            learner,
-            clips,
-            marked.labels,
-            marked.pairs.subjects.tolist(),
-            keys=marked.pairs.keys.tolist(),
-            protocol=protocol,
-            databases=[corpus] * len(marked.labels),
-            classes=marked.classes,
-            seeds=seeds,
-            jobs=jobs,
-            backend=backend,
-            cluster=cluster,
-            out=folder,
-            hook=lambda p: tick(p.done, p.total),
-            also_best_on_test=also_best_on_test,
-            settings={
-                "corpus": corpus,
-                "model": contestant.model,
-                "branches": contestant.branches,
-                "frozen": contestant.frozen,
-                "weights_sha256": weights,
-                "size": contestant.size,
-                "pairs": pair_settings.model_dump(mode="json"),
-            },
-            pretraining_people=people,
-            clips_hash=marked.clips_hash,
-        )

@@ -11,21 +11,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from ma2mi.clips.pairs import Pairs
+from ma2mi.errors import SettingsError
 
 
 class Batch(NamedTuple):
     """What a trunk and a pretext task take; see :class:`ma2mi.models.trunk.Trunk`.
 
     Attributes:
-        position: [B, 3, S, S] in [0, 1], the face now.
+        position: [B, 3, S, S] in [0, 1], the face now; None where there are no faces.
         action: [B, 3, S, S], flow as u and v in percent of S and ten times the strain, or the
             difference of the frames in [-1, 1].
         future: [B, 3, S, S] in [0, 1], the face that a pretext task reconstructs; None without one.
     """
 
-    position: Tensor
+    position: Tensor | None
     action: Tensor
     future: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        position, action, future = self
+        return Batch(
+            None if position is None else position.to(device),
+            action.to(device),
+            None if future is None else future.to(device),
+        )
 
 
 class AugmentSettings(BaseModel):
@@ -54,18 +64,22 @@ def make_batch(
     rows: np.ndarray,
     *,
     size: int,
+    side: int | None = None,
     action_input: str = "flow",
     target: str | None = None,
     augment: AugmentSettings | None = None,
     generator: torch.Generator | None = None,
     mirror: bool = False,
 ) -> Batch:
-    """Rows of ``pairs`` as one batch of ``size`` px inputs.
+    """Rows of ``pairs`` as one batch.
 
     Args:
-        pairs: any; its crops are at least ``size`` wide.
+        pairs: any; without faces (flow images) the batch has no position.
         rows: positions within ``pairs``.
-        size: side of the input in px; without ``augment`` the crops' middle is taken.
+        size: side in px of the part of the crops that is seen, at most all; without ``augment``
+            their middle.
+        side: side in px that the action is scaled to, for networks that see nothing else; None
+            keeps ``size``.
         action_input: "flow" or "difference".
         target: the ``future`` wanted: None, "t+k", or "t+2k" where a third frame was drawn.
         augment: None for evaluation.
@@ -73,13 +87,16 @@ def make_batch(
         mirror: flip every pair (for features of the mirrored face).
     """
     rows = np.asarray(rows)
-    faces = [_images(pairs.first[rows])]
+    size = min(size, pairs.action.shape[1])
+    faces = [_images(pairs.first[rows])] if len(pairs.first) else []
     if target:
         faces.append(_images((pairs.second if target == "t+k" else pairs.third)[rows]))
     if action_input == "flow":
         action = torch.from_numpy(pairs.action[rows].astype(np.float32)).movedim(3, 1)
-    else:
+    elif faces:
         action = _images(pairs.second[rows]) - faces[0]
+    else:
+        raise SettingsError("flow images hold no frames", cure="Take a network that reads flow")
     if augment or mirror:
         bend, light, strength = _draw(len(rows), augment, generator, mirror)
         warped = _warp(torch.cat((*faces, action), dim=1), bend, size)
@@ -96,7 +113,16 @@ def make_batch(
         *faces, action = (_middle(x, size) for x in (*faces, action))
     if action_input == "flow":
         action = torch.cat((action[:, :2] * (100 / size), action[:, 2:] * 10), dim=1)
-    return Batch(faces[0], action, faces[1] if target else None)
+    if side and side != size:
+        action = _scale(action, side)
+    return Batch(faces[0] if faces else None, action, faces[1] if target else None)
+
+
+def _scale(x: Tensor, side: int) -> Tensor:
+    """Shrink by area, grow bilinearly; movement in percent of the width stays what it is."""
+    if side < x.shape[2]:
+        return functional.adaptive_avg_pool2d(x, side)
+    return functional.interpolate(x, size=(side, side), mode="bilinear")
 
 
 def _images(frames: np.ndarray) -> Tensor:

@@ -19,6 +19,8 @@ from ma2mi.clips.sampling import near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip, replace_file
 from ma2mi.errors import Ma2miError, StoreError
 from ma2mi.face.motion import FlowSettings, Method, action_channels, flow
+from ma2mi.records import Expression
+from ma2mi.video import read_image
 
 #: Clips whose pairs are built in one task: enough work to be worth a process.
 CHUNK = 8
@@ -31,11 +33,12 @@ class Pairs:
     Args:
         keys: N clip keys.
         subjects: N subjects.
-        first: uint8 [N, S, S, 3], the face now (the onset).
-        second: uint8 [N, S, S, 3], the face a little later (the apex).
+        first: uint8 [N, S, S, 3], the face now (the onset); no rows for flow images.
+        second: uint8 [N, S, S, 3], the face a little later (the apex); likewise.
         third: uint8 [N, S, S, 3], twice as late; no rows where it was not drawn.
         action: float16 [N, S, S, 3], from first to second: u and v in px, strain.
-        elapsed_s: float64 [N], seconds from first to second, negative for reversed pairs.
+        elapsed_s: float64 [N], seconds from first to second, negative for reversed pairs; NaN
+            where nobody knows.
     """
 
     keys: NDArray[np.str_]
@@ -53,7 +56,7 @@ class Pairs:
         return replace(
             self,
             **{
-                f.name: value if f.name == "third" and not len(value) else value[index]
+                f.name: value[index] if len(value) else value
                 for f in fields(self)
                 for value in [getattr(self, f.name)]
             },
@@ -82,6 +85,41 @@ class PairSettings(BaseModel):
     seed: int = 0
 
 
+def read_flow_images(expressions: Sequence[Expression]) -> Pairs:
+    """Expressions that are flow images (R u, G v, B strain) as pairs without faces.
+
+    Such images are scaled by their own minimum and maximum, so their unit is lost: the middle
+    of the range becomes 0 and its ends 1 % of the width, about what a micro-expression moves.
+
+    Args:
+        expressions: N, each recording an image file.
+
+    Raises:
+        StoreError: an image of another size than the first.
+        VideoError: an image that does not open.
+    """
+    images = []
+    for e in expressions:
+        images.append(read_image(e.recording.path))
+        if images[-1].shape != images[0].shape:
+            raise StoreError(
+                f"is {images[-1].shape[:2]}, the images before it are {images[0].shape[:2]}",
+                where=e.recording.path,
+            )
+    side = images[0].shape[1]
+    action = (np.stack(images).astype(np.float32) / 127.5 - 1) * (1, 1, 0.5) + (0, 0, 0.5)
+    action *= (side / 100, side / 100, 0.1)
+    return Pairs(
+        keys=np.array([e.key for e in expressions]),
+        subjects=np.array([e.subject for e in expressions]),
+        first=np.empty((0, side, side, 3), np.uint8),
+        second=np.empty((0, side, side, 3), np.uint8),
+        third=np.empty((0, side, side, 3), np.uint8),
+        action=action.astype(np.float16),
+        elapsed_s=np.full(len(images), np.nan),
+    )
+
+
 def build_pairs(
     store: ClipStore,
     keys: Sequence[str],
@@ -104,7 +142,9 @@ def build_pairs(
     Raises:
         StoreError: no clip gives a pair, a clip is damaged, or the disk is full.
     """
-    text = json.dumps([list(keys), settings.model_dump(), repr(FlowSettings())])
+    # The clips' bytes, not only their names: a corrected apex gives other pairs.
+    made_of = [list(keys), store.digest(keys), settings.model_dump(), repr(FlowSettings())]
+    text = json.dumps(made_of)
     folder = store.folder / f"pairs-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
     if not (folder / "about.json").is_file():
         folder.mkdir(exist_ok=True)
@@ -124,7 +164,14 @@ def build_pairs(
                 where=store.folder,
                 cure="Clips must move, and last longer than the interval",
             )
-        _join(folder, counts)
+        try:
+            _join(folder, counts)
+        except OSError as error:
+            raise StoreError(
+                f"cannot be written ({error.strerror})",
+                where=folder,
+                cure="Free the disk or choose another folder",
+            ) from error
     try:
         arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Pairs)}
     except (OSError, ValueError) as error:
@@ -202,14 +249,16 @@ def _join(folder: Path, counts: list[int]) -> None:
             np.save(folder / f"{name}.npy", np.empty((0, *example["first"].shape[1:]), np.uint8))
             continue
         like = example[name]
-        array = np.lib.format.open_memmap(
-            folder / f"{name}.npy", mode="w+", dtype=like.dtype, shape=(total, *like.shape[1:])
-        )
-        start = 0
-        for part, count in filled:
-            array[start : start + count] = load_file(part)[name]
-            start += count
-        array.flush()
+        head = {
+            "descr": np.lib.format.dtype_to_descr(like.dtype),
+            "fortran_order": False,
+            "shape": (total, *like.shape[1:]),
+        }
+        # Written, not mapped: on a full disk writing is an error, and a map a crash.
+        with (folder / f"{name}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, head)
+            for part, _ in filled:
+                file.write(load_file(part)[name].tobytes())
     replace_file(folder / "about.json", json.dumps({"pairs": total}).encode())
     for part in parts:
         part.unlink()

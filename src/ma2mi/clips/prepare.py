@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe, replace_file
-from ma2mi.errors import FaceError, Ma2miError
+from ma2mi.errors import FaceError, Ma2miError, StoreError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.records import Expression, Recording
@@ -53,6 +53,9 @@ def prepare_recordings(
         store: where the clips go.
         jobs: processes, as joblib counts them.
         hook: told (done, of how many) after each recording.
+
+    Raises:
+        StoreError: two recordings would get the same key.
     """
     return _prepare([(r, ()) for r in recordings], store, jobs, hook)
 
@@ -80,6 +83,15 @@ Task = tuple[Recording, tuple[Expression, ...]]
 def _prepare(
     tasks: list[Task], store: ClipStore, jobs: int, hook: Callable[[int, int], None] | None
 ) -> list[Prepared]:
+    by_key: dict[str, Recording] = {}
+    for recording, _ in tasks:
+        other = by_key.setdefault(recording.key, recording)
+        if other != recording:
+            raise StoreError(
+                f"would share the clips of {other.path}: both are called {recording.key}",
+                where=recording.path,
+                cure="Rename one of them",
+            )
     results: list[Prepared] = []
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
     for result in parallel(joblib.delayed(_prepare_one)(task, store) for task in tasks):
@@ -95,10 +107,11 @@ _detector: FaceDetector | None = None  # one for each process: making it loads t
 def _prepare_one(task: Task, store: ClipStore) -> Prepared:
     recording, expressions = task
     done = store.folder / f"{recording.key}.{'marks' if expressions else 'whole'}.json"
-    names = [e.key for e in expressions]
+    # Everything that ends up in a clip's marks: a corrected apex means another clip.
+    marks = [[e.key, e.apex, e.offset, e.emotion, *e.action_units, e.kind] for e in expressions]
     if done.is_file():
         found = json.loads(done.read_text())
-        if found["expressions"] == names:
+        if found["expressions"] == marks and all(key in store for key in found["clips"]):
             return Prepared(recording.key, tuple(found["clips"]), tuple(found["failures"]))
     global _detector
     _detector = _detector or FaceDetector()
@@ -108,16 +121,14 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
         cut = (
             _cut_expressions(recording, expressions, store.recipe, _detector, failures)
             if expressions
-            else _cut_segments(recording, store.recipe, _detector)
+            else _cut_segments(recording, store.recipe, _detector, failures)
         )
         for clip in cut:
             store.write(clip)
             keys.append(clip.key)
-        if not keys and not failures:
-            raise FaceError("no face in any frame", where=recording.path)
     except Ma2miError as error:
         return Prepared(recording.key, tuple(keys), (*failures, str(error)))
-    about = {"expressions": names, "clips": keys, "failures": failures}
+    about = {"expressions": marks, "clips": keys, "failures": failures}
     replace_file(done, json.dumps(about, indent=1).encode())
     return Prepared(recording.key, tuple(keys), tuple(failures))
 
@@ -152,7 +163,7 @@ class _Window:
 
 
 def _cut_segments(
-    recording: Recording, recipe: Recipe, detector: FaceDetector
+    recording: Recording, recipe: Recipe, detector: FaceDetector, failures: list[str]
 ) -> Iterator[PreparedClip]:
     """Segment after segment; one in which the face is lost before its end is left out."""
     template = Template(size=recipe.size)
@@ -160,10 +171,13 @@ def _cut_segments(
     face: Face | None = None
     search_at = 0
     before: Frame | None = None
+    seen = kept = 0
 
     def close() -> Iterator[PreparedClip]:
+        nonlocal kept
         whole = window and len(window.crops) >= SHORTEST_SEGMENT
         if window and whole and face and before and detector.follow(before.image, face):
+            kept += 1
             yield window.clip(f"{recording.key}@{window.frames[0][0]}", recording)
 
     for frame in read_frames(recording.path, fps=recording.fps):
@@ -178,9 +192,22 @@ def _cut_segments(
             if face:
                 window = _Window(frame, face, template)
                 before = frame
+                seen += 1
             else:
                 search_at = frame.index + SEARCH_STEP
     yield from close()
+    if not seen:
+        failures.append(str(FaceError("no face in any frame", where=recording.path)))
+    elif not kept:
+        failures.append(
+            str(
+                FaceError(
+                    f"no face that stays for {SHORTEST_SEGMENT} frames, up to {recipe.segment_s} s",
+                    where=recording.path,
+                    cure="Give a longer or steadier video",
+                )
+            )
+        )
 
 
 def _cut_expressions(

@@ -80,6 +80,8 @@ def near_future(
         start = int(rng.integers(len(times)))
         step_s = rng.uniform(*interval_s)
         reverse = rng.random() < 0.5
+        if times[start] + step_s > times[-1]:
+            continue  # the clip's last frame would stand in for a later one
         first = int(np.argmin(np.abs(times - times[start] - step_s)))
         step = max(first - start, 1)
         picked = [start + step * i for i in range(reach + 1)]

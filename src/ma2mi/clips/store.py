@@ -124,12 +124,8 @@ class ClipStore:
             with safe_open(self.path(key), framework="numpy") as file:
                 about = json.loads(file.metadata()["clip"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise StoreError(
-                f"is no readable clip ({error})",
-                where=self.path(key),
-                cure="Delete the file and prepare again",
-            ) from error
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.path(key), error) from error
         times = [Fraction(int(n), int(d)) for n, d in tensors.pop("times_s")]
         return PreparedClip(
             about["key"], about["subject"], times_s=times, marks=about["marks"], **tensors
@@ -139,11 +135,24 @@ class ClipStore:
         return (self.read(key) for key in keys)
 
     def digest(self, keys: Iterable[str]) -> str:
-        """One sha256 over the bytes of these clips, in this order: the data hash of a result."""
+        """One sha256 over the bytes of these clips, in this order: the data hash of a result.
+
+        Raises:
+            StoreError: a clip is missing.
+        """
         total = hashlib.sha256()
         for key in keys:
-            total.update(hashlib.sha256(self.path(key).read_bytes()).digest())
+            try:
+                total.update(hashlib.sha256(self.path(key).read_bytes()).digest())
+            except OSError as error:
+                raise _unreadable(self.path(key), error) from error
         return total.hexdigest()
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"is no readable clip ({error})", where=path, cure="Delete the file and prepare again"
+    )
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -51,9 +51,7 @@ class Megc2019Flow(Corpus):
         for image in sorted(self.folder.glob("*/u_test/*/*.png")):
             subject, label = image.parts[-4], image.parts[-2]
             if label not in EMOTIONS:
-                raise CorpusError(
-                    f"label folder {label!r} is none of 0, 1, 2", where=image.parent
-                )
+                raise CorpusError(f"label folder {label!r} is none of 0, 1, 2", where=image.parent)
             database = database_of(subject, image)
             recording = Recording(image, subject, f"{label}/{image.stem.strip()}", database)
             found.append(Expression(recording, 0, 0, emotion=EMOTIONS[label]))

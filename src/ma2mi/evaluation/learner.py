@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ class Clips(Protocol):
 class Predictor(Protocol):
     """Says how probable each class is."""
 
-    def predict(self, clips: object, /) -> Probabilities:
+    def predict(self, clips: Any, /) -> Probabilities:
         """Probabilities [n, classes], rows sum to 1 (action units: each in [0, 1])."""
         ...
 
@@ -31,7 +31,7 @@ class Predictor(Protocol):
 class EpochPredictor(Predictor, Protocol):
     """A predictor that also remembers every epoch; only for ``also_best_on_test``."""
 
-    def predict_epochs(self, clips: object, /) -> Probabilities:
+    def predict_epochs(self, clips: Any, /) -> Probabilities:
         """Probabilities [epochs, n, classes]."""
         ...
 
@@ -50,7 +50,7 @@ class Learner(Protocol):
         ...
 
     def fit(
-        self, clips: object, labels: NDArray[np.int64], subjects: NDArray[np.str_], /
+        self, clips: Any, labels: NDArray[np.int64], subjects: NDArray[np.str_], /
     ) -> Predictor:
         """Fit on the training clips; choose whatever is to be chosen on them alone.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
 from ma2mi.errors import SettingsError
 from ma2mi.models import miacnet
+from ma2mi.models.conv5 import Conv5
+from ma2mi.models.off_apexnet import OffApexNet
+from ma2mi.models.ststnet import STSTNet
 from ma2mi.models.trunk import Trunk
 
 Builder = Callable[..., Trunk]
@@ -25,6 +29,9 @@ MODELS: dict[str, Builder] = {
     "miacnet-tiny": _miacnet(miacnet.TINY),
     "miacnet-base": _miacnet(miacnet.BASE),
     "miacnet-paper": _miacnet(miacnet.PAPER),
+    "ststnet": STSTNet,
+    "off-apexnet": OffApexNet,
+    "conv5": Conv5,
 }
 
 
@@ -44,10 +51,16 @@ def build_model(name: str, classes: int, **settings: Any) -> Trunk:
             "is no known model", where=name, cure=f"Known are: {', '.join(sorted(MODELS))}"
         )
     build = MODELS[name]
-    known = build.__kwdefaults__ or {}
+    known = _settings_of(build)
     for setting in settings:
         if setting not in known:
             raise SettingsError(
                 f"{name} has no setting {setting!r}", cure=f"It has: {', '.join(sorted(known))}"
             )
     return build(classes, **settings)
+
+
+def _settings_of(build: Builder) -> set[str]:
+    if isinstance(build, type):
+        return set(inspect.signature(build).parameters) - {"classes"}
+    return set(build.__kwdefaults__ or {})

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ma2mi.errors import SettingsError
 from ma2mi.models.trunk import Branches, ConvStage, Grid, Residual, Trunk
 
 
@@ -94,7 +95,16 @@ class MIACNet(Trunk):
         self.fuse = nn.Conv2d(2 * width, width, 1) if settings.fusion == "concat" else None
 
     def grid(self, position: Tensor | None, action: Tensor) -> Grid:
-        """See :class:`ma2mi.models.trunk.Trunk`; ``position`` None means: the null position."""
+        """See :class:`ma2mi.models.trunk.Trunk`; ``position`` None means: the null position.
+
+        Raises:
+            SettingsError: a side of the input is no multiple of 16 px.
+        """
+        height, width = action.shape[2:]
+        if height % 16 or width % 16:
+            raise SettingsError(
+                f"inputs of {width} x {height} px", cure="Take a side that is a multiple of 16"
+            )
         where = self._position_grid(position, action)
         what, attention = self.action_encoder(action)  # [B, width, gh, gw], [B, 1, gh, gw]
         if self.settings.branches == "position":
@@ -141,8 +151,9 @@ class ActionEncoder(nn.Module):
         )
 
     def forward(self, action: Tensor) -> tuple[Tensor, Tensor]:
-        # Macro movement is ten times micro movement; asinh keeps both on one scale.
-        x = self.stem(torch.asinh(4 * action))  # [B, stem, H/stride, W/stride]
+        # Macro movement is ten times micro movement; the logarithm keeps both on one scale.
+        scaled = torch.sign(action) * torch.log1p(4 * action.abs())
+        x = self.stem(scaled)  # [B, stem, H/stride, W/stride]
         attention = x.new_ones(x.shape[0], 1, *x.shape[2:])
         for block in self.blocks:
             x, attention = block(x, attention)

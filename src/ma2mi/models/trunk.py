@@ -44,6 +44,8 @@ class Trunk(nn.Module):
     #: Face [B, 3, H, W] to grid, where a trunk has such a branch: a pretext task takes its latent
     #: space from here.
     position_encoder: nn.Module
+    #: Side of the only input it takes, in px; None takes any multiple of 16.
+    input_side: int | None = None
     #: What "action" means for this network: "flow" (u, v, strain) or "difference".
     action_input: str = "flow"
 

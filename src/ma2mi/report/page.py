@@ -31,7 +31,11 @@ class Picture:
 
 
 def make_page(
-    title: str, rows: Sequence[Row], pictures: Sequence[Picture], facts: dict[str, str]
+    title: str,
+    rows: Sequence[Row],
+    pictures: Sequence[Picture],
+    facts: dict[str, str],
+    stamped: Sequence[Sequence[str]] = (),
 ) -> str:
     """The page as HTML.
 
@@ -39,6 +43,7 @@ def make_page(
         title: heading.
         rows: the table; the note below it says how it was measured.
         pictures: in order.
+        stamped: rows of numbers that were selected on test data, see ``stamped_lines``.
         facts: what the reader needs to repeat it (version, commit, data hash, settings).
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
@@ -51,6 +56,7 @@ def make_page(
         clips=rows[0].clips,
         people=rows[0].people,
         pictures=pictures,
+        stamped=stamped,
         facts=facts,
         version=__version__,
     )

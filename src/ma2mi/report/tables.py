@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
 from ma2mi.evaluation.statistics import (
     Estimate,
     PairedTest,
     bootstrap,
+    holm,
     permutation_test,
     person_confusions,
 )
@@ -87,8 +90,12 @@ HEADER = ("model", "UF1 [95 %]", "UAR [95 %]", "accuracy", "p", "tested against"
 
 def cells(row: Row) -> tuple[str, ...]:
     """The row as text, in the order of ``HEADER``."""
-    p = "" if row.test is None else f"{row.test.p:.3f}" if row.test.p >= 0.001 else "< 0.001"
+    p = _p(row.test.p) if row.test else ""
     return (row.name, str(row.uf1), str(row.uar), f"{row.accuracy:.3f}", p, row.against)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -101,12 +108,99 @@ def text_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     )
 
 
+def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The table for a README or an issue."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
+    )
+
+
+def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The table for a paper; needs the package booktabs."""
+    special = str.maketrans({c: f"\\{c}" for c in "%&_#$"} | {"<": "$<$", ">": "$>$"})
+
+    def line(row: Sequence[str]) -> str:
+        return " & ".join(cell.translate(special) for cell in row) + r" \\"
+
+    body = "\n".join(line(row) for row in lines)
+    return (
+        f"\\begin{{tabular}}{{{'l' * len(header)}}}\n\\toprule\n{line(header)}\n\\midrule\n"
+        f"{body}\n\\bottomrule\n\\end{{tabular}}"
+    )
+
+
+def csv_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The table for a spreadsheet."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue().rstrip("\n")
+
+
+STYLES = {"text": text_table, "markdown": markdown_table, "latex": latex_table, "csv": csv_table}
+
+
+def stamped_lines(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
+    """Rows of the numbers that were selected on test data, each saying so; empty without any."""
+    lines: list[tuple[str, ...]] = []
+    for result in results:
+        if not result.record.also_best_on_test:
+            continue
+        pool = result.pool(best_on_test=True)
+        counts = person_confusions(pool.truth, pool.guess, pool.people, len(result.record.classes))
+        share = float((pool.truth == pool.guess).mean())
+        name = f"{result.record.learner} [{SELECTED_ON_TEST.upper()}, no result]"
+        lines.append(
+            (
+                name,
+                str(bootstrap(counts, "uf1")),
+                str(bootstrap(counts, "uar")),
+                f"{share:.3f}",
+                "",
+                "",
+            )
+        )
+    return lines
+
+
+def compare_table(results: Sequence[RunResult], style: str = "text") -> str:
+    """Runs beside each other, each tested against the first, p adjusted for their number (Holm).
+
+    Args:
+        results: runs over the same clips.
+        style: a key of ``STYLES``.
+    """
+    rows = make_rows(results)
+    tests = [row.test.p for row in rows if row.test]
+    adjusted = iter(holm(tests).tolist() if tests else [])
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        extra = (_p(next(adjusted)), f"{row.test.difference:+.3f}") if row.test else ("", "")
+        lines.append((*cells(row), *extra))
+    lines += [(*line, "", "") for line in stamped_lines(results)]
+    return STYLES[style]((*HEADER, "p (Holm)", "UF1 difference"), lines)
+
+
+def database_lines(result: RunResult) -> list[tuple[str, ...]]:
+    """UF1, UAR and accuracy of each database of a composite; empty for a single one."""
+    scores = result.scores()["seeds"][str(result.record.seeds[0])].get("databases", {})
+    return [
+        (f"  {base}", *(f"{each[name]:.3f}" for name in ("uf1", "uar", "accuracy")), "", "")
+        for base, each in scores.items()
+    ]
+
+
 def score_table(results: Sequence[RunResult], against: Sequence[int | None] | None = None) -> str:
     """The table of :func:`make_rows` as text, and below it how it was measured."""
     rows = make_rows(results, against)
+    lines: list[tuple[str, ...]] = []
+    for row, result in zip(rows, results, strict=True):
+        lines += [cells(row), *database_lines(result)]
+    stamped = stamped_lines(results)
     protocol = results[0].record.protocol
+    table = text_table(HEADER, [*lines, *stamped])
     return (
-        f"{text_table(HEADER, [cells(row) for row in rows])}\n"
+        f"{table}\n"
         f"{protocol}: {rows[0].clips} clips of {rows[0].people} people, each predicted by a model "
         "that never saw that person;\nscores pooled over all folds, intervals by bootstrap over "
         "people, p by paired permutation over people (UF1)"

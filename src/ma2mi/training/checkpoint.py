@@ -117,7 +117,7 @@ def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) 
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads(file.metadata()["about"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"no readable training state ({error})", where=path, cure="Delete it to start anew"
         ) from error

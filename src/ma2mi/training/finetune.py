@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional
 
 from ma2mi.clips.batches import AugmentSettings, make_batch
@@ -42,7 +43,7 @@ class FineTuneSettings(BaseModel):
 
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {}
-    size: int = 112
+    size: int = Field(112, ge=16)
     trunk_share: float = 0.1
     stop: Literal["fixed", "inner"] = "fixed"
     label_smoothing: float = 0.1
@@ -131,17 +132,19 @@ class FineTune:
                 clips,
                 chosen,
                 size=self.recipe.size,
+                side=net.input_side or self.recipe.size,
                 action_input=net.action_input,
                 augment=self.recipe.augment,
                 generator=generator,
+            ).to(fabric.device)
+            logits = module(batch.position, batch.action)
+            truth = fabric.to_device(torch.from_numpy(labels[chosen]))
+            # Weighed here: cross_entropy(weight=) would weigh its smoothing too, and drag every
+            # clip towards the rarest class.
+            each = functional.cross_entropy(
+                logits, truth, label_smoothing=self.recipe.label_smoothing, reduction="none"
             )
-            logits = module(fabric.to_device(batch.position), fabric.to_device(batch.action))
-            return functional.cross_entropy(
-                logits,
-                fabric.to_device(torch.from_numpy(labels[chosen])),
-                weight=balance,
-                label_smoothing=self.recipe.label_smoothing,
-            )
+            return (each * balance[truth]).sum() / balance[truth].sum()
 
         def after_epoch(epoch: int) -> dict[str, Any]:
             if self.keep_epochs or len(watched):
@@ -188,16 +191,17 @@ class NetworkPredictor:
             for start in range(0, len(clips), 32):
                 rows = np.arange(start, min(start + 32, len(clips)))
                 logits = [
-                    self.net(batch.position.to(device), batch.action.to(device))
+                    self.net(batch.position, batch.action)
                     for mirror in (False, True)
                     for batch in [
                         make_batch(
                             clips,
                             rows,
                             size=self.size,
+                            side=self.net.input_side or self.size,
                             action_input=self.net.action_input,
                             mirror=mirror,
-                        )
+                        ).to(device)
                     ]
                 ]
                 mean = torch.stack([x.double().softmax(1) for x in logits]).mean(0)
@@ -215,12 +219,18 @@ class NetworkPredictor:
         return np.stack(answers)
 
 
+#: torch has one random state and one number of threads a process: folds that run as threads
+#: (backend "threading") take turns, or their results would depend on each other.
+_TURN = threading.RLock()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute on one thread, the same bytes on every machine of a kind, then as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with _TURN:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

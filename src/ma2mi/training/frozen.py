@@ -36,9 +36,14 @@ def extract_features(
         for start in range(0, len(pairs), BATCH):
             rows = np.arange(start, min(start + BATCH, len(pairs)))
             batch = make_batch(
-                pairs, rows, size=size, action_input=trunk.action_input, mirror=mirror
-            )
-            grid = trunk.grid(batch.position.to(device), batch.action.to(device))
+                pairs,
+                rows,
+                size=size,
+                side=trunk.input_side or size,
+                action_input=trunk.action_input,
+                mirror=mirror,
+            ).to(device)
+            grid = trunk.grid(batch.position, batch.action)
             parts.append(flatten_grid(grid.features).cpu().numpy())
         views.append(np.concatenate(parts))
     return compress(np.stack(views, axis=1))

@@ -24,8 +24,8 @@ class PretextSettings(BaseModel):
     """What is reconstructed, and how the loss weighs it.
 
     Args:
-        space: "latent" (a target encoder's grid), "pixel" (the face at 1/4 of its size) or "flow"
-            (the movement at 1/4 of the size).
+        space: "latent" (a target encoder's grid), "pixel" (the face, 4 x 4 px a cell) or "flow"
+            (the movement, 4 x 4 values a cell).
         target: "t+k" reconstructs the frame that the action leads to, "t+2k" predicts the next.
         teacher: the latent's target encoder: "ema", a moving average of the position encoder, or
             "frozen", its random start.
@@ -90,10 +90,11 @@ class MA2MI(nn.Module):
         """Loss of reconstructing ``batch.future``."""
         grid = self.trunk.grid(batch.position, batch.action)
         change = self.decoder(grid.features)  # [B, width or 48 or 32, gh, gw]
-        present, future = self._targets(batch)
         if self.settings.space != "latent":
             change = functional.pixel_shuffle(change, 4)
-        weight = self._weight(batch, (future.shape[2], future.shape[3]))
+        cells = (change.shape[2], change.shape[3])
+        present, future = self._targets(batch, cells)
+        weight = self._weight(batch, cells)
         return PretextLoss(
             self._distance(present + change, future, weight),
             self._distance(present, future, weight).detach(),
@@ -110,20 +111,21 @@ class MA2MI(nn.Module):
             target.lerp_(source, 1 - self.settings.momentum)
 
     @torch.no_grad()
-    def _targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _targets(self, batch: Batch, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Present and future in the space that is reconstructed."""
-        if batch.future is None:
-            raise ValueError("a pretext batch needs its future frame")
+        if batch.position is None or batch.future is None:
+            raise ValueError("a pretext batch needs its faces, now and in the future")
         if self.settings.space == "latent":
-            return self._latent(batch.position), self._latent(batch.future)
+            return self._latent(batch.position, cells), self._latent(batch.future, cells)
+        pool = functional.adaptive_avg_pool2d
         if self.settings.space == "pixel":
-            return functional.avg_pool2d(batch.position, 4), functional.avg_pool2d(batch.future, 4)
-        moved = functional.avg_pool2d(batch.action[:, :2], 4)
+            return pool(batch.position, cells), pool(batch.future, cells)
+        moved = pool(batch.action[:, :2], cells)
         return torch.zeros_like(moved), moved
 
-    def _latent(self, face: Tensor) -> Tensor:
+    def _latent(self, face: Tensor, cells: tuple[int, int]) -> Tensor:
         """The target grid, normalised over channels in every cell."""
-        grid = self.teacher(face)
+        grid = functional.adaptive_avg_pool2d(self.teacher(face), cells)
         return functional.layer_norm(grid.movedim(1, 3), grid.shape[1:2]).movedim(3, 1)
 
     def _weight(self, batch: Batch, cells: tuple[int, int]) -> Tensor:

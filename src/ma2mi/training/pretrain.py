@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class PretrainSettings(BaseModel):
 
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {}
-    size: int = 112
+    size: int = Field(112, ge=32, multiple_of=16)
     held_out: float = Field(0.2, ge=0, lt=1)
     pretext: PretextSettings = PretextSettings()
     loop: LoopSettings = LoopSettings()
@@ -78,11 +79,12 @@ def pretrain(
         The figures of every epoch; ``gain`` is 1 - loss/copy on held-out people.
 
     Raises:
-        SettingsError: ``out`` holds a run with other settings, or fewer than two people.
+        SettingsError: ``out`` holds a run with other settings or other pairs, or there are fewer
+            than two people.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, settings, fabric)
+    _claim(out, pairs, settings, about or {}, fabric)
     train, held = split_people(pairs.subjects, settings.held_out, settings.loop.seed)
     torch.manual_seed(settings.loop.seed)
     task = MA2MI(build_model(settings.model, 2, **settings.model_settings), settings.pretext)
@@ -97,16 +99,16 @@ def pretrain(
     )
 
     def batch(rows: NDArray[np.int64], generator: torch.Generator | None) -> Batch:
-        made = make_batch(
+        return make_batch(
             pairs,
             rows,
             size=settings.size,
+            side=task.trunk.input_side or settings.size,
             action_input=task.trunk.action_input,
             target=settings.pretext.target,
             augment=settings.augment if generator else None,
             generator=generator,
-        )
-        return Batch(*(fabric.to_device(x) for x in made))
+        ).to(fabric.device)
 
     def step(rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor:
         loss: torch.Tensor = module(batch(train[rows], generator)).loss
@@ -164,7 +166,7 @@ def split_people(
             f"pre-training needs two people at least, one to judge it on; found {len(people)}",
             cure="Add videos of other people",
         )
-    count = max(1, round(share * len(people)))
+    count = min(max(1, round(share * len(people))), len(people) - 1)
     held = np.random.default_rng([seed, 7]).permutation(people)[:count]
     outside = np.isin(subjects, held)
     return np.flatnonzero(~outside), np.flatnonzero(outside)
@@ -184,13 +186,24 @@ def _judge(
     return {"loss": loss, "copy": copy, "gain": 1 - loss / copy, "variance": variance}
 
 
-def _claim(out: Path, settings: PretrainSettings, fabric: Fabric) -> None:
-    """Make the folder this run's, or refuse to go on with other settings."""
+def _claim(
+    out: Path, pairs: Pairs, settings: PretrainSettings, about: dict[str, Any], fabric: Fabric
+) -> None:
+    """Make the folder this run's, or refuse to go on with other settings or other pairs."""
     path = out / "settings.json"
-    text = json.dumps(settings.model_dump(mode="json"), indent=2, sort_keys=True)
+    drawn = hashlib.sha256(pairs.elapsed_s.tobytes())
+    drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
+    tree = {
+        **settings.model_dump(mode="json"),
+        "about": about,
+        "pairs_sha256": drawn.hexdigest(),
+    }
+    text = json.dumps(tree, indent=2, sort_keys=True)
     if path.is_file() and path.read_text() != text:
         raise SettingsError(
-            "holds a run with other settings", where=out, cure="Choose another --out, or delete it"
+            "holds a run with other settings or other videos",
+            where=out,
+            cure="Choose another --out, or delete it",
         )
     if fabric.is_global_zero:
         replace_file(path, text.encode())

@@ -25,15 +25,18 @@ class DualRidge:
 
     Args:
         classes: number of classes.
+        seeds: the seeds of the trunks that the features come from.
         strengths: candidates, relative to the mean of the kernel's diagonal.
         folds: inner folds that choose among them; with one candidate there are none.
         seed: of the inner folds.
 
-    ``clips`` are float features [N, V, D]: V views of every clip (as it is, mirrored). All are
-    trained on; the first alone is predicted from.
+    ``clips`` are float features [N, K, V, D]: of one trunk for all seeds, or of one trunk a seed
+    (K = 1 or the number of seeds), in V views (as it is, mirrored). All views are trained on; the
+    first alone is predicted from.
     """
 
     classes: int
+    seeds: tuple[int, ...] = (0,)
     strengths: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     folds: int = 5
     seed: int = 0
@@ -50,43 +53,44 @@ class DualRidge:
         self, clips: Features, labels: NDArray[np.int64], subjects: NDArray[np.str_]
     ) -> RidgePredictor:
         """See :class:`ma2mi.evaluation.benchmark.Learner`."""
+        trunk = self.seeds.index(self.seed) % clips.shape[1]
+        clips = clips[:, trunk]
         views = clips.shape[1]
+        strength = self._choose(clips[:, 0], labels, subjects)
         x = clips.reshape(len(labels) * views, -1).astype(np.float64)
-        kernel = x @ x.T
-        strength = self._choose(kernel, labels, subjects, views)
-        alpha = _solve(kernel, np.repeat(labels, views), self.classes, strength)
-        return RidgePredictor(x.T @ alpha, {"strength": strength, "chosen_on": "inner folds"})
+        alpha = _solve(x @ x.T, np.repeat(labels, views), self.classes, strength * views)
+        return RidgePredictor(
+            x.T @ alpha, trunk, {"strength": strength, "chosen_on": "inner folds"}
+        )
 
     def _choose(
-        self,
-        kernel: Features,
-        labels: NDArray[np.int64],
-        subjects: NDArray[np.str_],
-        views: int,
+        self, clips: Features, labels: NDArray[np.int64], subjects: NDArray[np.str_]
     ) -> float:
+        """The best candidate on inner folds, from the clips as they are [N, D] (8 times faster)."""
         if len(self.strengths) == 1 or len(np.unique(subjects)) < 2:
             return self.strengths[0]
+        kernel = clips @ clips.T
         scores = np.zeros((len(self.strengths), len(labels), self.classes))
         for split in inner_splits(subjects.tolist(), labels, self.folds, self.seed):
-            rows = (split.train[:, None] * views + np.arange(views)).ravel()
-            inner, across = kernel[np.ix_(rows, rows)], kernel[np.ix_(split.test * views, rows)]
-            seen = np.repeat(labels[split.train], views)
+            train, test = split.train, split.test
+            inner, across = kernel[np.ix_(train, train)], kernel[np.ix_(test, train)]
             for i, strength in enumerate(self.strengths):
-                scores[i, split.test] = across @ _solve(inner, seen, self.classes, strength)
+                scores[i, test] = across @ _solve(inner, labels[train], self.classes, strength)
         reached = [uar(labels, s.argmax(1), self.classes, "present") for s in scores]
         return self.strengths[int(np.argmax(reached))]
 
 
 @dataclass(frozen=True, eq=False)
 class RidgePredictor:
-    """Weights [D, C], and what was chosen for them on the training people."""
+    """Weights [D, C] for one trunk, and what was chosen for them on the training people."""
 
     weights: Features
+    trunk: int
     chosen: dict[str, Any]
 
     def predict(self, clips: Features) -> NDArray[np.float64]:
         """Probabilities [N, C]: a softmax of scores, ordered right but not calibrated."""
-        scores = 4.0 * (clips[:, 0] @ self.weights).astype(np.float64)
+        scores = 4.0 * (clips[:, self.trunk, 0] @ self.weights).astype(np.float64)
         scores -= scores.max(1, keepdims=True)
         exp = np.exp(scores)
         result: NDArray[np.float64] = exp / exp.sum(1, keepdims=True)

@@ -1,0 +1,193 @@
+"""Contestants: what a row of a table stands for, and how it enters the referee's ring."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ma2mi.cli.console import progress
+from ma2mi.cli.steps import Marked
+from ma2mi.clips.pairs import Pairs, PairSettings
+from ma2mi.errors import CheckpointError, SettingsError
+from ma2mi.evaluation.audit import FINGERPRINTS, write_fingerprints
+from ma2mi.evaluation.benchmark import run_benchmark
+from ma2mi.evaluation.engines import Backend
+from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.evaluation.protocols import Protocol
+from ma2mi.evaluation.results import RunResult
+from ma2mi.models.catalog import MODELS, build_model
+from ma2mi.models.trunk import Branches
+from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
+from ma2mi.training.checkpoint import WEIGHTS, open_trunk, read_config
+from ma2mi.training.finetune import FineTune, FineTuneSettings
+from ma2mi.training.frozen import extract_features
+from ma2mi.training.loop import LoopSettings
+from ma2mi.training.ridge import DualRidge
+
+#: Contestants that are no network of the catalog.
+BASELINES = ("majority", "flow-svm", "random-ridge")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network and how it is fitted; what a row of a table stands for.
+
+    Args:
+        model: name in the catalog, or one of ``BASELINES``.
+        init: folder of pre-trained weights, or None.
+        frozen: fit a ridge on the trunk's features instead of training the network.
+        branches: "both", "position" or "action".
+        size, epochs, stop, keep_epochs: see ``FineTuneSettings`` and ``FineTune``.
+        title: the row's name; made from the others if empty.
+    """
+
+    model: str
+    init: Path | None = None
+    frozen: bool = False
+    branches: Branches = "both"
+    size: int = 112
+    epochs: int = 15
+    stop: Literal["fixed", "inner"] = "fixed"
+    keep_epochs: bool = False
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        if self.title or self.model in BASELINES:
+            return self.title or self.model
+        start = "pre-trained" if self.init else "random" if self.frozen else "from scratch"
+        parts = [start, "frozen + ridge" if self.frozen else "trained"]
+        if self.branches != "both":
+            parts.append(f"{self.branches} only")
+        return f"{self.model} ({', '.join(parts)})"
+
+    def entitled(self, title: str, **changes: Any) -> Contestant:
+        """A variant of this contestant with a name of its own."""
+        return replace(self, title=title, **changes)
+
+    def enter(self, pairs: Pairs, classes: int, seeds: Sequence[int]) -> tuple[Learner, Clips]:
+        """The learner, and the clips as it takes them.
+
+        Raises:
+            SettingsError: a baseline that is asked for weights or epochs.
+            CheckpointError: weights of another network or size.
+        """
+        if self.model in BASELINES and (self.init or self.keep_epochs):
+            raise SettingsError("has no weights and no epochs", where=self.model)
+        if self.model == "majority":
+            return Majority(classes), np.zeros((len(pairs), 1))
+        if self.model == "flow-svm":
+            return FlowSVM(classes), flow_histograms(pairs)
+        if self.model == "random-ridge":
+            return self._ridge("conv5", {}, pairs, classes, seeds)
+        if self.model not in MODELS:
+            raise SettingsError(
+                "is no known model",
+                where=self.model,
+                cure=f"Known are: {', '.join(sorted({*MODELS, *BASELINES}))}",
+            )
+        settings: dict[str, Any] = {}
+        if self.init:
+            config = read_config(self.init)
+            if (config["model"], config["size"]) != (self.model, self.size):
+                raise CheckpointError(
+                    f"holds {config['model']} at {config['size']} px, not {self.model} at "
+                    f"{self.size} px",
+                    where=self.init,
+                    cure="Name them with --model and --size",
+                )
+            settings = dict(config["settings"])
+        if self.branches != "both":
+            settings["branches"] = self.branches
+        if self.frozen:
+            return self._ridge(self.model, settings, pairs, classes, seeds)
+        recipe = FineTuneSettings(
+            model=self.model,
+            model_settings=settings,
+            size=self.size,
+            stop=self.stop,
+            loop=LoopSettings(epochs=self.epochs),
+        )
+        learner = FineTune(classes, recipe, self.init, keep_epochs=self.keep_epochs, name=self.name)
+        return learner, pairs
+
+    def _ridge(
+        self,
+        model: str,
+        settings: dict[str, Any],
+        pairs: Pairs,
+        classes: int,
+        seeds: Sequence[int],
+    ) -> tuple[Learner, Clips]:
+        """A ridge on a trunk's features: one trunk if it is pre-trained, else one for each seed."""
+        features = []
+        for seed in seeds[:1] if self.init else seeds:
+            torch.manual_seed(seed)
+            trunk = (
+                open_trunk(self.init, classes, **settings)
+                if self.init
+                else build_model(model, classes, **settings)
+            )
+            features.append(extract_features(trunk, pairs, size=self.size))
+        return DualRidge(classes, tuple(seeds), name=self.name), np.stack(features, axis=1)
+
+
+def compete(
+    contestant: Contestant,
+    marked: Marked,
+    protocol: Protocol,
+    folder: Path | None,
+    *,
+    corpus: str,
+    pair_settings: PairSettings,
+    seeds: Sequence[int] = (0,),
+    jobs: int = -1,
+    backend: Backend = "loky",
+    cluster: str | None = None,
+    also_best_on_test: bool = False,
+) -> RunResult:
+    """Run one contestant through a protocol, with a bar."""
+    learner, clips = contestant.enter(marked.pairs, len(marked.classes), seeds)
+    people: list[str] = []
+    weights = ""
+    if contestant.init:
+        people = read_config(contestant.init)["people"]
+        weights = hashlib.sha256((contestant.init / WEIGHTS).read_bytes()).hexdigest()
+    with progress(contestant.name) as tick:
+        result = run_benchmark(
+            learner,
+            clips,
+            marked.labels,
+            marked.pairs.subjects.tolist(),
+            keys=marked.pairs.keys.tolist(),
+            protocol=protocol,
+            databases=marked.databases,
+            classes=marked.classes,
+            seeds=seeds,
+            jobs=jobs,
+            backend=backend,
+            cluster=cluster,
+            out=folder,
+            hook=lambda p: tick(p.done, p.total),
+            also_best_on_test=also_best_on_test,
+            settings={
+                "corpus": corpus,
+                "model": contestant.model,
+                "branches": contestant.branches,
+                "frozen": contestant.frozen,
+                "weights_sha256": weights,
+                "size": contestant.size,
+                "pairs": pair_settings.model_dump(mode="json"),
+            },
+            pretraining_people=people,
+            clips_hash=marked.clips_hash,
+        )
+    if folder:
+        write_fingerprints(folder / FINGERPRINTS, marked.prints)
+    return result

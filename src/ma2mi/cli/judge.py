@@ -1,0 +1,124 @@
+"""``ma2mi audit``, ``compare``, ``score``: judge finished runs, and anybody's predictions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from ma2mi.cli import console
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: `ma2mi audit runs/mine`")(audit)
+    app.command(epilog="Example: `ma2mi compare runs/a runs/b --style latex`")(compare)
+    app.command(
+        epilog="Examples: `ma2mi score mine.csv truth.csv --classes negative,positive,surprise`, "
+        "`ma2mi score mine.csv truth.csv --task strs --mode megc`"
+    )(score)
+
+
+def audit(
+    run: Path = typer.Argument(..., help="Run folder of `ma2mi benchmark`."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Who was in which fold, what was chosen on what, who and what is on both sides; a verdict.
+
+    Exit code 3 if it fails.
+    """
+    from ma2mi.evaluation.audit import FINGERPRINTS, audit_run, audit_text, read_fingerprints
+    from ma2mi.evaluation.results import load_run
+
+    result = load_run(run)
+    path = run / FINGERPRINTS
+    sheet = audit_run(result, read_fingerprints(path) if path.exists() else ())
+    if as_json:
+        tree = {"verdict": sheet.verdict, "faults": sheet.faults, "remarks": sheet.remarks}
+        print(json.dumps({**tree, "folds": sheet.folds}, indent=2))
+    else:
+        console.out.print(audit_text(result, sheet), markup=False)
+    if sheet.faults:
+        raise typer.Exit(console.FAILED)
+
+
+def compare(
+    runs: list[Path] = typer.Argument(..., help="Run folders over the same clips."),
+    style: Literal["text", "markdown", "latex", "csv"] = typer.Option("text"),
+    out: Path = typer.Option(None, help="Write the table there instead of printing it."),
+    picture: Path = typer.Option(None, help="Also draw the scores as PNG."),
+) -> None:
+    """Scores beside each other, with intervals and paired tests against the first run."""
+    from ma2mi.clips.store import replace_file
+    from ma2mi.evaluation.results import load_run
+    from ma2mi.report.tables import compare_table, make_rows
+
+    results = [load_run(run) for run in runs]
+    text = compare_table(results, style)
+    if out:
+        replace_file(out, f"{text}\n".encode())
+        console.out.print(f"table: {out}")
+    else:
+        print(text)
+    if picture:
+        from ma2mi.report.figures import draw_scores
+
+        replace_file(picture, draw_scores(make_rows(results)))
+        console.out.print(f"picture: {picture}")
+
+
+def score(
+    predictions: Path = typer.Argument(..., help="Table of predictions (csv)."),
+    truth: Path = typer.Argument(..., help="Table of the truth (csv)."),
+    task: Literal["recognition", "spotting", "strs"] = typer.Option("recognition"),
+    classes: str = typer.Option("", help="Class names, separated by commas."),
+    mode: Literal["strict", "megc"] = typer.Option("strict", help="STRS: right, or as the script."),
+    rule: Literal["one-to-one", "megc2020"] = typer.Option(
+        "one-to-one", help="Spotting: matching."
+    ),
+    iou: float = typer.Option(0.5, help="Least overlap of a hit."),
+) -> None:
+    """Score anybody's csv: recognition, spotting (MEGC 2022 files) or STRS (MEGC 2024 files).
+
+    Recognition tables have the columns `key,label`.
+    """
+    from dataclasses import asdict
+
+    from ma2mi.errors import SettingsError
+    from ma2mi.evaluation import files, metrics, spotting
+
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    if task == "recognition":
+        if not names:
+            raise SettingsError("recognition needs --classes", cure="Name them, with commas")
+        pair = files.paired(files.read_labels(truth, names), files.read_labels(predictions, names))
+        figures: dict[str, object] = {
+            "clips": len(pair.keys),
+            "UF1": metrics.uf1(pair.truth, pair.guess, len(names)),
+            "UAR": metrics.uar(pair.truth, pair.guess, len(names)),
+            "accuracy": metrics.accuracy(pair.truth, pair.guess, len(names)),
+        }
+    elif task == "spotting":
+        scores = spotting.spotting_scores(
+            files.read_megc2022(truth), files.read_megc2022(predictions), iou, rule
+        )
+        figures = {
+            f"{kind} {name}": getattr(counts, name)
+            for kind in ("micro", "macro", "overall")
+            for counts in [getattr(scores, kind)]
+            for name in ("tp", "fp", "fn", "precision", "recall", "f1")
+        }
+    else:
+        figures = asdict(
+            spotting.strs(
+                files.read_megc2024(truth, names),
+                files.read_megc2024(predictions, names),
+                classes=names,
+                mode=mode,
+                iou=iou,
+            )
+        )
+    for name, value in figures.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        console.out.print(f"{name:<20} {shown}", markup=False)

@@ -1,0 +1,200 @@
+"""The audit: who was in which fold, what was chosen on what, who and what is on both sides."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
+
+FINGERPRINTS = "fingerprints.csv"
+SIDE = 16
+#: Bits of 256 that two pictures of the same frames may differ in. Measured on aligned crops: saved
+#: again as JPEG of quality 70, 4 to 17 bits flip; two painted people differ in 23 at least
+#: (median 79), two flow images in 83.
+NEAR = 17
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What two copies of a clip share, whatever their names.
+
+    Args:
+        key: the clip's name.
+        exact: sha256 of its pixels.
+        look: 256 bits as hexadecimal digits, alike for alike pictures; "" without a picture.
+    """
+
+    key: str
+    exact: str
+    look: str
+
+
+def fingerprint(key: str, frames: NDArray[np.generic]) -> Fingerprint:
+    """The fingerprint of one clip.
+
+    The look is a difference hash (Krawetz, 2013): the picture shrunk to 17 x 16 means, each
+    compared with its right neighbour.
+
+    Args:
+        key: the clip's name.
+        frames: [T, H, W] or [T, H, W, 3]; the look is that of all of them, one below the other.
+    """
+    exact = hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
+    grey = frames.astype(np.float64)
+    grey = grey.mean(axis=-1) if grey.ndim == 4 else grey
+    picture = grey.reshape(-1, grey.shape[-1])
+    rows = np.array_split(picture, SIDE, axis=0)
+    small = np.array(
+        [[block.mean() for block in np.array_split(row, SIDE + 1, axis=1)] for row in rows]
+    )
+    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    return Fingerprint(key, exact, np.packbits(bits).tobytes().hex())
+
+
+def write_fingerprints(path: Path, prints: Sequence[Fingerprint]) -> None:
+    """One row a clip, into a run folder."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["key", "exact", "look"])
+    table.writerows((p.key, p.exact, p.look) for p in prints)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text.getvalue(), encoding="utf-8")
+    part.replace(path)
+
+
+def read_fingerprints(path: Path) -> list[Fingerprint]:
+    """What :func:`write_fingerprints` wrote.
+
+    Raises:
+        EvaluationError: there is no such file, or it is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [Fingerprint(r["key"], r["exact"], r["look"]) for r in csv.DictReader(file)]
+    except (OSError, KeyError) as error:
+        raise EvaluationError(
+            "no fingerprints of the clips", where=path, cure="Run the benchmark again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A sheet on one run.
+
+    Args:
+        folds: fold, people trained on, people left out, clips left out, what was chosen.
+        faults: what makes the scores untrustworthy, one line each.
+        remarks: what a reader should know and may accept.
+    """
+
+    folds: tuple[dict[str, Any], ...]
+    faults: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        return "FAILED" if self.faults else "passed"
+
+
+def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
+    """Look for everything that lets a left-out person leak into training.
+
+    Args:
+        run: a finished run.
+        prints: fingerprints of its clips; without them duplicates are not looked for, and the
+            audit says so.
+    """
+    faults: list[str] = []
+    remarks: list[str] = list(run.notes)
+    rows = []
+    for fold in run.folds:
+        left_out = sorted(set(fold.people))
+        both = sorted(set(left_out) & set(fold.train_people))
+        if both:
+            faults.append(f"fold {fold.fold}: {', '.join(both)} on both sides")
+        seen = sorted(set(left_out) & _resolved(run, run.record.pretraining_people))
+        if seen:
+            faults.append(f"fold {fold.fold}: {', '.join(seen)} left out, but in pre-training")
+        rows.append(
+            {
+                "seed": fold.seed,
+                "fold": fold.fold,
+                "trained_people": len(fold.train_people),
+                "left_out": left_out,
+                "clips": len(fold.keys),
+                "chosen": dict(fold.chosen),
+            }
+        )
+    if run.record.also_best_on_test:
+        remarks.append(f"a second number is there that was {SELECTED_ON_TEST}; it is no result")
+    if prints:
+        person = {
+            key: who for fold in run.folds for key, who in zip(fold.keys, fold.people, strict=True)
+        }
+        for first, second, how in find_duplicates(prints):
+            line = f"{first} and {second} are {how}"
+            if person.get(first) != person.get(second):
+                faults.append(f"{line}, under two people")
+            elif how == "the same frames":
+                faults.append(f"{line}, counted twice")
+    else:
+        remarks.append("duplicates were not looked for: the run has no fingerprints")
+    return Audit(tuple(rows), tuple(dict.fromkeys(faults)), tuple(dict.fromkeys(remarks)))
+
+
+def _resolved(run: RunResult, people: Sequence[str]) -> set[str]:
+    aliases = run.record.aliases
+    return {aliases.get(person, person) for person in people}
+
+
+def find_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[str, str, str]]:
+    """Pairs of clips that are "the same frames", or "nearly the same picture"."""
+    found = []
+    groups: dict[str, list[str]] = defaultdict(list)
+    for p in prints:
+        groups[p.exact].append(p.key)
+    same = set()
+    for keys in groups.values():
+        for i, first in enumerate(keys):
+            for second in keys[i + 1 :]:
+                found.append((first, second, "the same frames"))
+                same.add((first, second))
+    looks = [p for p in prints if p.look]
+    if looks:
+        bits = np.array(
+            [np.unpackbits(np.frombuffer(bytes.fromhex(p.look), np.uint8)) for p in looks]
+        )
+        ones = bits.astype(np.int32)
+        # Hamming distances of all pairs by one product.
+        distance = ones.sum(1)[:, None] + ones.sum(1)[None] - 2 * ones @ ones.T
+        for i, j in np.argwhere(np.triu(distance <= NEAR, k=1)).tolist():
+            if (looks[i].key, looks[j].key) not in same:
+                found.append((looks[i].key, looks[j].key, "nearly the same picture"))
+    return found
+
+
+def audit_text(run: RunResult, audit: Audit) -> str:
+    """The sheet as plain text."""
+    lines = [f"{run.record.learner} on {run.record.protocol}: {audit.verdict}", ""]
+    for row in audit.folds:
+        chosen = ", ".join(f"{k} {v}" for k, v in row["chosen"].items()) or "nothing"
+        lines.append(
+            f"seed {row['seed']}  left out {', '.join(row['left_out'])} ({row['clips']} clips), "
+            f"trained on {row['trained_people']} others; chosen: {chosen}"
+        )
+    people = len(run.record.pretraining_people)
+    lines += ["", f"seen in pre-training: {people} people"]
+    lines += [f"FAULT: {line}" for line in audit.faults]
+    lines += [f"remark: {line}" for line in audit.remarks]
+    return "\n".join(lines)
