@@ -1,0 +1,64 @@
+"""Pairs of pictures whose movement is known, made in memory for the tests that need some."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+SIDE = 72
+
+
+def picture(x: np.ndarray, y: np.ndarray, phase: float) -> np.ndarray:
+    """A smooth pattern at any place: [..., 3] in 0..255."""
+    waves = (
+        np.sin(0.35 * x + 0.12 * y + phase),
+        np.sin(0.28 * y - 0.15 * x + 2 * phase),
+        np.sin(0.20 * (x + y) - phase) * np.cos(0.23 * y),
+    )
+    return 127.5 + 100 * np.stack(waves, axis=-1)
+
+
+def bump(x: np.ndarray, y: np.ndarray, kind: int, strength: float) -> np.ndarray:
+    """Flow [..., 2] in px: kind 0 lifts the upper left, kind 1 pulls the lower middle right."""
+    at_x, at_y, u, v = ((22.0, 24.0, 0.0, -1.0), (38.0, 50.0, 1.0, 0.0))[kind]
+    weight = strength * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * 8.0**2))
+    return np.stack((u * weight, v * weight), axis=-1)
+
+
+@pytest.fixture(scope="session")
+def labels():
+    """Class of each of the ``pairs``: what moved."""
+    return np.tile(np.array([0, 1], dtype=np.int64), 12)
+
+
+@pytest.fixture(scope="session")
+def pairs(labels):
+    """24 pairs of 6 people, 72 px: ``second`` is ``first`` moved by the flow in ``action``."""
+    from ma2mi.clips.pairs import Pairs
+    from ma2mi.face.motion import action_channels
+
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
+    first, second, third, action = [], [], [], []
+    for row, kind in enumerate(labels):
+        phase, strength = 0.9 * (row // 4) + 0.1 * rng.normal(), rng.uniform(1.5, 3.0)
+        times = []
+        for share in (1.0, 2.0):
+            # Where a pixel of the later picture comes from: p + flow(p) = q, by fixed point.
+            px, py = x.copy(), y.copy()
+            for _ in range(8):
+                flow = bump(px, py, int(kind), share * strength)
+                px, py = x - flow[..., 0], y - flow[..., 1]
+            times.append(picture(px, py, phase))
+        first.append(picture(x, y, phase))
+        second.append(times[0])
+        third.append(times[1])
+        action.append(action_channels(bump(x, y, int(kind), strength).astype(np.float32)))
+    as_bytes = [np.rint(np.stack(s)).astype(np.uint8) for s in (first, second, third)]
+    return Pairs(
+        np.array([f"clip{row}" for row in range(len(labels))]),
+        np.array([f"p{row // 4}" for row in range(len(labels))]),
+        *as_bytes,
+        np.stack(action).astype(np.float16),
+        np.full(len(labels), 0.1),
+    )

@@ -1,0 +1,277 @@
+"""The command line: help that shows how, mistakes in one line, and the whole way once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("cv2")
+
+from ma2mi import __version__, cli
+from ma2mi.video import write_video
+
+COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
+
+
+@pytest.fixture
+def ma2mi(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        said = capsys.readouterr()
+        return code or 0, said.out, said.err
+
+    return run
+
+
+def test_the_front_door_is_light():
+    script = (
+        "import sys, ma2mi\n"
+        "print(*sorted({'torch', 'cv2', 'av', 'lightning', 'matplotlib'} & set(sys.modules)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == ""
+
+
+def test_help_answers_without_torch():
+    script = (
+        "import sys, ma2mi.cli\n"
+        "print(*sorted({'torch', 'cv2', 'av', 'lightning', 'matplotlib'} & set(sys.modules)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == ""
+
+
+def test_commands_are_complete():
+    assert set(COMMANDS) >= {"demo", "doctor", "prepare", "pretrain", "benchmark", "report"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(ma2mi, command):
+    code, out, _ = ma2mi(command, "--help")
+    assert code == 0
+    assert re.search(rf"Examples?: .*ma2mi {command}", out)
+
+
+def test_version(ma2mi):
+    assert ma2mi("--version") == (0, f"{__version__}\n", "")
+
+
+def test_doctor_finds_everything_here(ma2mi):
+    code, out, _ = ma2mi("doctor")
+    assert (code, "missing" in out) == (0, False)
+    for part in ("av", "cv2", "torch", "face landmarks", "face model"):
+        assert part in out
+
+
+def test_doctor_names_what_is_missing_and_the_cure(ma2mi, monkeypatch):
+    from ma2mi.cli import doctor
+
+    monkeypatch.setattr(doctor, "PARTS", (("mind reading", ("ma2mi_no_such",), "magic"),))
+    monkeypatch.setenv("MA2MI_FACE_MODEL", "/nowhere/face.task")
+    code, out, _ = ma2mi("doctor")
+    assert code == 3
+    assert "mind reading: pip install 'ma2mi[magic]'" in out
+    assert "face model: " in out
+
+
+def test_doctor_names_the_system_package(ma2mi, monkeypatch):
+    from ma2mi.cli import doctor
+
+    def lacks():
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(doctor, "_encoder", lacks)
+    code, out, _ = ma2mi("doctor")
+    assert code == 3
+    assert "video encoder (H.264): apt-get install libgl1" in out
+
+
+def one_line(result):
+    code, _, err = result
+    assert code == 2, result
+    assert err.startswith("ma2mi: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def wallpaper(path):
+    coarse = np.random.default_rng(0).integers(60, 200, (8, 8, 8, 3), dtype=np.uint8)
+    write_video(path, (np.kron(c, np.ones((16, 16, 1), np.uint8)) for c in coarse), Fraction(25))
+
+
+def test_mistakes_are_one_line(ma2mi, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    out = ("--out", tmp_path / "run")
+    cases = {
+        ("pretrain", *out): "give either --videos or --corpus",
+        ("pretrain", "--videos", "empty", *out): "empty: holds no video",
+        ("pretrain", "--videos", "nowhere", *out): "nowhere",
+        ("pretrain", "--videos", "empty", "--space", "sound", *out): "setting pretext.space",
+        ("pretrain", "--videos", "empty", "--flow", "magic", *out): "setting method",
+        ("pretrain", "--videos", "empty", "--size", "100", *out): "multiple of 16",
+        ("pretrain", "--corpus", "casme9", *out): "casme9",
+        ("prepare", "empty", "--out", "clips"): "empty: holds no video",
+        ("prepare", "empty", "--out", "file/clips"): "cannot be written",
+        ("benchmark", "--corpus", "manifest"): "needs --root",
+        ("benchmark", "--corpus", "synthetic-micro", "--protocol", "best"): "known protocol",
+        ("report", "nowhere"): "nowhere",
+    }
+    for words, message in cases.items():
+        assert message in one_line(ma2mi(*words)), words
+
+
+def test_usage_errors_end_with_2(ma2mi):
+    for words in (
+        ("pretrain", "--nonsense"),
+        ("prepare", ".", "--out", "clips", "--frame-rate", "fast"),
+        ("prepare", ".", "--out", "clips", "--frame-rate", "30/0"),
+        ("demo", "--subjects", "1"),
+        ("nothing",),
+    ):
+        code, _, err = ma2mi(*words)
+        assert code == 2, words
+        assert "Traceback" not in err
+
+
+def test_interrupted(ma2mi, monkeypatch):
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ma2mi.datasets.folder.list_recordings", stops)
+    assert ma2mi("prepare", ".", "--out", "clips")[0] == 130
+
+
+def test_what_cannot_be_prepared_is_listed_and_nothing_is_left(ma2mi, tmp_path):
+    (tmp_path / "videos").mkdir()
+    wallpaper(tmp_path / "videos" / "wallpaper.mp4")
+    (tmp_path / "videos" / "words.mp4").write_text("no video")
+    result = ma2mi("prepare", "videos", "--out", "clips", "--jobs", 1)
+    assert "nothing could be prepared" in one_line(result)
+    assert "2 could not be used" in result[1]
+    assert "wallpaper.mp4: no face in any frame" in result[1]
+    assert "words.mp4: is no video that ffmpeg knows" in result[1]
+
+
+@pytest.fixture(scope="module")
+def macro(tmp_path_factory):
+    """Three painted people, a second each, and one file that is no video."""
+    from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
+
+    root = tmp_path_factory.mktemp("macro")
+    write_corpus(
+        "synthetic-macro",
+        root,
+        subjects=3,
+        clips_per_subject=1,
+        seed=0,
+        settings=SyntheticSettings(size=160, macro_duration_s=(0.6, 0.8)),
+    )
+    return root
+
+
+QUICK = ("--size", 64, "--epochs", 2, "--batch-size", 4, "--pairs-per-clip", 4, "--flow", "dis",
+         "--jobs", 1, "--accelerator", "cpu")  # fmt: skip
+
+
+def test_pretrain_on_videos_names_failures_and_goes_on(ma2mi, macro, tmp_path):
+    videos = macro / "clips"
+    (videos / "words.mp4").write_text("no video")
+    try:
+        code, out, err = ma2mi("pretrain", "--videos", videos, "--out", "run", *QUICK)
+    finally:
+        (videos / "words.mp4").unlink()
+    assert code == 3, (out, err)
+    assert "words.mp4: is no video that ffmpeg knows" in out
+    assert "gain over copying" in out
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert len(config["people"]) >= 3
+    assert config["pairs"]["method"] == "dis"
+    with (tmp_path / "run" / "log.csv").open() as sheet:
+        assert [row["epoch"] for row in csv.DictReader(sheet)] == ["1", "2"]
+    # Other weights than the network asked for: told before anything is trained.
+    err = one_line(
+        ma2mi("benchmark", "--corpus", "synthetic-macro", "--root", macro, "--init", "run",
+              "--size", 96, "--flow", "dis", "--jobs", 1)
+    )  # fmt: skip
+    assert "holds miacnet-tiny at 64 px, not miacnet-tiny at 96 px" in err
+
+
+def command_line(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "ma2mi.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_pretrain_in_two_processes(macro, tmp_path):
+    from ma2mi.training.checkpoint import open_trunk
+
+    said = command_line(
+        "pretrain", "--corpus", "synthetic-macro", "--root", macro, "--out", tmp_path / "run",
+        *QUICK, "--devices", 2, "--strategy", "ddp", timeout=300,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.count("gain over copying") == 1  # one process speaks
+    with (tmp_path / "run" / "log.csv").open() as sheet:
+        rows = list(csv.DictReader(sheet))
+    assert len(rows) == 2
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert all(p.isfinite().all() for p in open_trunk(tmp_path / "run", 2).parameters())
+
+
+@pytest.mark.slow
+def test_demo_the_whole_way_twice(tmp_path):
+    scores = []
+    for name in "ab":
+        out = tmp_path / name
+        said = command_line(
+            "demo", "--out", out, "--subjects", 3, "--clips", 3, "--pretrain-epochs", 1,
+            "--epochs", 1, "--jobs", 1, timeout=600,
+        )  # fmt: skip
+        assert said.returncode == 0, said.stderr
+        assert "from scratch" in said.stdout
+        assert "after MA2MI" in said.stdout
+        page = (out / "report.html").read_text(encoding="utf-8")
+        assert "<td>from scratch</td>" in page
+        assert str(out / "report.html") in said.stdout.replace("\n", "")
+        predictions = sorted((out / "results").glob("*/predictions.csv"))
+        assert len(predictions) >= 4
+        scores.append([p.read_bytes() for p in predictions])
+        scores[-1].append((out / "ma2mi" / "model.safetensors").read_bytes())
+    assert scores[0] == scores[1]
+
+
+def test_module_is_the_command():
+    said = command_line("--version")
+    assert (said.returncode, said.stdout) == (0, f"{__version__}\n")
+    assert Path(cli.__file__).with_name("__main__.py").is_file()

@@ -1,0 +1,179 @@
+"""From videos to crops: what fails is named, the rest goes on, finished work stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+pytest.importorskip("av")
+
+from ma2mi.clips import prepare
+from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
+from ma2mi.clips.store import ClipStore, Recipe
+from ma2mi.datasets import open_corpus
+from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
+from ma2mi.errors import StoreError
+from ma2mi.face.detect import find_model
+from ma2mi.records import Recording
+from ma2mi.video import read_frames, write_video
+
+RECIPE = Recipe(size=64, segment_s=0.4)
+SHORT = SyntheticSettings(size=160, macro_duration_s=(0.6, 0.8), micro_duration_s=(0.16, 0.2))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def face_model():
+    """Every test here looks for faces; without the nets it is an error, not a pass."""
+    return find_model()
+
+
+@pytest.fixture(scope="module")
+def macro(tmp_path_factory):
+    root = tmp_path_factory.mktemp("macro")
+    write_corpus("synthetic-macro", root, subjects=2, clips_per_subject=1, seed=0, settings=SHORT)
+    return open_corpus("synthetic-macro", root)
+
+
+@pytest.fixture(scope="module")
+def micro(tmp_path_factory):
+    root = tmp_path_factory.mktemp("micro")
+    write_corpus("synthetic-micro", root, subjects=1, clips_per_subject=2, seed=0, settings=SHORT)
+    return open_corpus("synthetic-micro", root)
+
+
+@pytest.fixture(scope="module")
+def wallpaper(tmp_path_factory):
+    """A video of texture, without a face."""
+    path = tmp_path_factory.mktemp("videos") / "wallpaper.mp4"
+    coarse = np.random.default_rng(0).integers(60, 200, (20, 8, 8, 3), dtype=np.uint8)
+    write_video(path, (np.kron(c, np.ones((16, 16, 1), np.uint8)) for c in coarse), Fraction(25))
+    return Recording(path, "nobody", "wallpaper.mp4")
+
+
+def files(store):
+    return {p.name: p.read_bytes() for p in store.folder.rglob("*") if p.is_file()}
+
+
+def test_whole_recordings_become_segments(macro, tmp_path):
+    store = ClipStore(tmp_path, RECIPE)
+    ticks = []
+    recordings = macro.recordings()
+    prepared = prepare_recordings(recordings, store, hook=lambda *t: ticks.append(t))
+    assert ticks == [(1, 2), (2, 2)]
+    assert [p.recording for p in prepared] == [r.key for r in recordings]
+    for recording, one in zip(recordings, prepared, strict=True):
+        assert one.failures == ()
+        assert len(one.clips) >= 2
+        frames = list(read_frames(recording.path))
+        clips = [store.read(key) for key in one.clips]
+        for clip in clips:
+            assert clip.subject == recording.subject
+            assert clip.frames.shape == (len(clip.frame_index), 64, 64, 3)
+            assert clip.times_s == [frames[i].time_s for i in clip.frame_index]
+            assert clip.times_s[-1] - clip.times_s[0] < 0.4
+            # The face fills the crop: the stable points of its first frame lie well inside.
+            assert 8 < clip.points[:, 0].mean() < 56
+        seen = np.concatenate([clip.frame_index for clip in clips])
+        assert np.array_equal(seen, np.arange(len(seen)))  # one after the other, none twice
+
+
+def test_expressions_keep_their_marks(micro, tmp_path):
+    store = ClipStore(tmp_path, RECIPE)
+    expressions = micro.expressions()
+    for expression, one in zip(expressions, prepare_expressions(expressions, store), strict=True):
+        assert one.clips == (expression.key,)
+        clip = store.read(expression.key)
+        assert clip.marks["onset"] == expression.onset
+        assert clip.marks["apex"] == expression.apex
+        assert clip.marks["emotion"] == expression.emotion
+        assert clip.marks["action_units"] == list(expression.action_units)
+        first, last = clip.frame_index[[0, -1]]
+        assert first <= expression.onset < expression.offset <= last
+        lead = round(0.05 * 200)
+        assert expression.onset - first <= lead
+        assert last - expression.offset <= lead
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(macro, wallpaper, tmp_path):
+    good = macro.recordings()[0]
+    words = tmp_path / "words.mp4"
+    words.write_text("no video")
+    one_frame = tmp_path / "one.mp4"
+    write_video(one_frame, [next(read_frames(good.path)).image], Fraction(25))
+    recordings = [
+        wallpaper,
+        Recording(words, "w", "words.mp4"),
+        Recording(tmp_path / "gone.mp4", "g", "gone.mp4"),
+        Recording(one_frame, "o", "one.mp4"),
+        good,
+    ]
+    *bad, fine = prepare_recordings(recordings, ClipStore(tmp_path / "store", RECIPE))
+    assert all(p.clips == () and len(p.failures) == 1 for p in bad)
+    lines = [p.failures[0] for p in bad]
+    assert lines[0] == f"{wallpaper.path}: no face in any frame"
+    assert lines[1].startswith(f"{words}: is no video that ffmpeg knows")
+    assert lines[2].startswith(f"{tmp_path / 'gone.mp4'}: does not exist")
+    assert lines[3].startswith(f"{one_frame}: no face that stays for 3 frames")
+    assert all("\n" not in line for line in lines)
+    assert fine.clips
+    assert fine.failures == ()
+
+
+def test_marks_beyond_the_end_are_named_and_the_rest_goes_on(micro, tmp_path):
+    good = micro.expressions()[0]
+    late = replace(good, onset=good.onset + 1, offset=10_000)
+    [prepared] = prepare_expressions([late, good], ClipStore(tmp_path, RECIPE))
+    assert prepared.clips == (good.key,)
+    [line] = prepared.failures
+    assert f"{late.key} lasts until frame 10000" in line
+    assert str(good.recording.path) in line
+
+
+def test_no_face_up_to_the_onset_is_named(wallpaper, tmp_path):
+    from ma2mi.records import Expression
+
+    expression = Expression(wallpaper, 2, 9, apex=5)
+    [prepared] = prepare_expressions([expression], ClipStore(tmp_path, RECIPE))
+    assert prepared.clips == ()
+    assert prepared.failures == (f"{wallpaper.path}: no face up to the onset, frame 2",)
+
+
+def test_finished_work_is_read_not_done_again(macro, wallpaper, tmp_path, monkeypatch):
+    store = ClipStore(tmp_path, RECIPE)
+    recordings = [*macro.recordings(), wallpaper]
+    first, before = prepare_recordings(recordings, store), files(store)
+    monkeypatch.setattr(prepare, "_cut_segments", None)  # whoever cuts again fails
+    assert prepare_recordings(recordings, store) == first
+    assert files(store) == before
+
+
+def test_two_processes_write_the_same_bytes(macro, tmp_path):
+    stores = [ClipStore(tmp_path / name, RECIPE) for name in "ab"]
+    results = [
+        prepare_recordings(macro.recordings(), store, jobs=jobs)
+        for store, jobs in zip(stores, (1, 2), strict=True)
+    ]
+    assert results[0] == results[1]
+    assert files(stores[0]) == files(stores[1])
+
+
+def test_a_deleted_clip_and_a_corrected_mark_are_prepared_again(micro, tmp_path):
+    store = ClipStore(tmp_path, RECIPE)
+    expression = micro.expressions()[0]
+    prepare_expressions([expression], store)
+    before = store.path(expression.key).read_bytes()
+    store.path(expression.key).unlink()
+    prepare_expressions([expression], store)
+    assert store.path(expression.key).read_bytes() == before
+    prepare_expressions([replace(expression, apex=expression.apex + 1)], store)
+    assert store.read(expression.key).marks["apex"] == expression.apex + 1
+
+
+def test_two_recordings_of_one_key_are_refused(wallpaper, tmp_path):
+    twin = replace(wallpaper, path=tmp_path / "other.mp4")
+    with pytest.raises(StoreError, match="would share the clips of"):
+        prepare_recordings([wallpaper, twin], ClipStore(tmp_path, RECIPE))

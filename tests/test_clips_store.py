@@ -1,0 +1,137 @@
+"""Prepared clips come back as they were written, or with one clear line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from safetensors.numpy import save_file
+
+from ma2mi.clips.store import ClipStore, PreparedClip, Recipe, replace_file
+from ma2mi.errors import StoreError
+
+
+def clip(key="a@0", frames=4):
+    rng = np.random.default_rng(3)
+    return PreparedClip(
+        key,
+        "someone",
+        rng.integers(0, 256, (frames, 16, 16, 3), dtype=np.uint8),
+        np.arange(5, 5 + frames, dtype=np.int64),
+        [Fraction(1001 * i, 30000) + Fraction(1, 7) for i in range(frames)],
+        rng.normal(size=(2, 3)),
+        rng.normal(size=(478, 2)).astype(np.float32),
+        {"onset": 5, "apex": None, "emotion": "joy", "action_units": ["4", "L10"]},
+    )
+
+
+def test_round_trip_is_exact(tmp_path):
+    store, wanted = ClipStore(tmp_path, Recipe(size=16)), clip()
+    assert wanted.key not in store
+    store.write(wanted)
+    assert wanted.key in store
+    back = store.read(wanted.key)
+    assert (back.key, back.subject, back.marks) == (wanted.key, wanted.subject, wanted.marks)
+    assert back.times_s == wanted.times_s
+    assert all(isinstance(t, Fraction) for t in back.times_s)
+    for name in ("frames", "frame_index", "warp", "points"):
+        one, other = getattr(back, name), getattr(wanted, name)
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+
+
+def test_same_clip_same_bytes(tmp_path):
+    stores = [ClipStore(tmp_path / name, Recipe(size=16)) for name in "ab"]
+    for store in stores:
+        store.write(clip())
+    one, other = (store.path("a@0").read_bytes() for store in stores)
+    assert one == other
+    assert stores[0].digest(["a@0"]) == stores[1].digest(["a@0"])
+
+
+def test_digest_knows_content_and_order(tmp_path):
+    store = ClipStore(tmp_path, Recipe(size=16))
+    store.write(clip("a@0", 3))
+    store.write(clip("b@0", 4))
+    before = store.digest(["a@0", "b@0"])
+    assert store.digest(["b@0", "a@0"]) != before
+    store.write(clip("b@0", 5))
+    assert store.digest(["a@0", "b@0"]) != before
+
+
+def test_another_recipe_another_folder(tmp_path):
+    recipes = [Recipe(), Recipe(size=96), Recipe(segment_s=0.5), Recipe(version=2)]
+    assert len({ClipStore(tmp_path, recipe).folder for recipe in recipes}) == 4
+    with pytest.raises(ValidationError):
+        Recipe(sise=96)
+
+
+def damage_cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def damage_text(path):
+    path.write_text("no clip at all")
+
+
+def damage_foreign(path):
+    save_file({"x": np.zeros(3)}, path)
+
+
+def damage_gone(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_foreign, damage_gone])
+def test_damaged_clip_is_one_line(tmp_path, damage):
+    store = ClipStore(tmp_path, Recipe(size=16))
+    store.write(clip())
+    damage(store.path("a@0"))
+    with pytest.raises(StoreError, match="is no readable clip") as raised:
+        store.read("a@0")
+    assert str(store.path("a@0")) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_clip_has_no_digest(tmp_path):
+    with pytest.raises(StoreError, match="is no readable clip"):
+        ClipStore(tmp_path, Recipe(size=16)).digest(["a@0"])
+
+
+def test_root_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be written \(Not a directory\)"):
+        ClipStore(tmp_path / "file", Recipe())
+
+
+def test_replace_file_leaves_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "kept"
+    path.write_bytes(b"old")
+    # A file size limit fails like a full disk; it needs a process of its own.
+    script = (
+        "import resource, sys; from pathlib import Path\n"
+        "from ma2mi.clips.store import replace_file\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: replace_file(Path(sys.argv[1]), bytes(10_000))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    if sys.platform == "win32":
+        pytest.skip("no resource limits here")
+    said = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert said == (
+        f"StoreError {path}: cannot be written (File too large). "
+        "Free the disk or choose another folder\n"
+    )
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replace_file_in_a_folder_that_is_gone(tmp_path):
+    with pytest.raises(StoreError, match="cannot be written"):
+        replace_file(tmp_path / "nowhere" / "file", b"")

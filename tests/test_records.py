@@ -1,0 +1,48 @@
+"""The nouns: intervals count frames at both ends, keys name things among all corpora."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ma2mi.records import Expression, Interval, Reading, Recording, file_name
+
+spans = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda s: Interval(s[0], sum(s)))
+
+
+def test_interval_holds_both_ends():
+    interval = Interval(2, 5)
+    assert len(interval) == 4
+    assert [f for f in range(8) if f in interval] == [2, 3, 4, 5]
+    assert len(Interval(3, 3)) == 1
+    with pytest.raises(ValueError, match="offset 1 lies before onset 2"):
+        Interval(2, 1)
+
+
+@given(spans, spans)
+def test_iou_is_shared_frames_over_all_frames(one, other):
+    a, b = ({f for f in range(90) if f in i} for i in (one, other))
+    assert one.iou(other) == pytest.approx(len(a & b) / len(a | b))
+    assert one.iou(other) == other.iou(one)
+
+
+def test_keys():
+    recording = Recording(Path("x/s1/a b.mp4"), "s1", "s1/a b.mp4", corpus="mine")
+    assert recording.key == "mine_s1_s1-a-b.mp4"
+    assert recording.person == "mine/s1"
+    loose = Recording(Path("a.mp4"), "a.mp4", "a.mp4")
+    assert (loose.key, loose.person) == ("a.mp4", "a.mp4")
+    expression = Expression(recording, 7, 9)
+    assert expression.key == f"{recording.key}@7"
+    assert (expression.subject, expression.interval) == ("s1", Interval(7, 9))
+
+
+def test_file_name_takes_any_text():
+    assert file_name("a/b", "", "ü:*?") == "a-b_ü"
+
+
+def test_label_is_the_most_probable_first_of_equals():
+    assert Reading("k", {"a": 0.2, "b": 0.4, "c": 0.4}).label == "b"

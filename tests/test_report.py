@@ -1,0 +1,171 @@
+"""Tables checked by hand, and a page that needs nothing from anywhere."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation import run_benchmark
+from ma2mi.report.figures import (
+    draw_attention,
+    draw_confusions,
+    draw_pretraining,
+    draw_scores,
+    draw_strip,
+)
+from ma2mi.report.page import Picture, make_page
+from ma2mi.report.tables import HEADER, cells, make_rows, score_table, text_table
+
+TRUTH = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+PEOPLE = ["a", "a", "b", "b", "c", "c", "d", "d"]
+
+
+class Says:
+    """Answers what it was told to answer, clip by clip."""
+
+    settings = MappingProxyType({})
+
+    def __init__(self, name, answers):
+        self.name, self.answers = name, np.asarray(answers)
+
+    def reseed(self, seed):
+        return self
+
+    def fit(self, clips, labels, subjects):
+        return self
+
+    def predict(self, clips):
+        return np.eye(2)[self.answers[clips]]
+
+
+def run(name, answers, n=8):
+    return run_benchmark(
+        Says(name, answers),
+        np.arange(n),
+        TRUTH[:n],
+        PEOPLE[:n],
+        keys=[f"k{i}" for i in range(n)],
+        protocol="loso",
+        classes=("calm", "moved"),
+    )
+
+
+@pytest.fixture(scope="module")
+def results():
+    # "half" says "calm" of everything: F1 is 8/12 and 0, so UF1 1/3, UAR 1/2, accuracy 1/2.
+    return [run("half", [0] * 8), run("perfect", TRUTH), run("<b>bold</b>", 1 - TRUTH)]
+
+
+def test_cells_by_hand(results):
+    rows = make_rows(results)
+    half, perfect, wrong = (cells(row) for row in rows)
+    assert half == ("half", "0.333 [0.333, 0.333]", "0.500 [0.500, 0.500]", "0.500", "", "")
+    # Of the 2^4 swaps of persons only "none" and "all" give a difference of 2/3: p = 2/16.
+    assert perfect == (
+        "perfect",
+        "1.000 [1.000, 1.000]",
+        "1.000 [1.000, 1.000]",
+        "1.000",
+        "0.125",
+        "half",
+    )
+    assert wrong[3:] == ("0.000", "0.125", "half")
+    assert rows[1].test.difference == pytest.approx(2 / 3)
+    assert (rows[0].people, rows[0].clips) == (4, 8)
+
+
+def test_each_against_its_own_control(results):
+    rows = make_rows(results, [None, None, 1])
+    assert [row.against for row in rows] == ["", "", "perfect"]
+    assert rows[2].test.difference == pytest.approx(-1.0)
+
+
+def test_runs_over_other_clips_are_not_compared(results):
+    with pytest.raises(EvaluationError, match="short and half judged other clips"):
+        make_rows([results[0], run("short", TRUTH, n=6)])
+
+
+def test_small_p_is_not_rounded_to_zero(results):
+    from dataclasses import replace
+
+    row = make_rows(results)[1]
+    tiny = replace(row, test=replace(row.test, p=0.0004))
+    assert cells(tiny)[4] == "< 0.001"
+
+
+def test_text_table():
+    assert text_table(("a", "bb"), [("ccc", "d"), ("", "e")]) == (
+        "a    bb\n---  --\nccc  d\n     e"
+    )
+
+
+def test_score_table_says_how_it_was_measured(results):
+    text = score_table(results)
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["half", "perfect", "<b>bold</b>"]
+    assert "loso: 8 clips of 4 people" in text
+
+
+def pictures(results):
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    history = [
+        {"epoch": e, "loss": 1 / e, "copy": 0.7, "gain": 1 - 1 / e / 0.7, "variance": 0.5}
+        for e in (1, 2, 3)
+    ]
+    attention = rng.random((2, 4, 4), dtype=np.float32)
+    return {
+        "scores": draw_scores(make_rows(results)),
+        "confusions": draw_confusions(results),
+        "pretraining": draw_pretraining(history),
+        "attention": draw_attention(faces, faces, faces, attention, ["one", "two"]),
+        "strip": draw_strip(faces, ["one", "two"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn(results):
+    return pictures(results)
+
+
+def test_figures_are_png_and_the_same_twice(results, drawn):
+    assert all(png.startswith(b"\x89PNG") for png in drawn.values())
+    assert len({len(png) for png in drawn.values()}) == len(drawn)
+    assert pictures(results) == drawn
+
+
+def make(results, drawn):
+    shown = [Picture(name, name, "A <caption>.", png) for name, png in drawn.items()]
+    return make_page("A & B", make_rows(results), shown, {"protocol": "loso"})
+
+
+def test_page_is_self_contained_and_the_same_twice(results, drawn):
+    page = make(results, drawn)
+    assert page == make(results, drawn)
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+    assert "@import" not in page
+    assert "url(" not in page
+    assert "<script" not in page
+    assert "<link" not in page
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert len(sources) == len(drawn)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_page_holds_the_table_and_escapes_names(results, drawn):
+    page = make(results, drawn)
+    for name in HEADER:
+        assert f"<th>{name}</th>" in page
+    assert "<td>1.000 [1.000, 1.000]</td>" in page
+    assert "A &amp; B" in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "<b>bold" not in page
+    assert "8 clips of 4 people" in page
+    assert "no lie detector" in " ".join(page.split())
