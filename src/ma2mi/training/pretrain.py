@@ -48,7 +48,7 @@ class PretrainSettings(BaseModel):
     held_out: float = Field(0.2, ge=0, lt=1)
     pretext: PretextSettings = PretextSettings()
     loop: LoopSettings = LoopSettings()
-    augment: AugmentSettings = AugmentSettings()
+    augment: AugmentSettings = AugmentSettings(strength=0)
 
 
 def pretrain(
@@ -111,7 +111,8 @@ def pretrain(
         ).to(fabric.device)
 
     def step(rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor:
-        loss: torch.Tensor = module(batch(train[rows], generator)).loss
+        said = module(batch(train[rows], generator))
+        loss: torch.Tensor = said.loss + settings.pretext.keep_spread * said.lost_spread
         return loss
 
     def after_epoch(epoch: int) -> dict[str, Any]:
@@ -177,12 +178,12 @@ def _judge(
     task: MA2MI, batch: Callable[..., Batch], rows: NDArray[np.int64], batch_size: int
 ) -> dict[str, float]:
     """Loss, copy baseline, gain and latent variance, averaged over these pairs."""
-    totals = np.zeros(3)
+    totals = np.zeros(4)
     task.eval()
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
         totals += len(chosen) * np.array([float(x) for x in task(batch(chosen, None))])
-    loss, copy, variance = (totals / len(rows)).tolist()
+    loss, _, copy, variance = (totals / len(rows)).tolist()
     return {"loss": loss, "copy": copy, "gain": 1 - loss / copy, "variance": variance}
 
 

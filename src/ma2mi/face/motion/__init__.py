@@ -1,0 +1,42 @@
+"""Movements below a pixel: flow, strain, rigid motion, regions, apex, noise floor, pictures."""
+
+from ma2mi.face.motion.apex import ApexEstimate, find_apex, movement_curve
+from ma2mi.face.motion.clip_flow import Method, flow
+from ma2mi.face.motion.draw import draw_flow, draw_strain
+from ma2mi.face.motion.magnification import magnify
+from ma2mi.face.motion.noise import NoiseFloor, noise_floor
+from ma2mi.face.motion.regions import (
+    REGIONS,
+    Region,
+    expressive_mask,
+    face_mask,
+    region_mask,
+    region_summary,
+)
+from ma2mi.face.motion.rigid import RigidMotion, remove_rigid
+from ma2mi.face.motion.strain import action_channels, optical_strain
+from ma2mi.face.motion.thinplate import FlowSettings
+
+__all__ = [
+    "REGIONS",
+    "ApexEstimate",
+    "FlowSettings",
+    "Method",
+    "NoiseFloor",
+    "Region",
+    "RigidMotion",
+    "action_channels",
+    "draw_flow",
+    "draw_strain",
+    "expressive_mask",
+    "face_mask",
+    "find_apex",
+    "flow",
+    "magnify",
+    "movement_curve",
+    "noise_floor",
+    "optical_strain",
+    "region_mask",
+    "region_summary",
+    "remove_rigid",
+]

@@ -1,0 +1,123 @@
+"""Head motion: an affine movement read off the stable parts of the face, and taken out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.errors import MotionError
+from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
+
+Plane = NDArray[np.float32]
+Floats = NDArray[np.floating]
+
+EXPRESSIVE = 0.1  # say of a pixel where expressions show, beside 1 of the rest of the face
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RigidMotion:
+    """Affine movement of the head in each frame, about the centre of the image.
+
+    Args:
+        matrix: float64 [T, 2, 3]: (u, v) = matrix @ (1, x, y), x and y in pixels from the centre.
+    """
+
+    matrix: NDArray[np.float64]
+
+    @property
+    def translation_px(self) -> NDArray[np.float64]:
+        """[T, 2], u right and v down, at the centre of the image."""
+        return self.matrix[:, :, 0]
+
+    @property
+    def rotation_rad(self) -> NDArray[np.float64]:
+        """[T], clockwise as seen in the picture, for small angles."""
+        return (self.matrix[:, 1, 1] - self.matrix[:, 0, 2]) / 2
+
+    @property
+    def growth(self) -> NDArray[np.float64]:
+        """[T], 0.01 where the face becomes one percent larger."""
+        return (self.matrix[:, 0, 1] + self.matrix[:, 1, 2]) / 2
+
+    @property
+    def shear(self) -> NDArray[np.float64]:
+        """[T, 2]: stretch of x against y, and of the diagonals against each other."""
+        stretch = (self.matrix[:, 0, 1] - self.matrix[:, 1, 2]) / 2
+        return np.stack([stretch, (self.matrix[:, 0, 2] + self.matrix[:, 1, 1]) / 2], axis=1)
+
+    def field(self, height: int, width: int) -> Plane:
+        """The movement as a flow, float32 [T, H, W, 2]."""
+        flat = np.einsum("tck,kn->tnc", self.matrix, _basis(height, width))
+        return np.asarray(flat.reshape(len(self.matrix), height, width, 2), np.float32)
+
+
+def remove_rigid(
+    flow: NDArray[Any],
+    *,
+    weights: NDArray[Any] | None = None,
+    landmarks: NDArray[Any] | None = None,
+    rounds: int = 8,
+) -> tuple[Plane, RigidMotion]:
+    """Take translation, rotation, scale and shear of the head out of a flow.
+
+    Least squares over the face, above all its stable parts (forehead, nose bridge, whatever is none
+    of ``REGIONS``), reweighted (Cauchy) so that what moves by itself does not count.
+
+    Args:
+        flow: [T, H, W, 2] or [H, W, 2], pixels.
+        weights: [H, W], at least 0, instead of those parts.
+        landmarks: [478, 2] of the onset in pixels of the crop, to place the stable regions;
+            without them (and weights) the crop must be aligned.
+
+    Returns:
+        The residual, float32 of ``flow``'s shape, and the movement removed.
+
+    Raises:
+        MotionError: not a flow, NaN, or weights that leave fewer than three pixels.
+    """
+    field = np.asarray(flow, np.float64)
+    single = field.ndim == 3
+    field = field[None] if single else field
+    if field.ndim != 4 or field.shape[-1] != 2 or not np.isfinite(field).all():
+        raise MotionError(f"flow must be finite [T, H, W, 2], not {np.shape(flow)}")
+    height, width = field.shape[1:3]
+    if weights is None:
+        trust = face_mask((height, width), landmarks).astype(np.float64)
+        for region in REGIONS.values():
+            trust[region_mask(region, (height, width), landmarks)] *= EXPRESSIVE
+    else:
+        trust = np.asarray(weights, np.float64)
+    if trust.shape != (height, width) or (trust < 0).any() or np.count_nonzero(trust) < 3:
+        raise MotionError("need [H, W], at least 0, above 0 in three pixels", where="weights")
+    # A third of the pixels each way says as much about six numbers, in a ninth of the time.
+    step = 3 if min(height, width) >= 96 and weights is None else 1
+    basis = _basis(height, width).reshape(3, height, width)[:, ::step, ::step].reshape(3, -1)
+    trust = trust[::step, ::step].ravel()
+    fits = [_fit(basis, frame[::step, ::step].reshape(-1, 2), trust, rounds) for frame in field]
+    motion = RigidMotion(np.stack(fits))
+    residual = (field - motion.field(height, width)).astype(np.float32)
+    return (residual[0] if single else residual), motion
+
+
+def _fit(basis: Floats, moved: Floats, trust: Floats, rounds: int) -> Floats:
+    weight = trust
+    solution: Floats = np.zeros((3, 2))
+    for _ in range(rounds):
+        weighted = basis * weight
+        normal = weighted @ basis.T
+        normal += np.diag(1e-9 * np.diag(normal) + 1e-12)
+        solution = np.linalg.solve(normal, weighted @ moved)
+        off = np.square(moved - basis.T @ solution).sum(axis=1)
+        spread = float(np.median(off[trust > 0])) + 1e-8
+        weight = trust / np.square(1 + off / spread)
+    return solution.T
+
+
+def _basis(height: int, width: int) -> NDArray[np.float64]:
+    """1, x and y from the centre in pixels at every pixel, [3, H * W]."""
+    y, x = np.mgrid[:height, :width]
+    basis = [np.ones((height, width)), x - (width - 1) / 2, y - (height - 1) / 2]
+    return np.stack(basis).reshape(3, -1)
