@@ -124,11 +124,12 @@ def _smoothed(values: Curve, times: Curve, sd_s: float) -> Curve:
 
 def _foot(falling: Curve) -> int:
     """Steps from the top (index 0) to where the flank meets the rest."""
-    rest = float(falling.min())
+    # Not the least value: the onset frame itself has none of the others' noise.
+    rest = float(np.quantile(falling, 0.2))
     height = float(falling[0]) - rest
     if height <= 0:
         return 0
-    # First crossings going down; the rest itself is one, so both exist.
+    # First crossings going down; the least value lies below both levels.
     high, low = (_crossing(falling, rest + share * height) for share in (0.75, 0.25))
     return int(np.clip(round(high + 2 * (low - high)), 0, len(falling) - 1))
 

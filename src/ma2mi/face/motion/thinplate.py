@@ -17,8 +17,8 @@ Plane = NDArray[np.float32]
 CELL = 2  # pixels of a level per node of its flow grid
 FIRST_CURVATURE = 3e-5  # mean squared second derivative of the flow, before the data speak
 CURVATURES = (1e-9, 1e-2)
-COARSE_ITERATIONS = 30
-REGISTRATIONS = 3  # affine steps at the coarsest level, before anything bends
+COARSE_ITERATIONS = 20
+REGISTRATIONS = 2  # affine steps at the coarsest level, before anything bends
 SMALLEST_REACH_PX = 16.0
 SCALE_FLOOR = 0.05  # of 255: below the rounding of 8 bits no noise is believed
 
@@ -31,7 +31,7 @@ class FlowSettings:
         presmooth_px: blur of both images before anything else, sd in pixels, up to 4.
         levels: image scales, halved from one to the next; 3 suit movements of a few pixels.
         warps: times that the finest level is warped and solved again.
-        iterations: conjugate gradient steps at the finest grid; coarser grids get three times it.
+        iterations: conjugate gradient steps at the finest grid; coarser grids get 20.
         independent: share of the pixels whose noise counts as independent of its neighbours'.
         misfit_px: error of the model at edges, in pixels: caps the say of strong edges.
         outlier: brightness differences beyond this many noise sds count less (Cauchy).
