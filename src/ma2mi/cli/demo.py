@@ -17,9 +17,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: Path = typer.Option(Path("runs/demo"), help="Everything that the demo makes."),
     subjects: int = typer.Option(16, min=3, help="People in each of the two synthetic corpora."),
-    clips: int = typer.Option(9, min=3, help="Clips of each person."),
+    clips: int = typer.Option(6, min=3, help="Clips of each person."),
     pretrain_epochs: int = typer.Option(8, min=1),
-    epochs: int = typer.Option(12, min=1, help="Epochs of each fold."),
+    epochs: int = typer.Option(10, min=1, help="Epochs of each fold."),
     seed: int = typer.Option(0),
     jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),
 ) -> None:

@@ -42,15 +42,15 @@ def pretrain(
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     size: int = typer.Option(112, help="Side of the network's input in px, a multiple of 16."),
     epochs: int = typer.Option(20, min=1),
-    batch_size: int = typer.Option(32, min=2),
-    lr: float = typer.Option(1e-3, min=0),
+    batch_size: int = typer.Option(16, min=2),
+    lr: float = typer.Option(2e-3, min=0),
     seed: int = typer.Option(0),
     store: Path = typer.Option(None, help="Where prepared clips are kept; default OUT/clips."),
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
     accelerator: str = typer.Option("auto", help="As Lightning names it: cpu, gpu, ..."),
     devices: str = typer.Option("1", help="How many devices, or which."),
     nodes: int = typer.Option(1, min=1, help="How many machines."),
-    strategy: str = typer.Option("auto", help="As Lightning names it: ddp, fsdp, ..."),
+    strategy: str = typer.Option("auto", help="As Lightning names it: ddp, ..."),
     precision: str = typer.Option("32-true", help="As Lightning names it: bf16-mixed, ..."),
 ) -> None:
     """Learn subtle movement from videos of faces, without labels (MA2MI)."""

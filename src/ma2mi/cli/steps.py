@@ -30,7 +30,7 @@ from ma2mi.training.pretrain import PretrainSettings, pretrain
 
 #: Size of a synthetic corpus that is made because no --root was given.
 SYNTHETIC_SUBJECTS = 16
-SYNTHETIC_CLIPS = 9
+SYNTHETIC_CLIPS = 6
 
 
 def find_corpus(name: str, root: Path | None, made_in: Path, jobs: int) -> Corpus:
@@ -80,8 +80,8 @@ def cut_expressions(
 def _told(prepared: list[Prepared], store: ClipStore) -> tuple[list[str], list[str]]:
     keys = [key for one in prepared for key in one.clips]
     failures = [line for one in prepared for line in one.failures]
-    list_failures(failures)
     if not keys:
+        list_failures(failures)
         raise FaceError("nothing could be prepared", where=store.folder, cure="See the lines above")
     return keys, failures
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from ma2mi.errors import FaceError, Ma2miError, StoreError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.records import Expression, Recording
-from ma2mi.video import Frame, inspect_video, read_frames
+from ma2mi.video import Frame, TruncatedVideo, inspect_video, read_frames
 
 #: Looking for a face costs ten times more than cropping one: without a face, look again this
 #: many frames later.
@@ -118,16 +119,22 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
     keys: list[str] = []
     failures: list[str] = []
     try:
-        cut = (
-            _cut_expressions(recording, expressions, store.recipe, _detector, failures)
-            if expressions
-            else _cut_segments(recording, store.recipe, _detector, failures)
-        )
-        for clip in cut:
-            store.write(clip)
-            keys.append(clip.key)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", TruncatedVideo)
+            cut = (
+                _cut_expressions(recording, expressions, store.recipe, _detector, failures)
+                if expressions
+                else _cut_segments(recording, store.recipe, _detector, failures)
+            )
+            for clip in cut:
+                store.write(clip)
+                keys.append(clip.key)
+        failures += [str(w.message) for w in said if issubclass(w.category, TruncatedVideo)]
     except Ma2miError as error:
         return Prepared(recording.key, tuple(keys), (*failures, str(error)))
+    except OSError as error:
+        line = f"{recording.path}: cannot be read ({error.strerror})"
+        return Prepared(recording.key, tuple(keys), (*failures, line))
     about = {"expressions": marks, "clips": keys, "failures": failures}
     replace_file(done, json.dumps(about, indent=1).encode())
     return Prepared(recording.key, tuple(keys), tuple(failures))

@@ -47,7 +47,7 @@ class PretrainSettings(BaseModel):
     size: int = Field(112, ge=32, multiple_of=16)
     held_out: float = Field(0.2, ge=0, lt=1)
     pretext: PretextSettings = PretextSettings()
-    loop: LoopSettings = LoopSettings()
+    loop: LoopSettings = LoopSettings(batch_size=16, lr=2e-3)
     augment: AugmentSettings = AugmentSettings(strength=0)
 
 
@@ -64,7 +64,7 @@ def pretrain(
 
     Writes to ``out``: ``model.safetensors`` and ``config.json`` (the weights, who was seen),
     ``log.csv`` and ``tensorboard/`` (loss, copy baseline, gain, variance after every epoch on
-    held-out people), ``settings.json``, and ``state.safetensors`` while it runs.
+    held-out people), ``settings.json``, and ``state.safetensors``, to go on from.
 
     Args:
         pairs: near-future pairs.

@@ -53,6 +53,8 @@ class DualRidge:
         self, clips: Features, labels: NDArray[np.int64], subjects: NDArray[np.str_]
     ) -> RidgePredictor:
         """See :class:`ma2mi.evaluation.benchmark.Learner`."""
+        if self.seed not in self.seeds:
+            raise EvaluationError(f"has no trunk of seed {self.seed}", where=self.name)
         trunk = self.seeds.index(self.seed) % clips.shape[1]
         clips = clips[:, trunk]
         views = clips.shape[1]
@@ -60,8 +62,12 @@ class DualRidge:
         x = clips.reshape(len(labels) * views, -1).astype(np.float64)
         alpha = _solve(x @ x.T, np.repeat(labels, views), self.classes, strength * views)
         return RidgePredictor(
-            x.T @ alpha, trunk, {"strength": strength, "chosen_on": "inner folds"}
+            x.T @ alpha, trunk, self._chosen(strength)
         )
+
+    def _chosen(self, strength: float) -> dict[str, Any]:
+        on = "inner folds of the training people" if len(self.strengths) > 1 else "nothing: given"
+        return {"strength": strength, "chosen_on": on}
 
     def _choose(
         self, clips: Features, labels: NDArray[np.int64], subjects: NDArray[np.str_]

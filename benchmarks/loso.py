@@ -1,0 +1,96 @@
+"""How fast is leave-one-subject-out? Ours on one and two jobs, beside a plain loop over folds.
+
+python benchmarks/loso.py
+
+442 flow images of 68 fake people (``tests/fakes/megc2019_flow.py``), 6,272 features of an untrained
+trunk. "plain loop" is what scripts do: for every fold and candidate strength, scikit-learn's
+RidgeClassifier on the features as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeClassifier
+
+from ma2mi.clips.pairs import read_flow_images
+from ma2mi.datasets import open_corpus
+from ma2mi.evaluation import inner_splits, label_set, run_benchmark
+from ma2mi.evaluation.metrics import uar, uf1
+from ma2mi.evaluation.splits import loso
+from ma2mi.models.catalog import build_model
+from ma2mi.training.frozen import extract_features
+from ma2mi.training.ridge import DualRidge
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from fakes.megc2019_flow import write_tree
+
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        expressions = open_corpus("megc2019-flow", write_tree(Path(folder))).expressions()
+        pairs = read_flow_images(expressions)
+    labels, _ = label_set("megc2019").encode([e.emotion for e in expressions])
+    databases = [e.recording.corpus for e in expressions]
+    subjects, keys = pairs.subjects.tolist(), pairs.keys.tolist()
+    torch.manual_seed(0)
+    trunk = build_model("conv5", 3)
+    start = time.perf_counter()
+    features = extract_features(trunk, pairs, size=112)[:, None]
+    print(f"features, once: {time.perf_counter() - start:.1f} s, {features.shape}")
+    seconds = {}
+    for jobs in (1, 2):
+        start = time.perf_counter()
+        result = run_benchmark(
+            DualRidge(3, strengths=STRENGTHS), features, labels, subjects,
+            keys=keys, databases=databases, protocol="megc2019", jobs=jobs,
+        )  # fmt: skip
+        seconds[f"ours, {jobs} job(s)"] = time.perf_counter() - start
+        score = result.scores()["mean"]["uf1"]
+    print(f"UF1 {score:.3f}")
+    plain = np.asarray(extract_plain(trunk, pairs))
+    start = time.perf_counter()
+    guess = np.empty_like(labels)
+    for split in loso(subjects, databases):
+        guess[split.test] = plain_fold(plain, labels, np.array(subjects), split)
+    seconds["plain loop (scikit-learn)"] = time.perf_counter() - start
+    print(f"UF1 of the plain loop {uf1(labels, guess, 3):.3f}")
+    for name, value in seconds.items():
+        ratio = seconds["plain loop (scikit-learn)"] / value
+        print(f"{name:<28} {value:7.1f} s  {68 * 442 / value:9.0f} clips/s  {ratio:5.1f} x")
+
+
+def extract_plain(trunk: torch.nn.Module, pairs: object) -> np.ndarray:
+    from ma2mi.clips.batches import make_batch
+    from ma2mi.models.trunk import flatten_grid
+
+    with torch.no_grad():
+        batch = make_batch(pairs, np.arange(len(pairs)), size=112, side=28)
+        return flatten_grid(trunk.grid(None, batch.action).features).numpy().astype(np.float64)
+
+
+def plain_fold(
+    x: np.ndarray, labels: np.ndarray, subjects: np.ndarray, split: object
+) -> np.ndarray:
+    train = split.train
+    reached = []
+    for strength in STRENGTHS:
+        inner_guess = np.empty(len(train), dtype=np.int64)
+        for inner in inner_splits(subjects[train].tolist(), labels[train]):
+            model = RidgeClassifier(alpha=strength, class_weight="balanced")
+            model.fit(x[train[inner.train]], labels[train[inner.train]])
+            inner_guess[inner.test] = model.predict(x[train[inner.test]])
+        reached.append(uar(labels[train], inner_guess, 3, "present"))
+    model = RidgeClassifier(alpha=STRENGTHS[int(np.argmax(reached))], class_weight="balanced")
+    return model.fit(x[train], labels[train]).predict(x[split.test])
+
+
+if __name__ == "__main__":
+    main()
