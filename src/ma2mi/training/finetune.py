@@ -31,8 +31,9 @@ class FineTuneSettings(BaseModel):
 
     Args:
         model, model_settings, size: the network, as in ``PretrainSettings``.
-        trunk_share: learning rate of a pre-trained trunk relative to the head's; a trunk from
-            scratch learns at the head's rate.
+        pretrained_lr: learning rate of the head on a pre-trained trunk; from scratch, trunk and
+            head learn at ``loop.lr``.
+        trunk_share: learning rate of a pre-trained trunk relative to its head's.
         stop: "fixed" takes the last epoch; "inner" the epoch that is best on people held out of
             the *training* set. The left-out person never decides.
         label_smoothing: in [0, 1).
@@ -44,10 +45,11 @@ class FineTuneSettings(BaseModel):
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {}
     size: int = Field(112, ge=16)
+    pretrained_lr: float = 5e-3
     trunk_share: float = 0.1
     stop: Literal["fixed", "inner"] = "fixed"
     label_smoothing: float = 0.1
-    loop: LoopSettings = LoopSettings(epochs=15)
+    loop: LoopSettings = LoopSettings(epochs=15, batch_size=16)
     augment: AugmentSettings = AugmentSettings()
 
 
@@ -106,7 +108,8 @@ class FineTune:
         watched: NDArray[np.int64],
     ) -> NetworkPredictor:
         fabric = Fabric(accelerator=self.accelerator, devices=1)
-        loop = self.recipe.loop.model_copy(update={"seed": self.seed})
+        changes = {"seed": self.seed} | ({"lr": self.recipe.pretrained_lr} if self.init else {})
+        loop = self.recipe.loop.model_copy(update=changes)
         share = self.recipe.trunk_share if self.init else 1.0
         optimizer = torch.optim.AdamW(
             [

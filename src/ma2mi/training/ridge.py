@@ -61,9 +61,7 @@ class DualRidge:
         strength = self._choose(clips[:, 0], labels, subjects)
         x = clips.reshape(len(labels) * views, -1).astype(np.float64)
         alpha = _solve(x @ x.T, np.repeat(labels, views), self.classes, strength * views)
-        return RidgePredictor(
-            x.T @ alpha, trunk, self._chosen(strength)
-        )
+        return RidgePredictor(x.T @ alpha, trunk, self._chosen(strength))
 
     def _chosen(self, strength: float) -> dict[str, Any]:
         on = "inner folds of the training people" if len(self.strengths) > 1 else "nothing: given"
