@@ -1,4 +1,4 @@
-"""The field's fault in one picture: random labels, scored honestly and with the epoch chosen on the test person.
+"""The field's fault in one picture: random labels, scored honestly and by the best test epoch.
 
 python benchmarks/leak.py [--out docs/images/leak.png]
 
@@ -69,7 +69,7 @@ def draw_picture(result: object, path: Path) -> None:
         ("honest: last epoch", False, "#2a6f97"),
         ("epoch chosen on the test person", True, "#b00020"),
     )
-    for place, (name, best, colour) in enumerate(reversed(rows)):
+    for place, (_, best, colour) in enumerate(reversed(rows)):
         pool = result.pool(best_on_test=best)
         uar = bootstrap(person_confusions(pool.truth, pool.guess, pool.people, 3), "uar")
         axes.barh(place, uar.value, color=colour, height=0.5)

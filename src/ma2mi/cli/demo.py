@@ -90,7 +90,12 @@ def demo(
     # same classifier.
     against = [None, 0, None, 2, 3, 3]
     page = write_report(
-        out / "report.html", results, against=against, pretraining=weights, marked=marked
+        out / "report.html",
+        results,
+        against=against,
+        pretraining=weights,
+        marked=marked,
+        examples=list(store.read_all(marked.pairs.keys[:3].tolist())),
     )
     console.out.print()
     console.out.print(score_table(results, against))

@@ -13,6 +13,7 @@ from ma2mi.cli import console
 
 if TYPE_CHECKING:
     from ma2mi.cli.steps import Marked
+    from ma2mi.clips.store import PreparedClip
     from ma2mi.evaluation.results import RunResult
     from ma2mi.report.page import Picture
 
@@ -43,6 +44,7 @@ def write_report(
     against: Sequence[int | None] | None = None,
     pretraining: Path | None = None,
     marked: Marked | None = None,
+    examples: Sequence[PreparedClip] = (),
 ) -> Path:
     """Write the page to ``path`` and its pictures to ``figures/`` beside it.
 
@@ -50,7 +52,8 @@ def write_report(
         results: runs over the same clips.
         against: see :func:`ma2mi.report.tables.make_rows`.
         pretraining: folder whose curves, and with ``marked`` whose attention, are shown.
-        marked: clips to show.
+        marked: pairs whose attention is shown.
+        examples: clips to show as they go by.
     """
     from ma2mi.clips.store import replace_file
     from ma2mi.report import figures
@@ -87,6 +90,7 @@ def write_report(
         )
     if pretraining and marked:
         pictures += _looks(pretraining, marked)
+    pictures += [_strip(clip, i + 1) for i, clip in enumerate(examples)]
     (path.parent / "figures").mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         replace_file(path.parent / "figures" / f"{picture.name}.png", picture.png)
@@ -104,6 +108,29 @@ def write_report(
     )
     replace_file(path, page.encode())
     return path
+
+
+def _strip(clip: PreparedClip, number: int, count: int = 8) -> Picture:
+    """A clip as ``count`` frames at equal steps, its apex among them."""
+    import numpy as np
+
+    from ma2mi.clips.sampling import onset_apex
+    from ma2mi.report.figures import draw_strip
+    from ma2mi.report.page import Picture
+
+    onset, apex = onset_apex(clip)
+    rows = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
+    rows[np.abs(rows - apex).argmin()] = apex
+    captions = [
+        f"{float(clip.times_s[row] - clip.times_s[onset]) * 1000:.0f} ms{' apex' * (row == apex)}"
+        for row in rows
+    ]
+    return Picture(
+        f"clip-{number}",
+        f"Example clip: {clip.marks['emotion']}",
+        f"Crops of {clip.key} under one warp; times from the onset.",
+        draw_strip(clip.frames[rows], captions),
+    )
 
 
 def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
