@@ -43,6 +43,9 @@ def benchmark(
     cluster: str = typer.Option(None, help="Address of a running dask or ray cluster."),
     out: Path = typer.Option(None, help="Run folder; default runs/CORPUS-MODEL."),
     store: Path = typer.Option(Path("runs/clips"), help="Where prepared clips are kept."),
+    alias: list[str] = typer.Option(
+        [], help="Two names of one person, as samm-lv/006=samm/006; may be given again."
+    ),
     also_report_best_on_test: bool = typer.Option(
         False, help="Also print the field's number, stamped as selected on test data."
     ),
@@ -86,6 +89,7 @@ def benchmark(
         backend=backend,
         cluster=cluster,
         also_best_on_test=also_report_best_on_test,
+        aliases=steps.parse_aliases(alias),
         pair_settings=pairs,
     )
     console.out.print()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +151,7 @@ def compete(
     backend: Backend = "loky",
     cluster: str | None = None,
     also_best_on_test: bool = False,
+    aliases: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Run one contestant through a protocol, with a bar."""
     learner, clips = contestant.enter(marked.pairs, len(marked.classes), seeds)
@@ -176,6 +177,7 @@ def compete(
             out=folder,
             hook=lambda p: tick(p.done, p.total),
             also_best_on_test=also_best_on_test,
+            aliases=aliases,
             settings={
                 "corpus": corpus,
                 "model": contestant.model,

@@ -246,3 +246,18 @@ def gain_line(history: list[dict[str, Any]]) -> str:
         f"on held-out people: loss {last['loss']:.4f}, copy baseline {last['copy']:.4f}, "
         f"gain over copying {100 * last['gain']:+.1f} %"
     )
+
+
+def parse_aliases(words: Sequence[str]) -> dict[str, str]:
+    """``["a/1=b/1"]`` as ``{"a/1": "b/1"}``.
+
+    Raises:
+        SettingsError: a word without "=", or with nothing on a side.
+    """
+    aliases = {}
+    for word in words:
+        name, _, other = word.partition("=")
+        if not (name and other):
+            raise SettingsError("is no NAME=NAME", where=f"--alias {word}")
+        aliases[name] = other
+    return aliases
