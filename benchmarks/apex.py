@@ -47,10 +47,14 @@ def errors(seed: int, settings: FlowSettings, detector: FaceDetector) -> list[fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=32)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first clip")
     parser.add_argument("--average-frames", type=int, default=1)
     options = parser.parse_args()
     settings, detector = FlowSettings(average_frames=options.average_frames), FaceDetector()
-    rows = [errors(seed, settings, detector) for seed in range(options.clips)]
+    rows = [
+        errors(seed, settings, detector)
+        for seed in range(options.first, options.first + options.clips)
+    ]
     seen = np.array([row for row in rows if row is not None])
     print(f"{len(seen)} clips, {len(rows) - len(seen)} without a face found\n")
     print("| | onset | apex | offset |\n|---|---|---|---|")
