@@ -15,12 +15,6 @@ from ma2mi.errors import MotionError
 Curve = NDArray[np.float64]
 
 
-#: From three quarters of the height to the foot, in times of the way from three quarters to one
-#: quarter. A half wave of a cosine has 2; movements fade with a longer tail than they begin with
-#: (``benchmarks/apex.py``: with 2 the offsets came 5 frames of 1/200 s early in the median).
-ONSET_FEET, OFFSET_FEET = 2.0, 2.5
-
-
 @dataclass(frozen=True, slots=True)
 class ApexEstimate:
     """Frames counted from 0, ``onset <= apex <= offset``.
@@ -89,8 +83,7 @@ def find_apex(
 
     The apex is the top of the smoothed curve. Each flank is taken for half a wave of a cosine, as
     smooth movements are: the time from three quarters of its height to a quarter is a third of it,
-    and another third leads to the foot (a little more at the offset). A fixed share of the peak
-    would cut the feet off.
+    and another third leads to the foot. A fixed share of the peak would cut the feet off.
 
     Args:
         curve: [T], at least 3 values, of one movement from (nearly) rest.
@@ -110,8 +103,8 @@ def find_apex(
         raise MotionError(f"{len(values)} values need as many rising times")
     smooth = _smoothed(values, times, smoothing_s)
     apex = int(smooth.argmax())
-    onset = _foot(smooth[: apex + 1][::-1], ONSET_FEET)
-    offset = _foot(smooth[apex:], OFFSET_FEET)
+    onset = _foot(smooth[: apex + 1][::-1])
+    offset = _foot(smooth[apex:])
     rest = min(smooth[: apex + 1].min(), smooth[apex:].min())
     height = float(smooth[apex] - rest)
     jitter = 1.4826 * float(np.median(np.abs(np.diff(values)))) / 2**0.5
@@ -129,7 +122,7 @@ def _smoothed(values: Curve, times: Curve, sd_s: float) -> Curve:
     return np.asarray(kernel @ values / kernel.sum(axis=1))
 
 
-def _foot(falling: Curve, feet: float) -> int:
+def _foot(falling: Curve) -> int:
     """Steps from the top (index 0) to where the flank meets the rest."""
     # Not the least value: the onset frame itself has none of the others' noise.
     rest = float(np.quantile(falling, 0.2))
@@ -138,7 +131,7 @@ def _foot(falling: Curve, feet: float) -> int:
         return 0
     # First crossings going down; the least value lies below both levels.
     high, low = (_crossing(falling, rest + share * height) for share in (0.75, 0.25))
-    return int(np.clip(round(high + feet * (low - high)), 0, len(falling) - 1))
+    return int(np.clip(round(high + 2 * (low - high)), 0, len(falling) - 1))
 
 
 def _crossing(falling: Curve, level: float) -> float:
