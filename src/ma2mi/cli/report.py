@@ -122,7 +122,8 @@ def _strip(clip: PreparedClip, number: int, count: int = 8) -> Picture:
     rows = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
     rows[np.abs(rows - apex).argmin()] = apex
     captions = [
-        f"{float(clip.times_s[row] - clip.times_s[onset]) * 1000:.0f} ms{' apex' * (row == apex)}"
+        f"{float(clip.times_s[row] - clip.times_s[onset]) * 1000:.0f} ms"
+        + (" apex" if row == apex else "")
         for row in rows
     ]
     return Picture(
