@@ -21,7 +21,7 @@ from sklearn.linear_model import RidgeClassifier
 from ma2mi.clips.pairs import read_flow_images
 from ma2mi.datasets import open_corpus
 from ma2mi.evaluation import inner_splits, label_set, run_benchmark
-from ma2mi.evaluation.metrics import uar, uf1
+from ma2mi.evaluation.metrics import uar
 from ma2mi.evaluation.splits import loso
 from ma2mi.models.catalog import build_model
 from ma2mi.training.frozen import extract_features
@@ -30,6 +30,8 @@ from ma2mi.training.ridge import DualRidge
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fakes.megc2019_flow import write_tree
 
+#: The plain loop takes minutes; so many of its folds are timed.
+PLAIN_FOLDS = 4
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
@@ -53,15 +55,17 @@ def main() -> None:
             keys=keys, databases=databases, protocol="megc2019", jobs=jobs,
         )  # fmt: skip
         seconds[f"ours, {jobs} job(s)"] = time.perf_counter() - start
+        print(f"ours, {jobs} job(s): {seconds[f'ours, {jobs} job(s)']:.1f} s", flush=True)
         score = result.scores()["mean"]["uf1"]
     print(f"UF1 {score:.3f}")
     plain = np.asarray(extract_plain(trunk, pairs))
     start = time.perf_counter()
-    guess = np.empty_like(labels)
-    for split in loso(subjects, databases):
-        guess[split.test] = plain_fold(plain, labels, np.array(subjects), split)
-    seconds["plain loop (scikit-learn)"] = time.perf_counter() - start
-    print(f"UF1 of the plain loop {uf1(labels, guess, 3):.3f}")
+    splits = loso(subjects, databases)
+    for split in splits[:PLAIN_FOLDS]:
+        plain_fold(plain, labels, np.array(subjects), split)
+    share = PLAIN_FOLDS / len(splits)
+    seconds["plain loop (scikit-learn)"] = (time.perf_counter() - start) / share
+    print(f"plain loop: {PLAIN_FOLDS} of {len(splits)} folds timed, scaled to all")
     for name, value in seconds.items():
         ratio = seconds["plain loop (scikit-learn)"] / value
         print(f"{name:<28} {value:7.1f} s  {68 * 442 / value:9.0f} clips/s  {ratio:5.1f} x")
