@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from ma2mi.clips.sampling import near_future, onset_apex
@@ -228,8 +229,6 @@ def _add_rows(rows: dict[str, list[Any]], clip: PreparedClip, settings: PairSett
 
 
 def _names(part: Path) -> dict[str, list[str]]:
-    from safetensors import safe_open
-
     with safe_open(part, framework="numpy") as file:
         names: dict[str, list[str]] = json.loads(file.metadata()["names"])
     return names

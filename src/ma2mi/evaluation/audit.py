@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
+from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult, write_whole
 
 FINGERPRINTS = "fingerprints.csv"
 SIDE = 16
@@ -68,9 +68,7 @@ def write_fingerprints(path: Path, prints: Sequence[Fingerprint]) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["key", "exact", "look"])
     table.writerows((p.key, p.exact, p.look) for p in prints)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text.getvalue(), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, text.getvalue())
 
 
 def read_fingerprints(path: Path) -> list[Fingerprint]:

@@ -326,7 +326,7 @@ class RunFolder:
                 "holds files, but no run", where=self.path, cure="Give a new folder"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(sheet, _json(record.model_dump(mode="json"), indent=2))
+        write_whole(sheet, _json(record.model_dump(mode="json"), indent=2))
 
     def _refuse_other(self, found: RunRecord) -> None:
         # Another commit may be a change of the documentation; another version is not.
@@ -353,14 +353,14 @@ class RunFolder:
         """Write one fold; ``number`` is its place among the folds."""
         name = f"{fold.seed}-{number:04d}-{file_name(fold.fold)[:80]}.json"
         (self.path / "folds").mkdir(exist_ok=True)
-        _write(self.path / "folds" / name, _json(fold.model_dump(mode="json")))
+        write_whole(self.path / "folds" / name, _json(fold.model_dump(mode="json")))
         with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow([fold.seed, fold.fold, f"{fit_s:.6f}"])
 
     def finish(self, result: RunResult) -> None:
         """Write ``predictions.csv`` and ``scores.json``."""
-        _write(self.path / "predictions.csv", predictions_csv(result))
-        _write(self.path / "scores.json", _json(result.scores(), indent=2))
+        write_whole(self.path / "predictions.csv", predictions_csv(result))
+        write_whole(self.path / "scores.json", _json(result.scores(), indent=2))
 
 
 def load_run(path: Path | str) -> RunResult:
@@ -431,7 +431,8 @@ def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the place and move there, so that a file is whole or absent."""
     part = _part(path)
     with part.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
