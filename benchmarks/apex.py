@@ -1,7 +1,7 @@
 """Onset, apex and offset found without labels on synthetic clips: ``python benchmarks/apex.py``.
 
 Each clip goes the whole way: face found, aligned once, flow from the first frame, head motion
-removed, movement curve, apex. Printed are the errors in frames (200 fps), found minus true.
+removed, movement along the apex' direction, onset, apex and offset read off it. Printed are the errors in frames (200 fps), found minus true.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ma2mi.face.motion import (
     face_mask,
     find_apex,
     flow,
-    movement_curve,
+    movement_along,
     remove_rigid,
 )
 
@@ -38,7 +38,7 @@ def errors(seed: int, settings: FlowSettings, detector: FaceDetector) -> list[fl
     crops = np.stack([warp_image(image, warp, template) for image in images])
     mask = face_mask(crops.shape[1:3], points)
     moved, _ = remove_rigid(flow(crops[0], crops, mask=mask, settings=settings), landmarks=points)
-    found = find_apex(movement_curve(moved, weights=expressive_mask(mask.shape, points)))
+    found = find_apex(movement_along(moved, weights=expressive_mask(mask.shape, points)))
     truth = clip.onset, clip.apex, clip.offset
     places = (found.onset, found.apex, found.offset)
     return [*(place - true for place, true in zip(places, truth, strict=True)), found.confidence]

@@ -24,7 +24,7 @@ from ma2mi.face.motion import (
     find_apex,
     flow,
     magnify,
-    movement_curve,
+    movement_along,
     noise_floor,
     optical_strain,
     remove_rigid,
@@ -57,7 +57,7 @@ def main() -> None:
 
     mask = face_mask(crops.shape[1:3], points)
     moved, _ = remove_rigid(flow(crops[0], crops, mask=mask), landmarks=points)
-    curve = movement_curve(moved, weights=expressive_mask(mask.shape, points))
+    curve = movement_along(moved, weights=expressive_mask(mask.shape, points))
     floor = noise_floor(crops, mask=mask, landmarks=points)
     found = find_apex(curve, times)
     print(

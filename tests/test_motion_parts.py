@@ -17,6 +17,7 @@ from ma2mi.face.motion import (
     find_apex,
     flow,
     magnify,
+    movement_along,
     movement_curve,
     noise_floor,
     optical_strain,
@@ -198,6 +199,22 @@ def test_curve_sees_a_small_part_that_moves():
     weights = np.ones((100, 100))
     weights[:10, :50] = 0
     assert movement_curve(field, weights=weights) == pytest.approx([0, 0])
+
+
+def test_movement_along_the_apex_has_clean_feet():
+    """Noise as large as a third of the peak lifts the length's foot, not the projection's."""
+    rng = np.random.default_rng(0)
+    course = swelling(10, 30, 60, 80)
+    field = 0.3 * rng.normal(size=(80, 40, 40, 2)).astype(np.float32)
+    field[:, 10:20, 10:30, 1] -= course[:, None, None].astype(np.float32)
+    along = movement_along(field)
+    assert along[[0, 5, 65, 79]] == pytest.approx(0, abs=0.1)
+    assert movement_curve(field)[0] > 0.5
+    found = find_apex(along)
+    assert (found.onset, found.apex, found.offset) == pytest.approx((10, 30, 60), abs=3)
+    still = np.ones((40, 40))
+    still[10:20] = 0
+    assert abs(movement_along(field, weights=still)).max() < 0.5 * along.max()
 
 
 @pytest.mark.parametrize(("onset", "apex", "offset"), [(10, 30, 60), (5, 25, 40), (20, 50, 70)])

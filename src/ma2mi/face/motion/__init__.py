@@ -1,6 +1,6 @@
 """Movements below a pixel: flow, strain, rigid motion, regions, apex, noise floor, pictures."""
 
-from ma2mi.face.motion.apex import ApexEstimate, find_apex, movement_curve
+from ma2mi.face.motion.apex import ApexEstimate, find_apex, movement_along, movement_curve
 from ma2mi.face.motion.clip_flow import Method, flow
 from ma2mi.face.motion.draw import draw_flow, draw_strain
 from ma2mi.face.motion.magnification import magnify
@@ -33,6 +33,8 @@ __all__ = [
     "find_apex",
     "flow",
     "magnify",
+    "movement_along",
+    "movement_along",
     "movement_curve",
     "noise_floor",
     "optical_strain",

@@ -73,6 +73,49 @@ def movement_curve(
     return np.asarray(strongest.mean(axis=1), np.float32)
 
 
+def movement_along(
+    flow: NDArray[Any],
+    *,
+    weights: NDArray[Any] | None = None,
+    share: float = 0.3,
+    around: int = 2,
+    smoothing_frames: float = 3.0,
+) -> NDArray[np.float32]:
+    """How far each frame has gone the way that the apex goes: a curve with a clean foot.
+
+    A length is never below the noise, so :func:`movement_curve` ends before the movement does. A
+    projection is 0 in the mean where nothing moves. The flow at the apex of that curve, a mean
+    over some frames, is the direction; each frame is projected onto it.
+
+    Args:
+        flow: [T, H, W, 2], pixels from the onset, head motion removed.
+        weights: [H, W]; pixels with 0 are left out.
+        share: of the pixels, in (0, 1]: those that move most at the apex.
+        around: frames on either side of the apex that make the direction.
+        smoothing_frames: sd of the Gaussian under which the apex is looked for.
+
+    Returns:
+        float32 [T], pixels: the mean movement of those pixels along the apex' direction.
+
+    Raises:
+        MotionError: see :func:`movement_curve`.
+    """
+    length = movement_curve(flow, weights=weights)
+    frames = np.arange(len(length), dtype=np.float64)
+    apex = int(_smoothed(length.astype(np.float64), frames, smoothing_frames).argmax())
+    field = np.asarray(flow, np.float32)
+    field = field.reshape(len(field), -1, 2)
+    if weights is not None:
+        field = field[:, np.asarray(weights).ravel() > 0]
+    way = field[max(apex - around, 0) : apex + around + 1].mean(axis=0)
+    size = np.hypot(way[:, 0], way[:, 1])
+    count = max(1, round(share * len(size)))
+    most = np.argpartition(size, len(size) - count)[-count:]
+    way, size = way[most], size[most]
+    unit = way / np.maximum(np.sqrt(np.square(size).mean()), 1e-9)
+    return np.asarray((field[:, most] * unit).sum(axis=2).mean(axis=1), np.float32)
+
+
 def find_apex(
     curve: NDArray[Any] | Sequence[float],
     times_s: Sequence[float | Fraction] | NDArray[Any] | None = None,
@@ -86,7 +129,8 @@ def find_apex(
     and another third leads to the foot. A fixed share of the peak would cut the feet off.
 
     Args:
-        curve: [T], at least 3 values, of one movement from (nearly) rest.
+        curve: [T], at least 3 values, of one movement from (nearly) rest; best from
+            :func:`movement_along`.
         times_s: T rising times; without them frames are 1/200 s apart.
         smoothing_s: sd of the Gaussian that the curve is smoothed with.
 
