@@ -36,6 +36,8 @@ class MIACNetSettings:
         branches: "both", or one of them alone, for ablations; weights fit all three.
         drop_position: chance that training hides the position and the null position stands in.
         dropout: before the classifier.
+        center: take the median of u and of v for rest. Flow images that are scaled by their own
+            range (MEGC2019's) have lost where zero is; and a head that drifts moves all alike.
     """
 
     action_stem: tuple[int, ...] = (32,)
@@ -49,6 +51,7 @@ class MIACNetSettings:
     branches: Branches = "both"
     drop_position: float = 0.1
     dropout: float = 0.2
+    center: bool = False
 
 
 TINY = MIACNetSettings()
@@ -106,6 +109,8 @@ class MIACNet(Trunk):
                 f"inputs of {width} x {height} px", cure="Take a side that is a multiple of 16"
             )
         where = self._position_grid(position, action)
+        if self.settings.center:
+            action = take_rest_off(action)
         what, attention = self.action_encoder(action)  # [B, width, gh, gw], [B, 1, gh, gw]
         if self.settings.branches == "position":
             return Grid(where, where, None, None)
@@ -158,6 +163,13 @@ class ActionEncoder(nn.Module):
         for block in self.blocks:
             x, attention = block(x, attention)
         return x, attention
+
+
+def take_rest_off(action: Tensor) -> Tensor:
+    """Subtract from u and v [B, 3, H, W] their medians over the face; strain knows no rest."""
+    few = nn.functional.adaptive_avg_pool2d(action[:, :2], 28).flatten(2)
+    middle = few.sort(dim=2).values[:, :, few.shape[2] // 2, None, None]
+    return torch.cat((action[:, :2] - middle, action[:, 2:]), dim=1)
 
 
 class AttentionBlock(nn.Module):
