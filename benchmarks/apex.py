@@ -1,7 +1,8 @@
 """Onset, apex and offset found without labels on synthetic clips: ``python benchmarks/apex.py``.
 
 Each clip goes the whole way: face found, aligned once, flow from the first frame, head motion
-removed, movement along the apex' direction, onset, apex and offset read off it. Printed are the errors in frames (200 fps), found minus true.
+removed, movement along the apex' direction, and its onset, apex and offset. Printed are the
+errors in frames (200 fps), found minus true.
 """
 
 from __future__ import annotations

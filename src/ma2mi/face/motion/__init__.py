@@ -34,7 +34,6 @@ __all__ = [
     "flow",
     "magnify",
     "movement_along",
-    "movement_along",
     "movement_curve",
     "noise_floor",
     "optical_strain",
