@@ -21,7 +21,14 @@ from ma2mi.report.figures import (
     draw_strip,
 )
 from ma2mi.report.page import Picture, make_page
-from ma2mi.report.tables import HEADER, cells, make_rows, score_table, text_table
+from ma2mi.report.tables import (
+    HEADER,
+    cells,
+    compare_table,
+    make_rows,
+    score_table,
+    text_table,
+)
 
 TRUTH = np.array([0, 1, 0, 1, 0, 1, 0, 1])
 PEOPLE = ["a", "a", "b", "b", "c", "c", "d", "d"]
@@ -45,7 +52,7 @@ class Says:
         return np.eye(2)[self.answers[clips]]
 
 
-def run(name, answers, n=8):
+def run(name, answers, n=8, **options):
     return run_benchmark(
         Says(name, answers),
         np.arange(n),
@@ -54,6 +61,7 @@ def run(name, answers, n=8):
         keys=[f"k{i}" for i in range(n)],
         protocol="loso",
         classes=("calm", "moved"),
+        **options,
     )
 
 
@@ -111,6 +119,16 @@ def test_score_table_says_how_it_was_measured(results):
     lines = text.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["half", "perfect", "<b>bold</b>"]
     assert "loso: 8 clips of 4 people" in text
+
+
+def test_every_table_has_a_line_for_each_database():
+    databases = ["one", "one", "one", "one", "two", "two", "two", "two"]
+    answers = [0, 1, 0, 1, 1, 0, 1, 0]  # right in the first database, wrong in the second
+    both = [run(name, answers, databases=databases) for name in ("a", "b")]
+    for table in (score_table(both), compare_table(both)):
+        rows = [line.split() for line in table.splitlines()]
+        assert [r for r in rows if r and r[0] == "one"] == [["one", "1.000", "1.000", "1.000"]] * 2
+        assert [r for r in rows if r and r[0] == "two"] == [["two", "0.000", "0.000", "0.000"]] * 2
 
 
 def pictures(results):

@@ -117,6 +117,7 @@ def test_inner_stop_watches_people_that_are_not_trained_on(pairs, labels, monkey
         return make(given, rows, **settings)
 
     monkeypatch.setattr(module, "make_batch", spy)
+    monkeypatch.setattr("ma2mi.clips.batches.make_batch", spy)
     learner = FineTune(2, make_recipe(3, stop="inner"))
     predictor = learner.fit(pairs, labels, pairs.subjects)
     assert trained

@@ -22,6 +22,8 @@ _DOOR = {
     "build_model": "ma2mi.models.catalog",
     "pretrain": "ma2mi.training.pretrain",
     "run_benchmark": "ma2mi.evaluation",
+    "Recognizer": "ma2mi.training.recognizer",
+    "load_model": "ma2mi.training.recognizer",
 }
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ma2mi.models.catalog import build_model
     from ma2mi.records import Expression, Interval, Reading, Recording
     from ma2mi.training.pretrain import pretrain
+    from ma2mi.training.recognizer import Recognizer, load_model
     from ma2mi.video import read_frames
 
 __all__ = [
@@ -41,9 +44,11 @@ __all__ = [
     "Interval",
     "Ma2miError",
     "Reading",
+    "Recognizer",
     "Recording",
     "build_model",
     "flow",
+    "load_model",
     "open_corpus",
     "pretrain",
     "read_frames",

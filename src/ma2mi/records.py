@@ -119,11 +119,17 @@ class Reading:
         key: the expression's key.
         probabilities: class name to probability, summing to 1.
         action_units: FACS unit to probability, each in [0, 1].
+        intensity: largest movement of the skin in percent of the crop's width; None if unknown.
+        expression: probability that there is an expression at all; None if nobody asked.
+        abstained: the model would rather not say; ``probabilities`` are what it leans to.
     """
 
     key: str
     probabilities: dict[str, float]
     action_units: dict[str, float] = field(default_factory=dict)
+    intensity: float | None = None
+    expression: float | None = None
+    abstained: bool = False
 
     @property
     def label(self) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from ma2mi.cli import console
 
+if TYPE_CHECKING:
+    from ma2mi.evaluation.protocols import Protocol
+
 
 def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `ma2mi benchmark --corpus synthetic-micro --model miacnet-tiny`, "
-        "`ma2mi benchmark --corpus manifest --root my_study --init runs/mine`"
+        "`ma2mi benchmark --corpus manifest --root my_study --init runs/mine`, "
+        "`ma2mi benchmark --corpus manifest --root my_study --weights zero --protocol zero-shot`"
     )(benchmark)
 
 
@@ -22,9 +26,16 @@ def benchmark(
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     protocol: str = typer.Option("loso", help="Named protocol of the literature."),
     model: str = typer.Option(
-        "miacnet-tiny", help="Network of the catalog, or majority, flow-svm, random-ridge."
+        None,
+        help="Network of the catalog, or majority, flow-svm, random-ridge. "
+        "Default: that of --init, else miacnet-tiny.",
     ),
-    init: Path = typer.Option(None, help="Folder of pre-trained weights."),
+    init: str = typer.Option(
+        None, help="Weights to start from: a folder, or zero, which ships with ma2mi."
+    ),
+    weights: str = typer.Option(
+        None, help="Weights to ask as they are, with --protocol zero-shot: zero, or a folder."
+    ),
     train: Literal["auto", "full", "frozen"] = typer.Option(
         "auto",
         help="'full' trains the network in every fold; 'frozen' fits a ridge on its features. "
@@ -35,13 +46,17 @@ def benchmark(
     stop: Literal["fixed", "inner"] = typer.Option(
         "fixed", help="Take the last epoch, or the best on people held out of training."
     ),
-    size: int = typer.Option(112, help="Side of the network's input in px, a multiple of 16."),
+    size: int = typer.Option(
+        None,
+        help="Side of the network's input in px, a multiple of 16. "
+        "Default: that of --init, else 112.",
+    ),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     seeds: int = typer.Option(1, min=1, help="Run the whole protocol this many times."),
     jobs: int = typer.Option(-1, help="Folds at a time; -1 is one a core."),
     backend: Literal["loky", "dask", "ray", "threading", "sequential"] = typer.Option("loky"),
     cluster: str = typer.Option(None, help="Address of a running dask or ray cluster."),
-    out: Path = typer.Option(None, help="Run folder; default runs/CORPUS-MODEL."),
+    out: Path = typer.Option(None, help="Run folder; default runs/CORPUS-MODEL or so."),
     store: Path = typer.Option(Path("runs/clips"), help="Where prepared clips are kept."),
     alias: list[str] = typer.Option(
         [], help="Two names of one person, as samm-lv/006=samm/006; may be given again."
@@ -56,8 +71,15 @@ def benchmark(
     from ma2mi.clips.store import Recipe
     from ma2mi.evaluation.protocols import protocol as protocol_named
     from ma2mi.report.tables import score_table
+    from ma2mi.training.checkpoint import find_weights, read_config
 
     chosen = protocol_named(protocol)
+    _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
+    start = weights or init
+    folder = find_weights(start) if start else None
+    config = read_config(folder) if folder else {}
+    model = model or config.get("model", "miacnet-tiny")
+    size = size or config.get("size", 112)
     pairs = steps.parse(PairSettings, {"method": flow})
     marked = steps.mark_expressions(
         steps.find_corpus(corpus, root, store, jobs),
@@ -69,15 +91,17 @@ def benchmark(
     )
     contestant = contest.Contestant(
         model,
-        init=init,
+        init=folder,
         frozen=train == "frozen" or (train == "auto" and init is not None),
+        zero_shot=weights is not None,
         branches=branches,
         size=size,
         epochs=epochs,
         stop=stop,
         keep_epochs=also_report_best_on_test,
     )
-    out = out or Path("runs") / f"{corpus}-{model}{'-' + init.name if init else ''}"
+    name = "-".join([corpus, model, *([folder.resolve().name] if folder else [])])
+    out = out or Path("runs") / f"{name}{'-zero-shot' if weights else ''}"
     result = contest.compete(
         contestant,
         marked,
@@ -97,3 +121,34 @@ def benchmark(
     console.out.print(f"run: {out}")
     console.list_failures(marked.failures)
     console.finish(marked.failures)
+
+
+def _check_weights(protocol: Protocol, weights: str | None, others: dict[str, object]) -> None:
+    """Refuse weights that would be trained, and a protocol without training that has none.
+
+    Raises:
+        SettingsError: with the cure.
+    """
+    from ma2mi.errors import SettingsError
+
+    if weights is None:
+        if not protocol.trains:
+            raise SettingsError(
+                "trains nothing, so it needs finished weights",
+                where=f"--protocol {protocol.name}",
+                cure="Add --weights zero, or a folder",
+            )
+        return
+    if protocol.trains:
+        raise SettingsError(
+            f"are asked as they are, and {protocol.name} trains in every fold",
+            where=f"--weights {weights}",
+            cure="Add --protocol zero-shot, or start training from them with --init",
+        )
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise SettingsError(
+            f"bring their network and its size, {', '.join(given)} cannot change them",
+            where=f"--weights {weights}",
+            cure=f"Leave out {', '.join(given)}",
+        )

@@ -26,8 +26,9 @@ from ma2mi.models.trunk import Branches
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
 from ma2mi.training.checkpoint import WEIGHTS, open_trunk, read_config
 from ma2mi.training.finetune import FineTune, FineTuneSettings
-from ma2mi.training.frozen import extract_features
+from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
+from ma2mi.training.recognizer import Recognizer, ZeroShot
 from ma2mi.training.ridge import DualRidge
 
 #: Contestants that are no network of the catalog.
@@ -42,6 +43,7 @@ class Contestant:
         model: name in the catalog, or one of ``BASELINES``.
         init: folder of pre-trained weights, or None.
         frozen: fit a ridge on the trunk's features instead of training the network.
+        zero_shot: ask the recognizer in ``init`` as it is; nothing is trained.
         branches: "both", "position" or "action".
         size, epochs, stop, keep_epochs: see ``FineTuneSettings`` and ``FineTune``.
         title: the row's name; made from the others if empty.
@@ -50,6 +52,7 @@ class Contestant:
     model: str
     init: Path | None = None
     frozen: bool = False
+    zero_shot: bool = False
     branches: Branches = "both"
     size: int = 112
     epochs: int = 15
@@ -63,6 +66,8 @@ class Contestant:
             return self.title or self.model
         start = "pre-trained" if self.init else "random" if self.frozen else "from scratch"
         parts = [start, "frozen + ridge" if self.frozen else "trained"]
+        if self.zero_shot:
+            parts = ["zero-shot"]
         if self.branches != "both":
             parts.append(f"{self.branches} only")
         return f"{self.model} ({', '.join(parts)})"
@@ -71,13 +76,21 @@ class Contestant:
         """A variant of this contestant with a name of its own."""
         return replace(self, title=title, **changes)
 
-    def enter(self, pairs: Pairs, classes: int, seeds: Sequence[int]) -> tuple[Learner, Clips]:
+    def enter(
+        self, pairs: Pairs, names: Sequence[str], seeds: Sequence[int]
+    ) -> tuple[Learner, Clips]:
         """The learner, and the clips as it takes them.
+
+        Args:
+            pairs: N pairs.
+            names: the classes.
+            seeds: of the run.
 
         Raises:
             SettingsError: a baseline that is asked for weights or epochs.
-            CheckpointError: weights of another network or size.
+            CheckpointError: weights of another network, size or, for zero-shot, of other classes.
         """
+        classes = len(names)
         if self.model in BASELINES and (self.init or self.keep_epochs):
             raise SettingsError("has no weights and no epochs", where=self.model)
         if self.model == "majority":
@@ -93,6 +106,7 @@ class Contestant:
                 cure=f"Known are: {', '.join(sorted({*MODELS, *BASELINES}))}",
             )
         settings: dict[str, Any] = {}
+        config: dict[str, Any] = {}
         if self.init:
             config = read_config(self.init)
             if (config["model"], config["size"]) != (self.model, self.size):
@@ -105,6 +119,9 @@ class Contestant:
             settings = dict(config["settings"])
         if self.branches != "both":
             settings["branches"] = self.branches
+        if self.init and self.zero_shot:
+            recognizer = Recognizer.from_pretrained(self.init, **settings)
+            return ZeroShot(recognizer, tuple(names), self.name), pairs
         if self.frozen:
             return self._ridge(self.model, settings, pairs, classes, seeds)
         recipe = FineTuneSettings(
@@ -114,7 +131,14 @@ class Contestant:
             stop=self.stop,
             loop=LoopSettings(epochs=self.epochs, batch_size=16),
         )
-        learner = FineTune(classes, recipe, self.init, keep_epochs=self.keep_epochs, name=self.name)
+        learner = FineTune(
+            classes,
+            recipe,
+            self.init,
+            _head_rows(config, names),
+            keep_epochs=self.keep_epochs,
+            name=self.name,
+        )
         return learner, pairs
 
     def _ridge(
@@ -125,7 +149,14 @@ class Contestant:
         classes: int,
         seeds: Sequence[int],
     ) -> tuple[Learner, Clips]:
-        """A ridge on a trunk's features: one trunk if it is pre-trained, else one for each seed."""
+        """A ridge on a trunk's features: one trunk if it is pre-trained, else one for each seed.
+
+        A recognizer's features hold what it says, too.
+        """
+        if self.init and "recognizer" in read_config(self.init):
+            recognizer = Recognizer.from_pretrained(self.init, **settings)
+            clips = recognizer_features(recognizer, pairs)[:, None]
+            return DualRidge(classes, tuple(seeds), name=self.name), clips
         features = []
         for seed in seeds[:1] if self.init else seeds:
             torch.manual_seed(seed)
@@ -136,6 +167,12 @@ class Contestant:
             )
             features.append(extract_features(trunk, pairs, size=self.size))
         return DualRidge(classes, tuple(seeds), name=self.name), np.stack(features, axis=1)
+
+
+def _head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:
+    """Outputs of a recognizer's head that stand for these classes; none if it knows others."""
+    known: list[str] = config.get("recognizer", {}).get("classes", [])
+    return tuple(known.index(name) for name in names) if sorted(known) == sorted(names) else ()
 
 
 def compete(
@@ -154,11 +191,11 @@ def compete(
     aliases: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Run one contestant through a protocol, with a bar."""
-    learner, clips = contestant.enter(marked.pairs, len(marked.classes), seeds)
+    learner, clips = contestant.enter(marked.pairs, marked.classes, seeds)
     people: list[str] = []
     weights = ""
     if contestant.init:
-        people = read_config(contestant.init)["people"]
+        people = read_config(contestant.init).get("people", [])
         weights = hashlib.sha256((contestant.init / WEIGHTS).read_bytes()).hexdigest()
     with progress(contestant.name) as tick:
         result = run_benchmark(
@@ -183,6 +220,7 @@ def compete(
                 "model": contestant.model,
                 "branches": contestant.branches,
                 "frozen": contestant.frozen,
+                "zero_shot": contestant.zero_shot,
                 "weights_sha256": weights,
                 "size": contestant.size,
                 "pairs": pair_settings.model_dump(mode="json"),

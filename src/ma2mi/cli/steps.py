@@ -177,6 +177,25 @@ def mark_expressions(
     )
 
 
+def spread(marked: Marked, count: int) -> NDArray[np.int64]:
+    """Positions of ``count`` clips to show: classes in turn, people as different as can be."""
+    left = list(range(len(marked.labels)))
+    chosen: list[int] = []
+    while left and len(chosen) < count:
+        turn = len(chosen) % len(marked.classes)
+        shown = [marked.pairs.subjects[i] for i in chosen]
+        best = min(
+            left,
+            key=lambda i: (
+                marked.labels[i] != turn,
+                shown.count(marked.pairs.subjects[i]),
+            ),
+        )
+        left.remove(best)
+        chosen.append(best)
+    return np.array(chosen, dtype=np.int64)
+
+
 def label_set_of(protocol: Protocol, corpus: str) -> LabelSet:
     """The protocol's classes; for those that leave them open, the three of MEGC2019."""
     return protocol.label_set or label_set(

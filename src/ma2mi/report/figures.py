@@ -113,6 +113,80 @@ def draw_attention(
     return _png(figure)
 
 
+def draw_heatmaps(
+    flows: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    titles: Sequence[str],
+    *,
+    faces: NDArray[np.uint8] | None = None,
+    attention: NDArray[np.float32] | None = None,
+) -> bytes:
+    """One column a clip: the flow, what spoke for the answer over it and over the face, attention.
+
+    Args:
+        flows: [N, S, S, 2] in px; arrows every eighth of the side, each column to its own scale.
+        maps: [N, s, s] in [0, 1], such as Grad-CAM.
+        titles: N.
+        faces: uint8 [N, S, S, 3], the onsets; None where there are none.
+        attention: [N, s, s]; None without; every map is stretched to its own range.
+    """
+    lines = ["flow", "Grad-CAM, flow"]
+    lines += ["Grad-CAM, face"] if faces is not None else []
+    lines += ["attention"] if attention is not None else []
+    side = flows.shape[1]
+    figure = Figure(figsize=(1.7 * len(titles) + 0.4, 1.7 * len(lines) + 0.5), layout="constrained")
+    grid = figure.subplots(len(lines), len(titles), squeeze=False)
+    for i, title in enumerate(titles):
+        grid[0, i].set_title(title, fontsize=8)
+        length = np.hypot(flows[i, ..., 0], flows[i, ..., 1])
+        for axes, line in zip(grid[:, i], lines, strict=True):
+            if faces is not None and ("face" in line or line == "attention"):
+                axes.imshow(faces[i])
+            else:
+                axes.imshow(length, cmap="gray_r", vmin=0, vmax=_long(length))
+            shown = attention if line == "attention" else maps if line != "flow" else None
+            if shown is not None:
+                _overlay(axes, shown[i], side, stretch=line == "attention")
+            if "flow" in line:
+                _arrows(axes, flows[i])
+            axes.set_xlim(-0.5, side - 0.5)
+            axes.set_ylim(side - 0.5, -0.5)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    for axes, line in zip(grid[:, 0], lines, strict=True):
+        axes.set_ylabel(line)
+    return _png(figure)
+
+
+def _overlay(axes: Any, heat: NDArray[np.float32], side: int, *, stretch: bool) -> None:
+    """A map over a picture of this side: the stronger, the less of the picture shows."""
+    low = float(heat.min()) if stretch else 0.0
+    share = (heat - low) / max(float(heat.max()) - low, 1e-9)
+    axes.imshow(
+        share,
+        cmap="inferno",
+        alpha=0.15 + 0.6 * share,
+        vmin=0,
+        vmax=1,
+        extent=(-0.5, side - 0.5, side - 0.5, -0.5),
+        interpolation="bilinear",
+    )
+
+
+def _arrows(axes: Any, flow: NDArray[np.float32], count: int = 14) -> None:
+    """Movement as arrows; long ones are as long as the distance between them."""
+    side = flow.shape[0]
+    at = ((np.arange(count) + 0.5) * side / count).astype(int)
+    u, v = np.moveaxis(flow[np.ix_(at, at)], -1, 0)
+    scale = _long(np.hypot(u, v)) / (side / count)
+    axes.quiver(at, at, u, v, angles="xy", scale_units="xy", scale=scale, color=BLUE, width=0.012)
+
+
+def _long(length: NDArray[np.floating[Any]]) -> float:
+    """A length that few exceed: flow in hair and backgrounds is often wrong, and huge."""
+    return max(float(np.quantile(length, 0.97)), 1e-9)
+
+
 def draw_strip(frames: NDArray[np.uint8], captions: Sequence[str]) -> bytes:
     """Frames of one clip side by side, uint8 [N, S, S, 3]."""
     figure = Figure(figsize=(1.5 * len(frames), 1.8), layout="constrained")

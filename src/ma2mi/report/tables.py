@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
@@ -28,6 +28,7 @@ class Row:
         uf1, uar: pooled scores with 95 % intervals by bootstrap over subjects.
         accuracy: pooled.
         people, clips: how many were left out and judged.
+        databases: database to its UF1, UAR and accuracy, where the run pools several.
         against: name of the run that it is tested against, "" if none.
         test: paired permutation test over subjects on UF1 against that run.
     """
@@ -38,6 +39,7 @@ class Row:
     accuracy: float
     people: int
     clips: int
+    databases: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     against: str = ""
     test: PairedTest | None = None
 
@@ -78,11 +80,17 @@ def make_rows(
                 float((pool.truth == pool.guess).mean()),
                 len(counts[i]),
                 len(pool.keys),
+                _by_database(result),
                 "" if other is None else results[other].record.learner,
                 None if other is None else permutation_test(counts[i], counts[other], "uf1"),
             )
         )
     return rows
+
+
+def _by_database(result: RunResult) -> dict[str, tuple[float, float, float]]:
+    scores = result.scores()["seeds"][str(result.record.seeds[0])].get("databases", {})
+    return {base: (each["uf1"], each["uar"], each["accuracy"]) for base, each in scores.items()}
 
 
 HEADER = ("model", "UF1 [95 %]", "UAR [95 %]", "accuracy", "p", "tested against")
@@ -92,6 +100,17 @@ def cells(row: Row) -> tuple[str, ...]:
     """The row as text, in the order of ``HEADER``."""
     p = _p(row.test.p) if row.test else ""
     return (row.name, str(row.uf1), str(row.uar), f"{row.accuracy:.3f}", p, row.against)
+
+
+def row_lines(row: Row) -> list[tuple[str, ...]]:
+    """The row, and below it a line for each database that it pools."""
+    return [
+        cells(row),
+        *(
+            (f"  {base}", *(f"{score:.3f}" for score in scores), "", "")
+            for base, scores in row.databases.items()
+        ),
+    ]
 
 
 def _p(value: float) -> str:
@@ -176,32 +195,27 @@ def compare_table(results: Sequence[RunResult], style: str = "text") -> str:
     lines: list[tuple[str, ...]] = []
     for row in rows:
         extra = (_p(next(adjusted)), f"{row.test.difference:+.3f}") if row.test else ("", "")
-        lines.append((*cells(row), *extra))
+        first, *databases = row_lines(row)
+        lines += [(*first, *extra), *((*line, "", "") for line in databases)]
     lines += [(*line, "", "") for line in stamped_lines(results)]
     return STYLES[style]((*HEADER, "p (Holm)", "UF1 difference"), lines)
-
-
-def database_lines(result: RunResult) -> list[tuple[str, ...]]:
-    """UF1, UAR and accuracy of each database of a composite; empty for a single one."""
-    scores = result.scores()["seeds"][str(result.record.seeds[0])].get("databases", {})
-    return [
-        (f"  {base}", *(f"{each[name]:.3f}" for name in ("uf1", "uar", "accuracy")), "", "")
-        for base, each in scores.items()
-    ]
 
 
 def score_table(results: Sequence[RunResult], against: Sequence[int | None] | None = None) -> str:
     """The table of :func:`make_rows` as text, and below it how it was measured."""
     rows = make_rows(results, against)
-    lines: list[tuple[str, ...]] = []
-    for row, result in zip(rows, results, strict=True):
-        lines += [cells(row), *database_lines(result)]
+    lines = [line for row in rows for line in row_lines(row)]
     stamped = stamped_lines(results)
     protocol = results[0].record.protocol
+    trained = any(fold.train_people for fold in results[0].folds)
+    how = (
+        "each predicted by a model that never saw that person;\nscores pooled over all folds, "
+        if trained
+        else "each predicted by weights that were trained on none of these clips;\n"
+    )
     table = text_table(HEADER, [*lines, *stamped])
     return (
         f"{table}\n"
-        f"{protocol}: {rows[0].clips} clips of {rows[0].people} people, each predicted by a model "
-        "that never saw that person;\nscores pooled over all folds, intervals by bootstrap over "
-        "people, p by paired permutation over people (UF1)"
+        f"{protocol}: {rows[0].clips} clips of {rows[0].people} people, {how}"
+        "intervals by bootstrap over people, p by paired permutation over people (UF1)"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,39 @@ def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
     Args:
         folder: made if missing.
         trunk: any network of the catalog.
-        config: at least "model" (name in the catalog), "classes", "settings" and "size".
+        config: at least "model" (name in the catalog), "classes", "settings" and "size"; with
+            "dtype": "float16" the weights are stored in half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in trunk.state_dict().items()}
+    half = config.get("dtype") == "float16"
+    tensors = {
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in trunk.state_dict().items()
+    }
     replace_file(folder / WEIGHTS, save(tensors, {"format": "pt"}))
     replace_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
+
+
+def find_weights(name: Path | str) -> Path:
+    """The folder of shipped weights ("zero") or of anybody's.
+
+    Args:
+        name: shipped weights go before a folder of the same name; "./zero" names the folder.
+
+    Raises:
+        CheckpointError: there is neither.
+    """
+    shipped = Path(str(files("ma2mi") / "weights"))
+    known = sorted(path.parent.name for path in shipped.glob(f"*/{CONFIG}"))
+    if str(name) in known:
+        return shipped / str(name)
+    if not Path(name).is_dir():
+        raise CheckpointError(
+            "is neither a folder nor the name of shipped weights",
+            where=name,
+            cure=f"Shipped are: {', '.join(known)}" if known else "Give a folder of weights",
+        )
+    return Path(name)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -53,8 +82,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load_trunk(trunk: Trunk, folder: Path) -> Trunk:
-    """Load the trunk's weights; the head keeps its own, since its classes may be others.
+def load_trunk(trunk: Trunk, folder: Path, *, head: Sequence[int] | None = None) -> Trunk:
+    """Load the trunk's weights, stored in whole or half precision.
+
+    Args:
+        trunk: the network to load into.
+        folder: as written by :func:`save_model`.
+        head: which outputs of the stored head become the network's, in its order; None leaves
+            the network its own head, since its classes may be others.
 
     Raises:
         CheckpointError: the weights are missing, damaged, or of another network.
@@ -66,8 +101,16 @@ def load_trunk(trunk: Trunk, folder: Path) -> Trunk:
             f"no readable weights ({error})", where=folder / WEIGHTS, cure="Pre-train again"
         ) from error
     own = trunk.state_dict()
-    wanted = {name: t for name, t in tensors.items() if not name.startswith("head.")}
-    unfit = [n for n in own if not n.startswith("head.") and n not in wanted]
+    heads = [name for name in own if name.startswith("head.")]
+    if head is None:
+        wanted = {name: t for name, t in tensors.items() if not name.startswith("head.")}
+    else:
+        wanted = tensors | {
+            name: tensors[name][list(head)]
+            for name in heads[-2:]  # weight and bias of the last layer
+            if name in tensors and len(tensors[name]) > max(head)
+        }
+    unfit = [n for n in own if n not in wanted and (head is not None or n not in heads)]
     unfit += [n for n, t in wanted.items() if n not in own or own[n].shape != t.shape]
     if unfit:
         raise CheckpointError(

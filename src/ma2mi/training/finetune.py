@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +21,7 @@ from ma2mi.models.catalog import build_model
 from ma2mi.models.trunk import Trunk
 from ma2mi.training.checkpoint import load_trunk
 from ma2mi.training.loop import LoopSettings, run_epochs
+from ma2mi.training.views import ask, one_thread
 
 
 class FineTuneSettings(BaseModel):
@@ -63,6 +61,7 @@ class FineTune:
         classes: number of classes.
         recipe: see :class:`FineTuneSettings`.
         init: folder of pre-trained weights; None starts from scratch.
+        head: which outputs of the head in ``init`` the classes start from; empty for a fresh head.
         keep_epochs: predictions of every epoch are wanted too.
         seed: of weights, order and augmentation.
         accelerator: Lightning's name of the device.
@@ -71,6 +70,7 @@ class FineTune:
     classes: int
     recipe: FineTuneSettings = field(default_factory=FineTuneSettings)
     init: Path | None = None
+    head: tuple[int, ...] = ()
     keep_epochs: bool = False
     seed: int = 0
     accelerator: str = "cpu"
@@ -78,7 +78,11 @@ class FineTune:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {**self.recipe.model_dump(mode="json"), "pretrained": self.init is not None}
+        return {
+            **self.recipe.model_dump(mode="json"),
+            "pretrained": self.init is not None,
+            "head": list(self.head),
+        }
 
     def reseed(self, seed: int) -> FineTune:
         return replace(self, seed=seed)
@@ -91,7 +95,7 @@ class FineTune:
             torch.manual_seed(self.seed)
             net = build_model(self.recipe.model, self.classes, **self.recipe.model_settings)
             if self.init:
-                load_trunk(net, self.init)
+                load_trunk(net, self.init, head=self.head or None)
             watched = np.empty(0, dtype=np.int64)
             rows = np.arange(len(labels))
             if self.recipe.stop == "inner":
@@ -184,32 +188,10 @@ class NetworkPredictor:
     chosen: dict[str, Any]
     states: list[dict[str, torch.Tensor]] | None = None
 
-    @torch.no_grad()
     def predict(self, clips: Pairs) -> NDArray[np.float64]:
         """Probabilities [N, classes], averaged over each clip and its mirror image."""
-        device = next(self.net.parameters()).device
-        self.net.eval()
-        parts = []
-        with one_thread():
-            for start in range(0, len(clips), 32):
-                rows = np.arange(start, min(start + 32, len(clips)))
-                logits = [
-                    self.net(batch.position, batch.action)
-                    for mirror in (False, True)
-                    for batch in [
-                        make_batch(
-                            clips,
-                            rows,
-                            size=self.size,
-                            side=self.net.input_side or self.size,
-                            action_input=self.net.action_input,
-                            mirror=mirror,
-                        ).to(device)
-                    ]
-                ]
-                mean = torch.stack([x.double().softmax(1) for x in logits]).mean(0)
-                parts.append(mean.cpu().numpy())
-        return np.concatenate(parts)
+        answers: NDArray[np.float64] = ask(self.net, clips, self.size).softmax(2).mean(0).numpy()
+        return answers
 
     def predict_epochs(self, clips: Pairs) -> NDArray[np.float64]:
         """Probabilities [epochs, N, classes] of the weights after every epoch."""
@@ -220,20 +202,3 @@ class NetworkPredictor:
             answers.append(self.predict(clips))
         self.net.load_state_dict(last)
         return np.stack(answers)
-
-
-#: torch has one random state and one number of threads a process: folds that run as threads
-#: (backend "threading") take turns, or their results would depend on each other.
-_TURN = threading.RLock()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, the same bytes on every machine of a kind, then as before."""
-    with _TURN:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)

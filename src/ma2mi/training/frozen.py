@@ -1,16 +1,23 @@
-"""A trunk that is not trained: its grid as features, computed once for all folds."""
+"""A network that is not trained: what it sees as features, computed once for all folds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from ma2mi.clips.batches import make_batch
 from ma2mi.clips.pairs import Pairs
 from ma2mi.models.trunk import Trunk, flatten_grid
+from ma2mi.training.recognizer import Recognizer, calibrate
 from ma2mi.training.ridge import Features, compress
+from ma2mi.training.views import VIEWS, batches
 
-BATCH = 32
+#: Share of a recognizer's features (of their squared length, so of the ridge's kernel) that is
+#: its logits; the rest is the grid. Ours: half and half, tuned on nothing.
+LOGITS_SHARE = 0.5
 
 
 @torch.no_grad()
@@ -30,20 +37,55 @@ def extract_features(
         rotated into as few dimensions as there are rows (see ``compress``).
     """
     trunk = trunk.to(device).eval()
-    views = []
-    for mirror in (False, True):
-        parts = []
-        for start in range(0, len(pairs), BATCH):
-            rows = np.arange(start, min(start + BATCH, len(pairs)))
-            batch = make_batch(
-                pairs,
-                rows,
-                size=size,
-                side=trunk.input_side or size,
-                action_input=trunk.action_input,
-                mirror=mirror,
-            ).to(device)
-            grid = trunk.grid(batch.position, batch.action)
-            parts.append(flatten_grid(grid.features).cpu().numpy())
-        views.append(np.concatenate(parts))
+    return _by_view(trunk, pairs, size, flatten_grid)
+
+
+@torch.no_grad()
+def recognizer_features(
+    recognizer: Recognizer, pairs: Pairs, *, share: float = LOGITS_SHARE
+) -> Features:
+    """Features of every pair and of its mirror image: the grid, and what the network says of it.
+
+    Three blocks side by side, each row of each block of a fixed length, so that a clip's features
+    depend on no other clip: the grid as in :func:`extract_features`, the calibrated class logits
+    (less their mean) and the units' log-odds. With an untrained recognizer the same rule is the
+    control.
+
+    Args:
+        recognizer: stays as it is.
+        pairs: N onset-apex pairs.
+        share: of the squared length that goes to the two blocks of logits, half of it to each.
+
+    Returns:
+        [N, 2, D], rows of length 1, see ``compress``.
+    """
+    net = recognizer.net
+
+    def joined(grid: Tensor) -> Tensor:
+        said = calibrate(net.head(grid), recognizer.settings)
+        classes = said.classes - said.classes.mean(1, keepdim=True)
+        each = (share / 2) ** 0.5
+        return torch.cat(
+            [
+                (1 - share) ** 0.5 * flatten_grid(grid),
+                each * normalize(classes),
+                each * normalize(said.units),
+            ],
+            dim=1,
+        )
+
+    return _by_view(net, pairs, recognizer.size, joined)
+
+
+def _by_view(net: Trunk, pairs: Pairs, size: int, features: Callable[[Tensor], Tensor]) -> Features:
+    """Features of the grid [B, width, gh, gw] -> [B, D], for every pair in both views."""
+    views = [
+        np.concatenate(
+            [
+                features(net.grid(batch.position, batch.action).features).cpu().numpy()
+                for batch in batches(net, pairs, size, view)
+            ]
+        )
+        for view in VIEWS
+    ]
     return compress(np.stack(views, axis=1))

@@ -1,0 +1,353 @@
+"""A recognizer: one network that says class, action units, strength, and whether anything moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
+from torch.nn import functional
+
+from ma2mi.clips.store import replace_file
+from ma2mi.errors import CheckpointError, FaceError
+from ma2mi.evaluation.labels import CD6ME_UNITS
+from ma2mi.models.catalog import build_model
+from ma2mi.models.trunk import Trunk
+from ma2mi.records import Reading
+from ma2mi.training.checkpoint import find_weights, load_trunk, read_config, save_model
+from ma2mi.training.views import VIEWS, View, ask
+
+if TYPE_CHECKING:
+    from ma2mi.clips.pairs import Pairs
+
+CARD = "README.md"
+
+Floats = NDArray[np.float64]
+
+
+class RecognizerSettings(BaseModel):
+    """What the outputs mean and how they are calibrated; "recognizer" in ``config.json``.
+
+    The network's outputs are, in this order: classes, units, intensity, movement.
+
+    Args:
+        classes: names of the classes.
+        units: FACS units.
+        temperature: class logits are divided by it.
+        prior: then added to them, one a class: offsets of the log-prior; empty for none.
+        unit_temperature, unit_bias: the same for the units.
+        abstain_below: it abstains where no class is as probable as this.
+        movement_threshold: it abstains, too, where an expression is less probable than this.
+        views: the sights of a pair whose logits are averaged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: tuple[str, ...] = Field(("negative", "positive", "surprise"), min_length=2)
+    units: tuple[str, ...] = Field(CD6ME_UNITS, min_length=1)
+    temperature: float = Field(1.0, gt=0)
+    prior: tuple[float, ...] = ()
+    unit_temperature: float = Field(1.0, gt=0)
+    unit_bias: tuple[float, ...] = ()
+    abstain_below: float = Field(0.0, ge=0, le=1)
+    movement_threshold: float = Field(0.0, ge=0, le=1)
+    views: tuple[View, ...] = Field(VIEWS, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if self.prior and len(self.prior) != len(self.classes):
+            raise ValueError(f"{len(self.prior)} priors for {len(self.classes)} classes")
+        if self.unit_bias and len(self.unit_bias) != len(self.units):
+            raise ValueError(f"{len(self.unit_bias)} biases for {len(self.units)} units")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """How many logits the network has."""
+        return len(self.classes) + len(self.units) + 2
+
+
+class Calibrated(NamedTuple):
+    """Outputs after calibration, any batch shape before the last axis.
+
+    Attributes:
+        classes: [..., C], to be put through softmax.
+        units: [..., U], log-odds.
+        intensity: [...], percent of the crop's width, above 0.
+        movement: [...], log-odds that there is an expression.
+    """
+
+    classes: Tensor
+    units: Tensor
+    intensity: Tensor
+    movement: Tensor
+
+
+def calibrate(logits: Tensor, settings: RecognizerSettings) -> Calibrated:
+    """Take the network's outputs [..., outputs] apart and calibrate them."""
+    c, u = len(settings.classes), len(settings.units)
+    classes, units, intensity, movement = torch.split(logits, [c, u, 1, 1], dim=-1)
+    classes = classes / settings.temperature
+    units = units / settings.unit_temperature
+    if settings.prior:
+        classes = classes + classes.new_tensor(settings.prior)
+    if settings.unit_bias:
+        units = units + units.new_tensor(settings.unit_bias)
+    return Calibrated(classes, units, functional.softplus(intensity)[..., 0], movement[..., 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a recognizer says of N pairs.
+
+    Args:
+        classes: [N, C] probabilities, rows sum to 1.
+        units: [N, U] probabilities, each for itself.
+        intensity: [N], largest movement of the skin in percent of the crop's width; NaN for flow
+            images scaled by their own range, whose amplitude is lost.
+        movement: [N], probability that there is an expression at all.
+        abstain: bool [N], see :class:`RecognizerSettings`.
+    """
+
+    classes: Floats
+    units: Floats
+    intensity: Floats
+    movement: Floats
+    abstain: NDArray[np.bool_]
+
+
+class Recognizer:
+    """A trained network with the meaning of its outputs; a Predictor for the referee.
+
+    Args:
+        net: of the catalog, with ``RecognizerSettings.outputs`` outputs.
+        config: as in ``config.json``: "model", "classes" (the number of outputs), "settings",
+            "size", "recognizer" (see :class:`RecognizerSettings`), and whatever else should
+            travel along: "dtype" ("float16" halves the file), "people", "recipe", "card".
+        card: text of the model card, "" for none.
+
+    Raises:
+        CheckpointError: ``config`` describes no recognizer, or another network.
+
+    Example:
+        >>> model = ma2mi.load_model("zero")
+        >>> model.read(onset, frames)[0].label
+    """
+
+    def __init__(self, net: Trunk, config: Mapping[str, Any], card: str = "") -> None:
+        self.settings = recognizer_settings(config)
+        if config["classes"] != self.settings.outputs:
+            raise CheckpointError(
+                f"has {config['classes']} outputs, its classes and units need "
+                f"{self.settings.outputs}",
+                where=config["model"],
+            )
+        self.net = net.eval()
+        self.config = dict(config)
+        self.card = card
+        self.size: int = config["size"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.settings.classes
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return self.settings.units
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, **changes: Any) -> Recognizer:
+        """Read a folder that :meth:`save_pretrained` wrote; nothing is fetched from anywhere.
+
+        Args:
+            folder: holds ``model.safetensors`` and ``config.json``.
+            changes: settings of the network to change, such as ``branches="action"``.
+
+        Raises:
+            CheckpointError: weights or config are missing, damaged, or no recognizer's.
+        """
+        folder = Path(folder)
+        config = read_config(folder)
+        outputs = recognizer_settings(config, folder).outputs
+        net = build_model(config["model"], outputs, **(config["settings"] | changes))
+        load_trunk(net, folder, head=range(outputs))
+        card = folder / CARD
+        return cls(net, config, card.read_text("utf-8") if card.is_file() else "")
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write ``model.safetensors``, ``config.json`` and the card; files are whole or absent."""
+        folder = Path(folder)
+        save_model(folder, self.net, self.config)
+        if self.card:
+            replace_file(folder / CARD, self.card.encode())
+
+    def logits(self, pairs: Pairs) -> Tensor:
+        """The network's outputs, float64 [N, outputs], averaged over the views.
+
+        Averaging logits is averaging probabilities in log space. The mirror image swaps no
+        output: classes and units have no side.
+
+        Raises:
+            FaceError: crops smaller than the network's input.
+        """
+        side = pairs.action.shape[1]
+        if len(pairs.first) and side < self.size:
+            raise FaceError(
+                f"crops of {side} px, the network sees {self.size} px",
+                cure=f"Prepare crops of {self.size} px or more",
+            )
+        return ask(self.net, pairs, self.size, self.settings.views).mean(0)
+
+    def answer(self, pairs: Pairs) -> Answers:
+        """Everything it says of these pairs."""
+        said = calibrate(self.logits(pairs), self.settings)
+        classes = said.classes.softmax(1).numpy()
+        movement = said.movement.sigmoid().numpy()
+        lost = np.isnan(pairs.elapsed_s) & (len(pairs.first) == 0)
+        return Answers(
+            classes,
+            said.units.sigmoid().numpy(),
+            np.where(lost, np.nan, said.intensity.numpy()),
+            movement,
+            (classes.max(1) < self.settings.abstain_below)
+            | (movement < self.settings.movement_threshold),
+        )
+
+    def predict(self, clips: Pairs) -> Floats:
+        """Probabilities [N, C]; it abstains from nothing here, since a referee takes no blanks."""
+        return self.answer(clips).classes
+
+    def read(
+        self, onset: NDArray[np.uint8], frames: NDArray[np.uint8], keys: Sequence[str] = ()
+    ) -> list[Reading]:
+        """Read the movement from one aligned crop to each of some others.
+
+        Args:
+            onset: uint8 [S, S, 3], RGB; S as the clips of ``ma2mi prepare``: the network sees
+                the middle ``size`` px, and was trained with 16 px around them.
+            frames: uint8 [T, S, S, 3], candidates for the apex, under the same warp as ``onset``.
+            keys: T names for the readings; by default "0", "1", ...
+
+        Raises:
+            MotionError: images that do not fit each other, or show nothing.
+            FaceError: crops smaller than the network's input.
+        """
+        # Imported here: loading weights alone needs none of it.
+        from ma2mi.clips.pairs import Pairs
+        from ma2mi.face.motion import action_channels, flow
+
+        action = action_channels(flow(onset, frames)).astype(np.float16)
+        count = len(action)
+        pairs = Pairs(
+            keys=np.array(list(keys) or [str(i) for i in range(count)]),
+            subjects=np.full(count, ""),
+            first=np.broadcast_to(onset, (count, *onset.shape)),
+            second=frames,
+            third=np.empty((0, *onset.shape), np.uint8),
+            action=action,
+            elapsed_s=np.full(count, np.nan),
+        )
+        return self.readings(pairs)
+
+    def readings(self, pairs: Pairs) -> list[Reading]:
+        """The answers as one :class:`ma2mi.records.Reading` a pair."""
+        said = self.answer(pairs)
+        return [
+            Reading(
+                str(key),
+                dict(zip(self.classes, classes.tolist(), strict=True)),
+                dict(zip(self.units, units.tolist(), strict=True)),
+                intensity=None if math.isnan(intensity) else float(intensity),
+                expression=float(movement),
+                abstained=bool(abstained),
+            )
+            for key, classes, units, intensity, movement, abstained in zip(
+                pairs.keys,
+                said.classes,
+                said.units,
+                said.intensity,
+                said.movement,
+                said.abstain,
+                strict=True,
+            )
+        ]
+
+
+def recognizer_settings(config: Mapping[str, Any], where: Path | str = "") -> RecognizerSettings:
+    """The "recognizer" of a config.
+
+    Raises:
+        CheckpointError: there is none, or it holds an unknown name or an impossible value.
+    """
+    if "recognizer" not in config:
+        raise CheckpointError(
+            "holds a pre-trained trunk, no recognizer", where=where, cure="Fine-tune it with --init"
+        )
+    try:
+        return RecognizerSettings.model_validate(config["recognizer"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["recognizer", *map(str, first["loc"])])
+        raise CheckpointError(f"{place}: {first['msg']}", where=where) from error
+
+
+def load_model(name: Path | str = "zero") -> Recognizer:
+    """A recognizer that ships with ma2mi, or one in a folder; needs no network connection.
+
+    Args:
+        name: "zero", learned from synthetic movement alone, or a folder.
+
+    Raises:
+        CheckpointError: neither shipped weights nor a folder have this name, or they are damaged.
+    """
+    return Recognizer.from_pretrained(find_weights(name))
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroShot:
+    """A recognizer as a learner that learns nothing: labels are handed to it and not looked at.
+
+    Args:
+        recognizer: answers.
+        order: the referee's class names; the recognizer's own, in any order.
+        name: as in tables.
+
+    Raises:
+        CheckpointError: the recognizer knows other classes.
+    """
+
+    recognizer: Recognizer
+    order: tuple[str, ...]
+    name: str = "zero-shot"
+
+    def __post_init__(self) -> None:
+        if sorted(self.order) != sorted(self.recognizer.classes):
+            raise CheckpointError(
+                f"knows {', '.join(self.recognizer.classes)}; "
+                f"asked for are {', '.join(self.order)}",
+                where=self.name,
+                cure="Fine-tune it with --init, or take a protocol with its classes",
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"zero_shot": True, **self.recognizer.settings.model_dump(mode="json")}
+
+    def reseed(self, seed: int) -> ZeroShot:
+        return self  # nothing is drawn
+
+    def fit(self, clips: Pairs, labels: NDArray[np.int64], subjects: NDArray[np.str_]) -> ZeroShot:
+        """See :class:`ma2mi.evaluation.learner.Learner`."""
+        return self
+
+    def predict(self, clips: Pairs) -> Floats:
+        """Probabilities [N, C] in the referee's order."""
+        columns = [self.recognizer.classes.index(name) for name in self.order]
+        return self.recognizer.predict(clips)[:, columns]

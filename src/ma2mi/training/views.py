@@ -1,0 +1,75 @@
+"""What a network is asked of a pair: the pair as it is and its mirror image, on one thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ma2mi.models.trunk import Trunk
+
+if TYPE_CHECKING:
+    from ma2mi.clips.batches import Batch
+    from ma2mi.clips.pairs import Pairs
+
+View = Literal["as-is", "mirrored"]
+VIEWS: tuple[View, ...] = ("as-is", "mirrored")
+BATCH = 32
+
+
+def batches(net: Trunk, pairs: Pairs, size: int, view: View = "as-is") -> Iterator[Batch]:
+    """All pairs in their order, as the network takes them, on its device."""
+    # Imported here: weights are loaded without cv2, av and numba, sooner.
+    from ma2mi.clips.batches import make_batch
+
+    device = next(net.parameters()).device
+    for start in range(0, len(pairs), BATCH):
+        yield make_batch(
+            pairs,
+            np.arange(start, min(start + BATCH, len(pairs))),
+            size=size,
+            side=net.input_side or size,
+            action_input=net.action_input,
+            mirror=view == "mirrored",
+        ).to(device)
+
+
+@torch.no_grad()
+def ask(net: Trunk, pairs: Pairs, size: int, views: Sequence[View] = VIEWS) -> Tensor:
+    """Logits, float64 [views, N, outputs] on the CPU; computed on one thread.
+
+    Args:
+        net: is put into evaluation mode.
+        pairs: N, at least one.
+        size: side of the network's input in px.
+        views: which sights of each pair.
+    """
+    net.eval()
+    with one_thread():
+        asked = [
+            torch.cat([net(b.position, b.action) for b in batches(net, pairs, size, view)])
+            for view in views
+        ]
+    return torch.stack(asked).double().cpu()
+
+
+#: torch has one random state and one number of threads a process: folds that run as threads
+#: (backend "threading") take turns, or their results would depend on each other.
+_TURN = threading.RLock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, the same bytes on every machine of a kind, then as before."""
+    with _TURN:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
