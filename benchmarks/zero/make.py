@@ -10,6 +10,7 @@ keeps its result below --out; killed, the script goes on where it was.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pairs import read_pairs, write_pairs
 from ma2mi.clips.store import replace_file
 from ma2mi.datasets.synthetic.basis import SIDE, FlowBasis, make_basis
 from ma2mi.datasets.synthetic.heads import read_head_bank, write_head_bank
+from ma2mi.training.checkpoint import WEIGHTS
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.zero import ZeroSettings, train_zero
 
@@ -100,9 +102,15 @@ def main() -> None:
     )
     recognizer = calibrate_on(net, settings, out)
     card = write_card(recognizer, settings, out, head_fields(out)[TRAINING_HEADS:])
+    Recognizer(net, recognizer.config).save_pretrained(out / "weights")
+    told_hash = hashlib.sha256((out / "weights" / WEIGHTS).read_bytes()).hexdigest()
+    config = recognizer.config | {"weights_sha256": told_hash}
+    card = card.replace("@HASH@", told_hash)
     for folder in filter(None, (out / "weights", options.weights)):
-        Recognizer(net, recognizer.config, card).save_pretrained(folder)
+        Recognizer(net, config, card).save_pretrained(folder)
+        replace_file(folder / "calibration.png", (out / "calibration.png").read_bytes())
         replace_file(folder / "settings.json", settings.model_dump_json(indent=2).encode())
+    print(card)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ from ma2mi.training.checkpoint import load_state, load_trunk, save_state
 #: Logits of a recognizer: classes, units, intensity, movement.
 OUTPUTS = len(CLASSES) + len(UNITS) + 2
 
+#: Steps between two states on disk.
+KEPT_EVERY = 100
+
 #: Crops with room for a bend around a measured pair: it already sits as its own world wants it.
 _PAIR_WORLD = WorldSettings(eyes_apart=(0.28, 0.36), eyes_y=(0.26, 0.32))
 
@@ -221,7 +224,7 @@ def _learn(
         optimizer.step()
         average.update_parameters(net)
         told.append(float(loss.detach()))
-        if (step + 1) % 100 == 0 or step + 1 == settings.steps:
+        if (step + 1) % KEPT_EVERY == 0 or step + 1 == settings.steps:
             hook(step + 1, settings.steps, float(np.mean(told)))
             told = []
             if state:

@@ -1,0 +1,58 @@
+"""The shipped weights: whole, small, described, and able to read a movement nobody trained on."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from ma2mi import load_model
+from ma2mi.datasets.synthetic.basis import TRACKS, FlowBasis, make_basis
+from ma2mi.datasets.synthetic.flow_world import WorldSettings, as_flow_image, sample_world
+from ma2mi.evaluation.metrics import uar
+from ma2mi.training.checkpoint import CONFIG, WEIGHTS, find_weights
+from ma2mi.training.recognizer import calibrate
+from torch.nn import functional
+
+
+@pytest.fixture(scope="module")
+def zero():
+    return load_model("zero")
+
+
+def test_weights_are_whole_small_and_described(zero):
+    folder = find_weights("zero")
+    config = json.loads((folder / CONFIG).read_text())
+    told = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    assert config["weights_sha256"] == told
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 10e6
+    assert told in zero.card
+    assert config["recipe"]["commit"] in zero.card
+    assert config["people"] == []
+    assert "lie detector" in zero.card
+
+
+def test_it_reads_people_that_it_never_met(zero):
+    """Chance is 1/3; the bar is far below what the card states for worlds as noisy as these."""
+    sample = sample_world(make_basis(4, 77_000), WorldSettings(still=0), 150, (77,))
+    side = zero.size
+    shown = functional.interpolate(as_flow_image(sample.flow), (side, side), mode="bilinear")
+    with torch.no_grad():
+        said = calibrate(zero.net(None, shown), zero.settings)
+    assert uar(sample.label.numpy(), said.classes.argmax(1).numpy(), 3) > 0.55
+
+
+def test_a_smile_is_a_smile(zero):
+    fields = np.zeros((1, len(TRACKS), 2, 64, 64), np.float32)
+    basis = make_basis(1, 78_000)
+    for at, (number, _) in enumerate(TRACKS):
+        if number in ("6", "12"):
+            fields[0, at] = basis.fields[0, at]
+    smile = torch.from_numpy(FlowBasis(fields).fields[0].sum(0)[None]) / 4
+    shown = functional.interpolate(smile, (56, 56), mode="bilinear")
+    shown = functional.interpolate(as_flow_image(shown), (112, 112), mode="bilinear")
+    with torch.no_grad():
+        said = calibrate(zero.net(None, shown), zero.settings)
+    assert zero.classes[int(said.classes.argmax())] == "positive"
+    assert said.units[0, zero.units.index("12")].sigmoid() > 0.5
+    assert said.units[0, zero.units.index("4")].sigmoid() < 0.5
