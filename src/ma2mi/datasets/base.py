@@ -3,25 +3,83 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from ma2mi.datasets.findings import Finding
 from ma2mi.errors import CorpusError
 from ma2mi.records import Expression, Recording
 
 
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a corpus lies on disk.
+
+    Args:
+        name: such as "raw" or "cropped".
+        example: the path of one frame or video below the root, as documentation shows it.
+        folders: globs of the clips' folders below the root; the first that matches is taken.
+        frame: regular expression that the names of frames follow, "" if any will do.
+    """
+
+    name: str
+    example: str
+    folders: tuple[str, ...] = ()
+    frame: str = ""
+
+
+@dataclass(frozen=True)
+class DataSheet:
+    """What a user must know of a corpus before asking for it; docs are generated from it.
+
+    Args:
+        title: as the authors write it.
+        what: what is seen, in a sentence.
+        apply: how to get it, and where.
+        licence: what one may do with it, in a few words.
+        citation: authors, title, venue, year.
+        fps: frames per second, as text, such as "200".
+        clips, subjects: published counts; 0 if nobody published any.
+        emotions: published counts, by the corpus' own words.
+        layouts: the layouts that are understood.
+        sheets: globs of the annotation sheets below the root, newest version first.
+        people: registered name of another corpus in which the same subject is the same person.
+        gated: whether one must sign for it.
+    """
+
+    title: str
+    what: str
+    apply: str
+    licence: str
+    citation: str
+    fps: str = ""
+    clips: int = 0
+    subjects: int = 0
+    emotions: Mapping[str, int] = field(default_factory=dict)
+    layouts: tuple[Layout, ...] = ()
+    sheets: tuple[str, ...] = ()
+    people: str = ""
+    gated: bool = True
+
+
 class Corpus(ABC):
-    """One corpus on disk. The class docstring of each subclass is its data sheet.
+    """One corpus on disk.
 
     Args:
         root: the folder as its owners hand it out.
+
+    Attributes:
+        about: its data sheet.
 
     Raises:
         CorpusError: the folder is missing.
     """
 
     name: ClassVar[str]
+    about: ClassVar[DataSheet]
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -40,6 +98,10 @@ class Corpus(ABC):
     def expressions(self) -> list[Expression]:
         """Every coded expression, in a fixed order; empty where nobody coded any."""
 
+    def findings(self) -> list[Finding]:
+        """What was odd while reading; the pictures are looked at by ``check_corpus`` alone."""
+        return []
+
 
 CORPORA: dict[str, type[Corpus]] = {}
 AnyCorpus = TypeVar("AnyCorpus", bound=type[Corpus])
@@ -56,14 +118,33 @@ def register(name: str) -> Callable[[AnyCorpus], AnyCorpus]:
     return add
 
 
-def open_corpus(name: str, root: Path | str) -> Corpus:
-    """The corpus called ``name`` in the folder ``root``.
+def corpus_class(name: str) -> type[Corpus]:
+    """The class registered as ``name``.
 
     Raises:
-        CorpusError: no corpus has this name, or the folder is missing.
+        CorpusError: no corpus has this name.
     """
     if name not in CORPORA:
         raise CorpusError(
             "is no known corpus", where=name, cure=f"Known are: {', '.join(sorted(CORPORA))}"
         )
-    return CORPORA[name](root)
+    return CORPORA[name]
+
+
+def open_corpus(name: str, root: Path | str, **options: Any) -> Corpus:
+    """The corpus called ``name`` in the folder ``root``.
+
+    Args:
+        name: as registered.
+        root: its folder.
+        options: what its class takes besides, such as ``layout`` and ``repairs``.
+
+    Raises:
+        CorpusError: no corpus has this name, it has no such option, or the folder is missing.
+    """
+    kind: Callable[..., Corpus] = corpus_class(name)
+    if unknown := sorted(set(options) - set(signature(kind).parameters)):
+        raise CorpusError(
+            f"has no option {', '.join(unknown)}", where=name, cure="Leave it out for this corpus"
+        )
+    return kind(root, **options)

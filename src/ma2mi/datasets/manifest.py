@@ -1,13 +1,14 @@
-"""Any folder of clips, listed in one CSV: the corpus for data that has no loader of its own."""
+"""Any folder of clips, listed in one table: the corpus for data that has no loader of its own."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from ma2mi.datasets.base import Corpus, register
-from ma2mi.errors import CorpusError
+from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
+from ma2mi.errors import CorpusError, optional_part
 from ma2mi.records import Expression, Kind, Recording
 
 COLUMNS = ("path", "subject", "onset", "apex", "offset", "emotion", "aus", "fps")
@@ -22,9 +23,9 @@ class Manifest(Corpus):
     """Clips of your own.
 
     Format:
-        ``manifest.csv``, UTF-8, with a header. Columns:
+        ``manifest.csv``, UTF-8, with a header, or ``manifest.parquet``. Columns:
 
-        - ``path``: video file or folder of frames, relative to the CSV; one row an expression.
+        - ``path``: video file or folder of frames, relative to the table; one row an expression.
         - ``subject``: who it shows.
         - ``onset``, ``apex``, ``offset``: frame numbers; an empty apex is unknown, a row without
           onset and offset is a recording in which nothing was marked.
@@ -35,20 +36,32 @@ class Manifest(Corpus):
         - ``kind``: ``micro`` (also if absent) or ``macro``.
 
     Args:
-        root: the folder that holds ``manifest.csv``, or a CSV of any name.
+        root: the folder that holds the table, or a .csv or .parquet of any name.
 
     Raises:
         CorpusError: the file is missing or a row is wrong; the message names row and column.
     """
 
+    about = DataSheet(
+        title="Your own clips",
+        what="Any videos or folders of frames, listed in one table with onset, apex and offset.",
+        apply="It is yours",
+        licence="yours",
+        citation="yours",
+        layouts=(Layout("table", "manifest.csv"), Layout("parquet", "manifest.parquet")),
+        gated=False,
+    )
+
     def __init__(self, root: Path | str) -> None:
         given = Path(root)
         self.sheet = given / "manifest.csv" if given.is_dir() else given
+        if given.is_dir() and not self.sheet.is_file() and (given / "manifest.parquet").is_file():
+            self.sheet = given / "manifest.parquet"
         if not self.sheet.is_file():
             raise CorpusError(
                 "is no manifest",
                 where=self.sheet,
-                cure="Give a CSV, or the folder that holds manifest.csv, with --root",
+                cure="Give a .csv or .parquet, or the folder that holds manifest.csv, with --root",
             )
         super().__init__(self.sheet.parent)
         self._recordings: dict[str, Recording] = {}
@@ -63,27 +76,16 @@ class Manifest(Corpus):
 
     def _read(self) -> None:
         seen: set[tuple[str, int | None]] = set()
-        # utf-8-sig: spreadsheets like to put a byte order mark before the first column's name.
-        with self.sheet.open(newline="", encoding="utf-8-sig") as lines:
-            table = csv.DictReader(lines)
-            for column in _NEEDED:
-                if column not in (table.fieldnames or ()):
-                    raise CorpusError(
-                        f"column {column} is missing",
-                        where=self.sheet,
-                        cure=f"The header needs {', '.join(_NEEDED)}; optional are "
-                        f"{', '.join(_OPTIONAL)}",
-                    )
-            for number, cells in enumerate(table, start=2):
-                row = _Row(self.sheet, number, cells)
-                recording = self._recording(row)
-                expression = _expression(row, recording)
-                identity = (recording.name, expression.onset if expression else None)
-                if identity in seen:
-                    raise row.error("path", "repeats an earlier row", "Remove one of the two")
-                seen.add(identity)
-                if expression:
-                    self._expressions.append(expression)
+        parquet = self.sheet.suffix.lower() == ".parquet"
+        for row in _parquet_rows(self.sheet) if parquet else _csv_rows(self.sheet):
+            recording = self._recording(row)
+            expression = _expression(row, recording)
+            identity = (recording.name, expression.onset if expression else None)
+            if identity in seen:
+                raise row.error("path", "repeats an earlier row", "Remove one of the two")
+            seen.add(identity)
+            if expression:
+                self._expressions.append(expression)
 
     def _recording(self, row: _Row) -> Recording:
         name, subject = row.text("path"), row.text("subject")
@@ -109,7 +111,7 @@ class Manifest(Corpus):
 class _Row:
     """One line of the sheet, and errors that say where in it."""
 
-    def __init__(self, sheet: Path, number: int, cells: dict[str, str | None]) -> None:
+    def __init__(self, sheet: Path, number: int, cells: Mapping[str, str | None]) -> None:
         self.sheet = sheet
         self.number = number
         self.cells = cells
@@ -148,6 +150,45 @@ class _Row:
         if fps <= 0:
             raise self.error("fps", f"{text!r} is no rate", "Write such as 200 or 30000/1001")
         return fps
+
+
+def _csv_rows(sheet: Path) -> Iterator[_Row]:
+    # utf-8-sig: spreadsheets like to put a byte order mark before the first column's name.
+    with sheet.open(newline="", encoding="utf-8-sig") as lines:
+        table = csv.DictReader(lines)
+        _check_columns(sheet, table.fieldnames or ())
+        for number, cells in enumerate(table, start=2):
+            yield _Row(sheet, number, cells)
+
+
+def _parquet_rows(sheet: Path) -> Iterator[_Row]:
+    """Rows count from 1; a whole number is one even where the column holds floats."""
+    with optional_part("pyarrow", "corpora"):
+        from pyarrow import ArrowException, parquet
+    try:
+        table = parquet.read_table(sheet)
+    except (ArrowException, OSError) as error:
+        what = f"is no readable Parquet file ({str(error).splitlines()[0]})"
+        raise CorpusError(what, where=sheet, cure="Write it again") from error
+    _check_columns(sheet, table.column_names)
+    for number, cells in enumerate(table.to_pylist(), start=1):
+        yield _Row(sheet, number, {name: _as_text(value) for name, value in cells.items()})
+
+
+def _as_text(value: object) -> str:
+    if value is None or value != value:  # an empty cell is NaN in a column of floats
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _check_columns(sheet: Path, columns: Collection[str]) -> None:
+    for column in _NEEDED:
+        if column not in columns:
+            raise CorpusError(
+                f"column {column} is missing",
+                where=sheet,
+                cure=f"The header needs {', '.join(_NEEDED)}; optional are {', '.join(_OPTIONAL)}",
+            )
 
 
 def _expression(row: _Row, recording: Recording) -> Expression | None:

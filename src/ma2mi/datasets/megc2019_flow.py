@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ma2mi.datasets.base import Corpus, register
+from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
 from ma2mi.errors import CorpusError
 from ma2mi.records import Expression, Recording
 
@@ -32,6 +32,19 @@ class Megc2019Flow(Corpus):
     Each expression is one image: its recording is the PNG, its onset and offset are 0, its
     corpus is "smic", "casme2" or "samm".
     """
+
+    about = DataSheet(
+        title="MEGC 2019 flow images",
+        what="Optical flow of the composite of SMIC-HS, CASME II and SAMM; no faces.",
+        apply="In public repositories that followed STSTNet",
+        licence="nobody states one; no face is seen",
+        citation='See, Yap, Li, Hong, Wang, "MEGC 2019", FG 2019',
+        clips=442,
+        subjects=68,
+        emotions={"negative": 250, "positive": 109, "surprise": 83},
+        layouts=(Layout("flow", f"{FOLDER}/sub01/u_test/0/name.png"),),
+        gated=False,
+    )
 
     def __init__(self, root: Path | str) -> None:
         super().__init__(root)

@@ -54,7 +54,7 @@ def grad_cam(
         MissingPart: captum is not installed.
     """
     with optional_part("captum", "explain"):
-        from captum.attr import LayerGradCam  # type: ignore[import-untyped]
+        from captum.attr import LayerGradCam
 
     answers = (*recognizer.classes, *recognizer.units)
     if target is None:

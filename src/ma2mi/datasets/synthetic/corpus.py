@@ -14,7 +14,7 @@ from typing import Literal
 import joblib
 import numpy as np
 
-from ma2mi.datasets.base import register
+from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.manifest import COLUMNS, Manifest
 from ma2mi.datasets.synthetic.clip import SyntheticClip, make_clip
 from ma2mi.datasets.synthetic.people import make_person
@@ -69,6 +69,17 @@ class SyntheticMicro(_Synthetic):
     emotions. Licence: none needed, nobody is depicted.
     """
 
+    about = DataSheet(
+        title="Painted people, micro-expressions",
+        what="Movements of 0.2 to 0.7 px whose every value is known.",
+        apply="Painted when asked for",
+        licence="none needed, nobody is depicted",
+        citation="none",
+        fps="200",
+        layouts=(Layout("frames", "clips/mi001/mi001_01_happiness/img1.jpg"),),
+        gated=False,
+    )
+
 
 @register("synthetic-macro")
 class SyntheticMacro(_Synthetic):
@@ -76,6 +87,17 @@ class SyntheticMacro(_Synthetic):
 
     Format: H.264 video at 30 fps, 320 x 320, ``manifest.csv`` and ``truth/<clip>.json``.
     """
+
+    about = DataSheet(
+        title="Painted people, macro-expressions",
+        what="Large expressions of other people, some of whom talk.",
+        apply="Painted when asked for",
+        licence="none needed, nobody is depicted",
+        citation="none",
+        fps="30",
+        layouts=(Layout("video", "clips/ma001/ma001_01_happiness.mp4"),),
+        gated=False,
+    )
 
 
 def write_corpus(

@@ -1,0 +1,374 @@
+"""Recordings of one's own with marks made in ELAN, BORIS, BIDS or a table, as a corpus."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+from urllib.parse import unquote
+
+from ma2mi.datasets.action_units import parse_units
+from ma2mi.datasets.annotation_files import Annotation, NoAnnotations, read_annotations
+from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
+from ma2mi.datasets.findings import Finding, LeftOut, Severity
+from ma2mi.datasets.sheets import Columns, read_sheet
+from ma2mi.datasets.times import frame_times
+from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.records import Expression, Kind, Recording
+
+LABELS = "labels.csv"
+"""The mapping file, looked for beside the annotations."""
+
+_FILES = ("*.eaf", "*.boris", "*.csv", "*.tsv")
+_ROUNDED_S = Fraction(1, 1000)  # the tools write milliseconds
+_LONGEST_MICRO_S = Fraction(1, 2)
+
+
+class Meaning(NamedTuple):
+    """What a coder's word means here: nothing at all if emotion and units are empty."""
+
+    emotion: str
+    aus: str = ""
+    kind: str = ""
+
+
+@register("annotations")
+class Annotations(Corpus):
+    """Videos and what coders marked in them, each as its tool saved it.
+
+    Format:
+        Videos, or folders of frames, anywhere below the root; beside them any number of ``.eaf``
+        (ELAN), ``.boris`` (BORIS projects), events that BORIS exported, ``_events.tsv`` (BIDS)
+        and tables (``annotation_files.TABLE``). A file that names no video is about the one that
+        is called as it is.
+
+        ``labels.csv`` says what the coders' words mean; without it each word stands for itself.
+        Columns ``label`` and ``emotion``, and if you like ``layer`` (ELAN's tier, BORIS'
+        category; empty for any), ``aus`` and ``kind``. The label ``*`` is every other label of
+        its layer; the units ``*`` are the label itself. A row without emotion and units leaves
+        its annotations out.
+
+    The emotion "apex" is no emotion: it marks the apex of the expressions around it. Units alone
+    go to the expressions that they overlap; where there is none, they are one without a word. An
+    annotation of no stated kind is micro up to 1/2 s. Who is seen: what the tool says (participant,
+    subject, ``sub-``), else each video counts as a person of its own, which is told.
+
+    Args:
+        root: the folder, or one file of annotations in it.
+        labels: the mapping file; None takes ``labels.csv`` if it is there.
+
+    Raises:
+        CorpusError: there is no file of annotations, or the mapping file is wrong.
+    """
+
+    about = DataSheet(
+        title="Your own recordings, annotated in ELAN, BORIS, BIDS or a table",
+        what="Videos and marks in seconds; labels.csv maps your words to those of a protocol.",
+        apply="It is yours",
+        licence="yours",
+        citation="yours",
+        layouts=(
+            Layout("elan", "recordings/anna.eaf"),
+            Layout("boris", "study.boris"),
+            Layout("bids", "sub-01/beh/sub-01_task-film_events.tsv"),
+            Layout("table", "marks.csv"),
+        ),
+        gated=False,
+    )
+    columns: ClassVar[Columns] = {
+        "label": ("label",),
+        "emotion": ("emotion",),
+        "layer": ("layer", "tier", "category"),
+        "aus": ("aus", "action units"),
+        "kind": ("kind",),
+    }
+
+    def __init__(self, root: Path | str, labels: Path | str | None = None) -> None:
+        given = Path(root)
+        super().__init__(given.parent if given.is_file() else given)
+        self.labels = Path(labels) if labels is not None else self.root / LABELS
+        self.files = [given] if given.is_file() else sorted(self._files())
+        if not self.files:
+            raise CorpusError(
+                "holds no file of annotations",
+                where=self.root,
+                cure=f"Put {', '.join(_FILES)} beside the videos",
+            )
+        if labels is not None and not self.labels.is_file():
+            raise CorpusError("does not exist", where=self.labels, cure="Check the path")
+        self.meanings = self._read_meanings() if self.labels.is_file() else None
+        # Alone, a file of annotations does not speak for the other videos of its folder.
+        self._listed = [] if given.is_file() else [v for v in self._videos if v.is_file()]
+
+    def _files(self) -> Iterator[Path]:
+        for pattern in _FILES:
+            for file in self.root.rglob(pattern):
+                if file.name[0] != "." and file.name != LABELS and file != self.labels:
+                    yield file
+
+    @cached_property
+    def _videos(self) -> list[Path]:
+        from ma2mi.video import list_videos
+
+        return list_videos(self.root)
+
+    def recordings(self) -> list[Recording]:
+        return list(self._reading.marks)
+
+    def expressions(self) -> list[Expression]:
+        """Every annotation that means an expression, video by video, in order of time."""
+        lost = [one for one in self._reading.findings if one.severity == "error"]
+        if lost:
+            warnings.warn(
+                f"{self.name}: {len(lost)} files or annotations are left out; the first is "
+                f"{lost[0]}. `ma2mi data check` lists them all",
+                LeftOut,
+                stacklevel=2,
+            )
+        return [one for marks in self._reading.marks.values() for one in marks]
+
+    def findings(self) -> list[Finding]:
+        return list(self._reading.findings)
+
+    @cached_property
+    def _reading(self) -> _Reading:
+        findings: list[Finding] = []
+        by_video = self._by_video(findings)
+        marks: dict[Recording, list[Expression]] = {}
+        nameless = []
+        for video, some in by_video.items():
+            try:
+                recording = self._recording(video, some)
+                marks[recording] = self._expressions(recording, some, findings)
+            except Ma2miError as error:
+                findings.append(Finding.of(error))
+            else:
+                if not any(one.subject for one in some):
+                    nameless.append(video)
+        if nameless:
+            findings.append(
+                Finding(
+                    "note",
+                    str(nameless[0]),
+                    "",
+                    f"nobody says who is seen; so in {len(nameless)} of {len(by_video)} videos",
+                    "Each counts as a person of its own; name the participant if one is seen twice",
+                )
+            )
+        return _Reading(marks, findings)
+
+    def _by_video(self, findings: list[Finding]) -> dict[Path, list[Annotation]]:
+        by_video: dict[Path, list[Annotation]] = {video: [] for video in self._listed}
+        for file in self.files:
+            by_media: dict[str, list[Annotation]] = {}
+            try:
+                for one in read_annotations(file):
+                    by_media.setdefault(one.media, []).append(one)
+            except CorpusError as error:
+                findings.append(Finding.of(error, self._gravity(error)))
+            for media, some in by_media.items():
+                try:
+                    by_video.setdefault(self._video(file, media), []).extend(some)
+                except CorpusError as error:
+                    findings.append(Finding.of(error))
+        return by_video
+
+    def _gravity(self, error: CorpusError) -> Severity:
+        """A table of something else may lie in a folder; given by name, it is a mistake."""
+        return "warning" if isinstance(error, NoAnnotations) and len(self.files) > 1 else "error"
+
+    def _video(self, file: Path, media: str) -> Path:
+        """The video that ``file`` calls ``media``, wherever it lay when it was annotated.
+
+        Raises:
+            CorpusError: it is not below the root, or several are called so.
+        """
+        name = unquote(re.split(r"[\\/]", media)[-1])  # ELAN writes URLs
+        stem = file.stem.removesuffix("_events")
+        if name:
+            found = [video for video in self._videos if video.name == name]
+        else:
+            found = [v for v in self._videos if v.stem == stem or v.stem.startswith(f"{stem}_")]
+        near = [video for video in found if video.parent == file.parent]
+        if len(near or found) == 1:
+            return (near or found)[0]
+        raise CorpusError(
+            f"is about {name or f'a video called {stem}'}, which is there {len(found)} times",
+            where=file,
+            cure=f"Put exactly one below {self.root}",
+        )
+
+    def _recording(self, video: Path, annotations: list[Annotation]) -> Recording:
+        people = sorted({one.subject for one in annotations if one.subject})
+        if len(people) > 1:
+            raise CorpusError(
+                f"shows {' and '.join(people)}, if one believes the annotations",
+                where=video,
+                cure="Cut it into one video for each face, or correct the participants",
+            )
+        rates = {one.fps for one in annotations if one.fps}
+        if video.is_dir() and len(rates) != 1:
+            raise CorpusError(
+                "is a folder of frames, and its rate is not told",
+                where=video,
+                cure="Annotate it in a table with a column fps",
+            )
+        name = video.relative_to(self.root).as_posix()
+        fps = rates.pop() if video.is_dir() else None
+        return Recording(video, people[0] if people else video.stem, name, self.name, fps)
+
+    # -- what the words mean --------------------------------------------------------------------
+
+    def _read_meanings(self) -> dict[tuple[str, str], Meaning]:
+        sheet = read_sheet(self.labels, self.columns, optional=("layer", "aus", "kind"))
+        return {
+            (row.text("layer").casefold(), row.text("label").casefold()): Meaning(
+                row.text("emotion"), row.text("aus"), row.text("kind").lower()
+            )
+            for row in sheet.rows
+        }
+
+    def _meaning(self, annotation: Annotation) -> Meaning:
+        """What an annotation means.
+
+        Raises:
+            CorpusError: the mapping file does not know its label.
+        """
+        if self.meanings is None:
+            return Meaning(annotation.label, annotation.aus, annotation.kind)
+        layer, label = annotation.layer.casefold(), annotation.label.casefold()
+        for key in ((layer, label), ("", label), (layer, "*"), ("", "*")):
+            if key in self.meanings:
+                emotion, aus, kind = self.meanings[key]
+                aus = annotation.label if aus == "*" else aus or annotation.aus
+                return Meaning(emotion, aus, kind or annotation.kind)
+        raise CorpusError(
+            f"{annotation.label!r} is not in {self.labels.name}"
+            + (f" (layer {annotation.layer})" if annotation.layer else ""),
+            where=annotation.where,
+            cure="Add a row that says what it means; without an emotion it is left out",
+        )
+
+    # -- from seconds to frames -----------------------------------------------------------------
+
+    def _expressions(
+        self, recording: Recording, annotations: list[Annotation], findings: list[Finding]
+    ) -> list[Expression]:
+        """The expressions of one video in order of time.
+
+        Raises:
+            VideoError: the video does not open.
+        """
+        times = frame_times(recording.path, recording.fps) if annotations else []
+        marks: dict[int, Expression] = {}
+        apexes: list[tuple[int, Annotation]] = []
+        units: list[Expression] = []
+        for one in sorted(annotations, key=lambda one: (one.start_s, one.end_s)):
+            try:
+                meaning = self._meaning(one)
+                if meaning.emotion.casefold() == "apex":
+                    apexes.append((_frame_at(one.start_s, times, one.where), one))
+                elif meaning.emotion or meaning.aus or self.meanings is None:
+                    mark = _expression(recording, one, meaning, times)
+                    if meaning.aus and not meaning.emotion:
+                        units.append(mark)
+                    elif (twin := marks.setdefault(mark.onset, mark)) is not mark:
+                        raise CorpusError(
+                            f"begins with {twin.emotion!r} in frame {mark.onset}",
+                            where=one.where,
+                            cure="Remove one of the two; the first is taken",
+                        )
+            except CorpusError as error:
+                findings.append(Finding.of(error))
+        for unit in units:
+            around = [one for one in marks.values() if one.interval.iou(unit.interval) > 0]
+            for host in around:
+                codes = dict.fromkeys(host.action_units + unit.action_units)
+                marks[host.onset] = replace(host, action_units=tuple(codes))
+            if not around:
+                marks[unit.onset] = unit
+        for frame, one in apexes:
+            around = [mark for mark in marks.values() if frame in mark.interval]
+            for host in around:
+                marks[host.onset] = replace(host, apex=frame)
+            if not around:
+                outside = CorpusError(
+                    "marks an apex outside any expression",
+                    where=one.where,
+                    cure="Move it between an onset and an offset",
+                )
+                findings.append(Finding.of(outside))
+        return [marks[onset] for onset in sorted(marks)]
+
+
+class _Reading(NamedTuple):
+    marks: dict[Recording, list[Expression]]
+    findings: list[Finding]
+
+
+def _frame_at(time_s: Fraction, times: list[Fraction], where: str) -> int:
+    """The frame that is seen at a time after the first frame appeared.
+
+    Raises:
+        CorpusError: the video is over by then.
+    """
+    length_s = times[-1] - times[0]
+    period_s = length_s / max(len(times) - 1, 1)
+    if time_s < 0 or time_s >= length_s + period_s + _ROUNDED_S:
+        raise CorpusError(
+            f"{float(time_s):.3f} s is not in the video, which lasts "
+            f"{float(length_s + period_s):.3f} s",
+            where=where,
+            cure="Check that this is the video that was annotated",
+        )
+    return max(bisect_right(times, times[0] + time_s + _ROUNDED_S) - 1, 0)
+
+
+def _expression(
+    recording: Recording, annotation: Annotation, meaning: Meaning, times: list[Fraction]
+) -> Expression:
+    """Frames that an annotation covers, from the one seen at its start to the last before its end.
+
+    Raises:
+        CorpusError: it is a point, ends before it begins, or leaves the video.
+    """
+    start_s, end_s, where = annotation.start_s, annotation.end_s, annotation.where
+    if end_s <= start_s:
+        raise CorpusError(
+            f"{annotation.label!r} begins at {float(start_s):.3f} s and does not last",
+            where=where,
+            cure="Mark its start and its end",
+        )
+    onset = _frame_at(start_s, times, where)
+    last = bisect_left(times, times[0] + end_s - _ROUNDED_S) - 1
+    _frame_at(end_s - _ROUNDED_S, times, where)
+    offset = max(last, onset)
+    apex = None
+    if annotation.apex_s is not None:
+        apex = _frame_at(annotation.apex_s, times, where)
+        if not onset <= apex <= offset:
+            raise CorpusError(
+                f"the apex at {float(annotation.apex_s):.3f} s lies outside",
+                where=where,
+                cure="Correct it, or leave it empty",
+            )
+    if meaning.kind not in ("", "micro", "macro"):
+        raise CorpusError(
+            f"{meaning.kind!r} is neither micro nor macro", where=where, cure="Write one of them"
+        )
+    brief = end_s - start_s <= _LONGEST_MICRO_S
+    kind: Kind = "macro" if meaning.kind == "macro" or not (meaning.kind or brief) else "micro"
+    units = parse_units(meaning.aus)
+    if units.unread:
+        raise CorpusError(
+            f"{', '.join(units.unread)} of {meaning.aus!r} is no action unit",
+            where=where,
+            cure="Write such as 4+L10",
+        )
+    return Expression(recording, onset, offset, apex, kind, meaning.emotion, units.codes)

@@ -1,0 +1,141 @@
+"""The frames of a folder by the numbers in their names, so that a missing one shifts no other."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ma2mi.errors import CorpusError, VideoError, optional_part
+
+_LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Which file is which frame.
+
+    ::
+
+        files     img9.jpg  img10.jpg  img12.jpg      img11.jpg is missing
+        number        9         10         12
+        position      0          1          2         as ``video.read_frames`` counts
+
+    Args:
+        folder: the frames' folder.
+        files: its images in the order in which they are decoded.
+        positions: frame number to position among the decoded frames.
+        strangers: images whose names do not follow the others'; they are decoded all the same.
+        repeated: numbers that two files carry.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    positions: dict[int, int]
+    strangers: tuple[Path, ...]
+    repeated: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        """The lowest frame number."""
+        return min(self.positions)
+
+    @property
+    def last(self) -> int:
+        """The highest frame number."""
+        return max(self.positions)
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Runs of numbers (first, last) between the lowest and the highest that no file carries."""
+        known = sorted(self.positions)
+        return [(a + 1, b - 1) for a, b in pairwise(known) if b > a + 1]
+
+    def position(self, number: int) -> int:
+        """Where the frame with this number stands among the decoded frames, from 0.
+
+        Raises:
+            CorpusError: no file carries the number.
+        """
+        if number not in self.positions:
+            raise CorpusError(
+                f"is missing; the folder holds {self.first} to {self.last}",
+                where=f"{self.folder}, frame {number}",
+                cure="Copy it again from the owners' archive, or correct the sheet",
+            )
+        return self.positions[number]
+
+
+def index_frames(folder: Path) -> FrameIndex:
+    """Read the numbers of a folder's frames, whatever their padding and prefix.
+
+    The number is the last run of digits in a name; what stands around it must be as in most of
+    the folder's names.
+
+    Raises:
+        VideoError: the folder holds no images.
+        CorpusError: no image carries a number.
+    """
+    # Not copied here: positions are only true if this is the decoder's own order.
+    from ma2mi.video import list_images
+
+    files = tuple(list_images(folder))
+    matches = [_LAST_NUMBER.match(file.stem) for file in files]
+    shapes = [m and (m[1], m[3], file.suffix) for m, file in zip(matches, files, strict=True)]
+    usual = Counter(shape for shape in shapes if shape).most_common(1)
+    if not usual:
+        raise CorpusError(
+            "holds no numbered frames", where=folder, cure="Copy it again as handed out"
+        )
+    positions: dict[int, int] = {}
+    strangers, repeated = [], []
+    for position, (match, shape) in enumerate(zip(matches, shapes, strict=True)):
+        if match is None or shape != usual[0][0]:
+            strangers.append(files[position])
+        elif (number := int(match[2])) in positions:
+            repeated.append(number)
+        else:
+            positions[number] = position
+    return FrameIndex(folder, files, positions, tuple(strangers), tuple(repeated))
+
+
+def picture_size(file: Path, content: bytes | None = None) -> tuple[int, int]:
+    """Width and height of a picture that decodes to its end.
+
+    Decoders fill up what a truncated file lacks and only print a warning, so that the end is
+    looked for in the bytes.
+
+    Args:
+        file: the picture.
+        content: its bytes, where they are known already.
+
+    Raises:
+        VideoError: it is empty, truncated or no picture.
+    """
+    with optional_part("cv2", "video"):
+        import cv2
+    content = file.read_bytes() if content is None else content
+    if not content:
+        raise VideoError("has zero bytes", where=file, cure=_AGAIN)
+    if _breaks_off(content):
+        raise VideoError("is truncated", where=file, cure=_AGAIN)
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise VideoError("is no readable image", where=file, cure=_AGAIN)
+    return int(image.shape[1]), int(image.shape[0])
+
+
+_AGAIN = "Copy it again from the owners' archive"
+
+
+def _breaks_off(content: bytes) -> bool:
+    if content.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in content[-1024:]
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content[-64:]
+    if content.startswith(b"BM"):
+        return len(content) < int.from_bytes(content[2:6], "little")
+    return False

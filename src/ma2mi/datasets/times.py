@@ -1,0 +1,48 @@
+"""When each frame of a recording is seen, without decoding it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+from ma2mi.errors import VideoError, optional_part
+
+
+def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
+    """The times that ``video.read_frames`` gives, in seconds, from the packets of the file alone.
+
+    Files whose packets carry no times are decoded, which takes as long as it takes.
+
+    Args:
+        path: a video file, or a folder of frames.
+        fps: needed for a folder.
+
+    Raises:
+        VideoError: as ``video.read_frames``.
+    """
+    from ma2mi.video import inspect_video, read_frames
+
+    info = inspect_video(path, fps=fps)  # refuses what does not decode
+    if path.is_dir():
+        return [number / info.fps for number in range(info.frame_count or 0)]
+    with optional_part("av", "video"):
+        import av
+    times: list[Fraction | None] = []
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            covers = av.stream.Disposition.attached_pic
+            stream = next(s for s in container.streams.video if not s.disposition & covers)
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    clock = Fraction(packet.time_base or stream.time_base or 0)
+                    times.append(None if packet.pts is None else packet.pts * clock)
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f"breaks off after {len(times)} packets ({error.strerror})",
+            where=path,
+            cure="Copy it again, or convert it",
+        ) from error
+    known = sorted(time for time in times if time is not None)
+    if len(known) < len(times) or not known:
+        return [frame.time_s for frame in read_frames(path)]
+    return known
