@@ -248,6 +248,9 @@ class LongVideo(SyntheticClip):
         """
         parts = slice(None) if rows is None else rows
         names = list(self.tracks)
+        if not names:
+            count = self.frame_count if rows is None else len(rows)
+            return np.zeros((count, len(REGIONS), 2))
         amounts = np.stack([self.tracks[name][parts] for name in names], axis=1)
         gains = np.stack([self._unit_gains[name] for name in names])
         return np.tensordot(amounts.astype(np.float64), gains, axes=1)

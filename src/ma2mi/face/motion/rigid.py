@@ -54,6 +54,21 @@ class RigidMotion:
         return np.asarray(flat.reshape(len(self.matrix), height, width, 2), np.float32)
 
 
+def stable_weights(
+    shape: tuple[int, int], landmarks: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
+    """How far each pixel of a face is trusted to move with the head, [H, W] in [0, 1].
+
+    Args:
+        shape: H, W.
+        landmarks: [478, 2] in pixels of the crop; without them the crop must be aligned.
+    """
+    trust = face_mask(shape, landmarks).astype(np.float64)
+    for region in REGIONS.values():
+        trust[region_mask(region, shape, landmarks)] *= EXPRESSIVE
+    return trust
+
+
 def remove_rigid(
     flow: NDArray[Any],
     *,
@@ -68,7 +83,8 @@ def remove_rigid(
 
     Args:
         flow: [T, H, W, 2] or [H, W, 2], pixels.
-        weights: [H, W], at least 0, instead of those parts.
+        weights: [H, W], at least 0, instead of those parts; :func:`stable_weights` once, where
+            many flows share their landmarks.
         landmarks: [478, 2] of the onset in pixels of the crop, to place the stable regions;
             without them (and weights) the crop must be aligned.
 
@@ -85,15 +101,13 @@ def remove_rigid(
         raise MotionError(f"flow must be finite [T, H, W, 2], not {np.shape(flow)}")
     height, width = field.shape[1:3]
     if weights is None:
-        trust = face_mask((height, width), landmarks).astype(np.float64)
-        for region in REGIONS.values():
-            trust[region_mask(region, (height, width), landmarks)] *= EXPRESSIVE
+        trust = stable_weights((height, width), landmarks)
     else:
         trust = np.asarray(weights, np.float64)
     if trust.shape != (height, width) or (trust < 0).any() or np.count_nonzero(trust) < 3:
         raise MotionError("need [H, W], at least 0, above 0 in three pixels", where="weights")
     # A third of the pixels each way says as much about six numbers, in a ninth of the time.
-    step = 3 if min(height, width) >= 96 and weights is None else 1
+    step = 3 if np.count_nonzero(trust[::3, ::3]) >= 500 else 1
     basis = _basis(height, width).reshape(3, height, width)[:, ::step, ::step].reshape(3, -1)
     trust = trust[::step, ::step].ravel()
     fits = [_fit(basis, frame[::step, ::step].reshape(-1, 2), trust, rounds) for frame in field]

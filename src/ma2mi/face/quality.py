@@ -1,0 +1,327 @@
+"""Is a recording good enough? Frame rate, face size, blur, compression, flicker, head, occlusion.
+
+Limits are this project's own choice, written down in ``Limits``; the reasons carry the numbers, so
+that a reader may disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from ma2mi.errors import FaceError
+from ma2mi.face.detect import (
+    LEFT_EYE_OUTER,
+    NOSE_BRIDGE,
+    RIGHT_EYE_OUTER,
+    Face,
+)
+
+Level = Literal["green", "amber", "red"]
+Floats = NDArray[np.float64]
+
+NOSE_TIP = 4
+BRIEF_S = 0.2  # of a short micro-expression
+LEAST_PATCH = 24
+KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FrameQuality:
+    """One frame, looked at around one face.
+
+    Args:
+        eye_distance_px: between the eyes' outer corners, in the image.
+        blur: 0 (every pixel its own) to 1 (all alike); see ``blur_of``.
+        blockiness: excess of brightness steps on the 8-pixel grid of JPEG and MPEG; 0 is none.
+        luma: mean brightness of the face, 0..255.
+        clipped: share of the face's pixels that are black or white, in [0, 1].
+        turned: how far the face is turned aside, 0 (frontal) to 1 (profile).
+        x, y: middle of the nose bridge in image pixels.
+        confidence: the landmark net's, in [0, 1].
+    """
+
+    eye_distance_px: float
+    blur: float
+    blockiness: float
+    luma: float
+    clipped: float
+    turned: float
+    x: float
+    y: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suitability:
+    """The verdict.
+
+    Args:
+        level: "green": nothing speaks against it; "amber": read with the reasons in mind; "red":
+            do not read emotions from it.
+        reasons: what is amber or red, worst first, each a sentence with its number; () if green.
+        values: every quantity measured, by name, also those that are fine.
+    """
+
+    level: Level
+    reasons: tuple[str, ...]
+    values: dict[str, float]
+
+
+class Limits(BaseModel):
+    """Amber and red limits of each quantity: worse than the first is amber, than the second red.
+
+    Args:
+        brief_frames: frames that a movement of 1/5 s gets; less is worse.
+        eye_distance_px: less is worse; movement is measured in crops of 56 px between the eyes.
+        blur, blockiness, clipped, turned: as ``FrameQuality``; more is worse.
+        luma: darker is worse.
+        flicker: deviation of the face's brightness from one look to the next, relative.
+        head_speed: of the nose bridge, in eye distances a second; nine tenths of the time below.
+        seen: share of the frames with a face; less is worse.
+        confidence: median; less is worse.
+        gap: longest step between frames, in usual steps; more is worse.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    brief_frames: tuple[float, float] = (10, 4.5)
+    eye_distance_px: tuple[float, float] = (80, 40)
+    blur: tuple[float, float] = (0.55, 0.68)
+    blockiness: tuple[float, float] = (0.3, 1.5)
+    luma: tuple[float, float] = (45, 20)
+    clipped: tuple[float, float] = (0.1, 0.35)
+    turned: tuple[float, float] = (0.3, 0.6)
+    flicker: tuple[float, float] = (0.02, 0.08)
+    head_speed: tuple[float, float] = (0.4, 1.5)
+    seen: tuple[float, float] = (0.95, 0.5)
+    confidence: tuple[float, float] = (0.9, 0.65)
+    gap: tuple[float, float] = (1.6, 6.0)
+
+
+# Which way is worse, and what to say; {value} is the number.
+_LESS_IS_WORSE = {"brief_frames", "eye_distance_px", "luma", "seen", "confidence"}
+_SAY = {
+    "brief_frames": "{fps:.4g} frames a second: a movement of 1/5 s gets {value:.1f} frames",
+    "eye_distance_px": "the face is small: {value:.0f} px between the eyes' outer corners",
+    "blur": "the face is blurred ({value:.2f} of 1)",
+    "blockiness": "compression shows: steps at its 8 px blocks are {value:.0%} larger",
+    "luma": "the face is dark: brightness {value:.0f} of 255",
+    "clipped": "{value:.0%} of the face is plain black or white",
+    "turned": "the face is turned aside ({value:.2f} of 1)",
+    "flicker": "the light flickers by {value:.1%}",
+    "head_speed": "the head moves by {value:.2f} eye distances a second",
+    "seen": "a face is seen in {value:.0%} of the frames",
+    "confidence": "the face is partly hidden or unclear (confidence {value:.2f})",
+    "gap": "frames are missing or uneven: the longest step is {value:.1f} usual ones",
+}
+
+
+def look_at(image: NDArray[np.uint8], face: Face) -> FrameQuality:
+    """Measure one frame around one face; a fraction of a millisecond to a few.
+
+    Args:
+        image: uint8 [H, W, 3], RGB, as decoded: scaling hides blur and blocks.
+        face: its landmarks.
+
+    Raises:
+        FaceError: not such an image, or a face outside of it.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise FaceError(f"image is {image.dtype} {list(image.shape)}", cure="Give uint8 RGB")
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = face.box
+    # Whole blocks of 8, so that the compression's grid is known.
+    left, top = (int(max(edge, 0)) // 8 * 8 for edge in (x0, y0))
+    right, bottom = int(min(x1, width)), int(min(y1, height))
+    if right - left < LEAST_PATCH or bottom - top < LEAST_PATCH:
+        raise FaceError("the face lies outside the image or is tiny")
+    middle = (left + right) // 2 // 8 * 8, (top + bottom) // 2 // 8 * 8
+    left, top = max(left, middle[0] - 256), max(top, middle[1] - 256)
+    right, bottom = min(right, middle[0] + 256), min(bottom, middle[1] + 256)
+    patch = image[top:bottom, left:right].astype(np.float64) @ (0.299, 0.587, 0.114)
+    points = face.points.astype(np.float64)
+    eyes = points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]]
+    across = eyes[1] - eyes[0]
+    distance = float(np.hypot(*across))
+    # Where the nose's tip lies between the eyes: 1/2 is frontal, 0 or 1 the line of sight to one.
+    between = float((points[NOSE_TIP] - eyes[0]) @ across) / max(distance**2, 1e-9)
+    bridge = points[list(NOSE_BRIDGE)].mean(axis=0)
+    return FrameQuality(
+        eye_distance_px=distance,
+        blur=blur_of(patch),
+        blockiness=blockiness_of(patch),
+        luma=float(patch.mean()),
+        clipped=float(((patch < 4) | (patch > 251)).mean()),
+        turned=float(min(abs(2 * between - 1), 1.0)),
+        x=float(bridge[0]),
+        y=float(bridge[1]),
+        confidence=face.confidence,
+    )
+
+
+def blur_of(patch: Floats) -> float:
+    """How little a strong blur takes away, in [0, 1] (Crete et al., SPIE 6492, 2007).
+
+    Args:
+        patch: [H, W], brightness, sides of 24 or more.
+    """
+    worst = 0.0
+    for image in (patch, patch.T):
+        sums = np.cumsum(np.pad(image, ((5, 4), (0, 0)), mode="edge"), axis=0)
+        blurred = (sums[9:] - sums[:-9]) / 9
+        steps, left = np.abs(np.diff(image, axis=0)), np.abs(np.diff(blurred, axis=0))
+        steps, left = steps[: len(left)], left[: len(steps)]
+        total = float(steps.sum())
+        lost = float(np.clip(steps - left, 0, None).sum())
+        worst = max(worst, (total - lost) / total if total > 0 else 1.0)
+    return worst
+
+
+def blockiness_of(patch: Floats) -> float:
+    """By which share brightness steps on the 8-pixel grid exceed the others, at least 0.
+
+    Args:
+        patch: [H, W], whose first pixel lies on the grid.
+    """
+    excess = []
+    for image in (patch, patch.T):
+        steps = np.abs(np.diff(image, axis=0)).mean(axis=1)  # steps[7] is between blocks
+        on_grid = np.arange(len(steps)) % 8 == 7
+        others = float(np.median(steps[~on_grid]))
+        excess.append(float(np.median(steps[on_grid])) / others - 1 if others > 0 else 0.0)
+    return max(float(np.mean(excess)), 0.0)
+
+
+class QualityMeter:
+    """Gathers looks at a video of any length in constant memory.
+
+    Args:
+        every_s: time between looks; doubles whenever 4096 are kept, of which half then go.
+        limits: by default ``Limits()``.
+    """
+
+    def __init__(self, every_s: float = 0.2, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._every_s = every_s
+        self._next_s = -np.inf
+        self._kept: list[tuple[float, FrameQuality]] = []
+        self._frames, self._with_face = 0, 0
+        self._first_s, self._last_s, self._longest_s = 0.0, 0.0, 0.0
+
+    def push(
+        self, image: NDArray[np.uint8], face: Face | None, time_s: float | Fraction
+    ) -> FrameQuality | None:
+        """Count a frame, and look at it if it is time; give every frame, also those without a face.
+
+        Raises:
+            FaceError: as ``look_at``.
+        """
+        time = float(time_s)
+        if self._frames:
+            self._longest_s = max(self._longest_s, time - self._last_s)
+        else:
+            self._first_s = time
+        self._last_s = time
+        self._frames += 1
+        if face is None:
+            return None
+        self._with_face += 1
+        if time < self._next_s:
+            return None
+        look = look_at(image, face)
+        self._kept.append((time, look))
+        self._next_s = time + self._every_s
+        if len(self._kept) > KEPT:
+            self._kept = self._kept[::2]
+            self._every_s *= 2
+        return look
+
+    def judge(self) -> Suitability:
+        """The verdict on what was pushed so far."""
+        if self._frames < 2:
+            return Suitability("red", ("a single frame shows no movement",), {})
+        step_s = (self._last_s - self._first_s) / (self._frames - 1)
+        return judge_suitability(
+            [look for _, look in self._kept],
+            [time for time, _ in self._kept],
+            fps=1 / max(step_s, 1e-9),
+            seen=self._with_face / self._frames,
+            gap=self._longest_s / max(step_s, 1e-9),
+            limits=self.limits,
+        )
+
+
+def judge_suitability(
+    looks: Sequence[FrameQuality],
+    times_s: Sequence[float | Fraction],
+    *,
+    fps: float | Fraction,
+    seen: float = 1.0,
+    gap: float = 1.0,
+    limits: Limits | None = None,
+) -> Suitability:
+    """Green, amber or red, with reasons.
+
+    Args:
+        looks: at frames with a face, in their order; none is red.
+        times_s: of the looks, rising.
+        fps: true mean frame rate of the video.
+        seen: share of all frames that showed a face.
+        gap: longest step between frames, in usual steps.
+        limits: by default ``Limits()``.
+
+    Raises:
+        FaceError: not as many times as looks.
+    """
+    limits = limits or Limits()
+    if len(looks) != len(times_s):
+        raise FaceError(f"{len(looks)} looks need as many times, not {len(times_s)}")
+    values = {"fps": float(fps), "brief_frames": float(fps) * BRIEF_S, "seen": seen, "gap": gap}
+    if not looks:
+        return Suitability("red", ("no face is seen",), {**values, "seen": 0.0})
+    table = {name: np.array([getattr(look, name) for look in looks]) for name in _MEDIANS}
+    values |= {name: float(np.median(column)) for name, column in table.items()}
+    values["flicker"] = _flicker(table["luma"])
+    values["head_speed"] = _head_speed(looks, np.array([float(time) for time in times_s]))
+    found: list[tuple[float, Level, str]] = []
+    for name, say in _SAY.items():
+        amber, red = getattr(limits, name)
+        value = values[name]
+        # 0 at the amber limit, 1 at the red one: how bad, whatever the unit.
+        badness = (value - amber) / (red - amber)
+        over = value < amber if name in _LESS_IS_WORSE else value > amber
+        if over:
+            level: Level = "red" if badness > 1 else "amber"
+            found.append((badness, level, say.format(value=value, fps=float(fps))))
+    found.sort(key=lambda one: -one[0])
+    levels = [level for _, level, _ in found]
+    verdict: Level = "red" if "red" in levels else "amber" if levels else "green"
+    return Suitability(verdict, tuple(reason for _, _, reason in found), values)
+
+
+_MEDIANS = ("eye_distance_px", "blur", "blockiness", "luma", "clipped", "turned", "confidence")
+
+
+def _flicker(luma: Floats) -> float:
+    """Median relative change of the face's brightness from one look to the next, as a deviation."""
+    if len(luma) < 3:
+        return 0.0
+    change = np.diff(luma) / max(float(np.median(luma)), 1.0)
+    return float(1.4826 * np.median(np.abs(change)) / np.sqrt(2))
+
+
+def _head_speed(looks: Sequence[FrameQuality], times: Floats) -> float:
+    """What the nose bridge's speed stays below nine tenths of the time, eye distances a second."""
+    if len(looks) < 2:
+        return 0.0
+    places = np.array([(look.x, look.y) for look in looks])
+    unit = float(np.median([look.eye_distance_px for look in looks]))
+    speed = np.hypot(*np.diff(places, axis=0).T) / np.maximum(np.diff(times), 1e-6)
+    return float(np.quantile(speed, 0.9)) / max(unit, 1e-6)

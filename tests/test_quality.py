@@ -1,0 +1,138 @@
+"""Suitability: each fault is seen, named, and none is invented."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from ma2mi.errors import FaceError
+from ma2mi.face.detect import LEFT_EYE_OUTER, NOSE_BRIDGE, RIGHT_EYE_OUTER, Face
+from ma2mi.face.quality import (
+    KEPT,
+    NOSE_TIP,
+    FrameQuality,
+    QualityMeter,
+    Suitability,
+    blockiness_of,
+    blur_of,
+    judge_suitability,
+    look_at,
+)
+
+GOOD = FrameQuality(120, 0.4, 0.0, 130, 0.0, 0.05, 300, 200, 0.99)
+
+
+def judged(fps: float = 100, looks: list[FrameQuality] | None = None, **more: float) -> Suitability:
+    looks = [GOOD] * 20 if looks is None else looks
+    return judge_suitability(looks, np.arange(len(looks)) * 0.2, fps=fps, **more)
+
+
+def a_face(x: float = 100, y: float = 100, eye_distance: float = 90) -> Face:
+    points = np.full((478, 2), (x, y), np.float32)
+    points[RIGHT_EYE_OUTER] = x - eye_distance / 2, y
+    points[LEFT_EYE_OUTER] = x + eye_distance / 2, y
+    points[list(NOSE_BRIDGE)] = x, y
+    points[NOSE_TIP] = x, y + 40
+    return Face(points, 0.98, (x - 70, y - 70, x + 70, y + 90))
+
+
+def noise(seed: int = 0, side: int = 240) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(60, 200, (side, side, 3)).astype(np.uint8)
+
+
+def test_a_good_recording_is_green() -> None:
+    verdict = judged()
+    assert verdict.level == "green"
+    assert verdict.reasons == ()
+    assert verdict.values["brief_frames"] == 20
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"eye_distance_px": 60.0}, "small"),
+        ({"blur": 0.6}, "blurred"),
+        ({"blockiness": 0.8}, "compression"),
+        ({"luma": 30.0}, "dark"),
+        ({"clipped": 0.2}, "black or white"),
+        ({"turned": 0.4}, "turned aside"),
+        ({"confidence": 0.8}, "hidden"),
+    ],
+)
+def test_each_fault_is_named(change: dict[str, float], word: str) -> None:
+    verdict = judged(looks=[replace(GOOD, **change)] * 20)
+    assert verdict.level == "amber"
+    assert len(verdict.reasons) == 1
+    assert word in verdict.reasons[0]
+
+
+def test_frame_rate() -> None:
+    assert judged(fps=200).level == "green"
+    ordinary = judged(fps=30)
+    assert ordinary.level == "amber"
+    assert "6.0 frames" in ordinary.reasons[0]
+    assert judged(fps=15).level == "red"
+
+
+def test_missing_faces_and_frames() -> None:
+    assert judged(seen=0.9).level == "amber"
+    assert judged(seen=0.3).level == "red"
+    assert judged(gap=3).level == "amber"
+    assert judged(looks=[]).reasons == ("no face is seen",)
+
+
+def test_worst_reason_comes_first() -> None:
+    verdict = judged(fps=30, looks=[replace(GOOD, eye_distance_px=20.0)] * 5)
+    assert verdict.level == "red"
+    assert "small" in verdict.reasons[0]
+    assert len(verdict.reasons) == 2
+
+
+def test_flicker_and_head_motion() -> None:
+    flicker = [replace(GOOD, luma=130 + 8 * (-1) ** i) for i in range(20)]
+    assert any("flickers" in reason for reason in judged(looks=flicker).reasons)
+    moving = [replace(GOOD, x=300 + 20.0 * i) for i in range(20)]
+    assert any("head moves" in reason for reason in judged(looks=moving).reasons)
+
+
+def test_blur_and_blocks_are_measured() -> None:
+    sharp = noise().mean(axis=2)
+    soft = (sharp[:-2] + sharp[1:-1] + sharp[2:]) / 3
+    soft = (soft[:, :-2] + soft[:, 1:-1] + soft[:, 2:]) / 3
+    assert blur_of(sharp) < blur_of(soft)
+    blocks = np.kron(np.random.default_rng(1).uniform(0, 255, (20, 20)), np.ones((8, 8)))
+    assert blockiness_of(sharp) < 0.15
+    assert blockiness_of(blocks + 0.2 * sharp[:160, :160]) > 0.5
+
+
+def test_look_at_a_face() -> None:
+    look = look_at(noise(), a_face())
+    assert look.eye_distance_px == pytest.approx(90)
+    assert look.turned == pytest.approx(0, abs=0.01)
+    assert 110 < look.luma < 150
+    assert (look.x, look.y) == (100, 100)
+
+
+def test_look_refuses_what_is_no_face() -> None:
+    with pytest.raises(FaceError, match="outside"):
+        look_at(noise(), a_face(x=900))
+    with pytest.raises(FaceError, match="uint8"):
+        look_at(noise().astype(np.float32), a_face())
+    with pytest.raises(FaceError, match="as many times"):
+        judge_suitability([GOOD], [], fps=30)
+
+
+def test_meter_counts_all_and_keeps_little() -> None:
+    meter, image = QualityMeter(every_s=0.02), noise()
+    for frame in range(300):
+        meter.push(image, a_face() if frame % 3 else None, Fraction(frame, 100))
+    verdict = meter.judge()
+    assert verdict.values["seen"] == pytest.approx(2 / 3)
+    assert verdict.values["fps"] == pytest.approx(100)
+    assert verdict.values["gap"] == pytest.approx(1)
+    meter._kept *= 1 + KEPT // len(meter._kept)
+    meter.push(image, a_face(), 10)
+    assert len(meter._kept) <= KEPT // 2 + 100
+    assert QualityMeter().judge().level == "red"

@@ -1,0 +1,225 @@
+"""The spotter on made-up places: what is planted is found, what is none is not."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ma2mi.errors import MotionError
+from ma2mi.face.motion import REGIONS
+from ma2mi.spotting import (
+    FEATURES,
+    SCALES_S,
+    MovementTrack,
+    Spotted,
+    Spotter,
+    SpottingSettings,
+    learned_scorer,
+    spot,
+    swell,
+)
+
+FLOOR = SpottingSettings(scorer="floor")
+BROWS = ("right_inner_brow", "left_inner_brow", "right_outer_brow", "left_outer_brow")
+
+
+def bump(times: NDArray[np.float64], start: float, length: float) -> NDArray[np.float64]:
+    share = np.clip((times - start) / length, 0, 1)
+    return 0.5 - 0.5 * np.cos(2 * np.pi * share)
+
+
+def make_track(
+    seconds: float = 30,
+    fps: float = 50,
+    brows: tuple[tuple[float, float, float], ...] = (),
+    noise: float = 0.015,
+    seed: int = 0,
+    uneven: bool = False,
+) -> MovementTrack:
+    """A quiet face whose brows rise: (start, length, px)."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(round(seconds * fps)) / fps
+    if uneven:
+        times = times + rng.uniform(-0.3, 0.3, len(times)) / fps
+        times -= times[0]
+    places = noise * rng.standard_normal((len(times), len(REGIONS), 2))
+    places += np.cumsum(0.002 * rng.standard_normal(places.shape), axis=0)
+    for start, length, px in brows:
+        for name in BROWS:
+            places[:, list(REGIONS).index(name), 1] -= px * bump(times, start, length)
+    regions = {name: places[:, index] for index, name in enumerate(REGIONS)}
+    openings = np.tile([0.13, 0.002], (len(times), 1))
+    openings += 0.0005 * rng.standard_normal(openings.shape)
+    return MovementTrack(times, regions, np.ones(len(times), bool), openings)
+
+
+def of_kind(found: list[Spotted], *kinds: str) -> list[Spotted]:
+    return [one for one in found if one.kind in kinds]
+
+
+@pytest.mark.parametrize("settings", [FLOOR, SpottingSettings()], ids=["floor", "learned"])
+@pytest.mark.parametrize("fps", [30, 100])
+def test_finds_a_micro_expression(settings: SpottingSettings, fps: int) -> None:
+    track = make_track(fps=fps, brows=((12.0, 0.36, 0.4),))
+    (found,) = of_kind(spot(track, settings), "micro", "macro")
+    assert found.kind == "micro"
+    assert found.onset / fps == pytest.approx(12.0, abs=0.07)
+    assert found.apex / fps == pytest.approx(12.18, abs=0.05)
+    assert found.offset / fps == pytest.approx(12.36, abs=0.07)
+    assert set(found.regions[:2]) <= set(BROWS)
+    assert found.floor_multiple > 3
+    assert 0 < found.score <= 1
+    assert set(FEATURES) <= set(found.evidence)
+
+
+def test_finds_a_macro_expression() -> None:
+    (found,) = spot(make_track(brows=((10.0, 1.8, 2.0),)), FLOOR)
+    assert found.kind == "macro"
+    assert found.onset / 50 == pytest.approx(10.0, abs=0.2)
+    assert found.offset / 50 == pytest.approx(11.8, abs=0.2)
+
+
+def test_uneven_frames_do_no_harm() -> None:
+    track = make_track(brows=((12.0, 0.36, 0.4),), uneven=True)
+    (found,) = of_kind(spot(track, FLOOR), "micro", "macro")
+    assert track.times_s[found.apex] == pytest.approx(12.18, abs=0.05)
+
+
+@pytest.mark.parametrize("settings", [FLOOR, SpottingSettings()], ids=["floor", "learned"])
+def test_a_quiet_face_has_no_events(settings: SpottingSettings) -> None:
+    assert sum(len(spot(make_track(60, seed=seed), settings)) for seed in range(3)) <= 1
+
+
+def test_a_still_picture_has_no_events() -> None:
+    still = make_track(20)
+    frozen = {name: np.zeros_like(places) for name, places in still.regions.items()}
+    assert spot(MovementTrack(still.times_s, frozen, still.present, still.openings)) == []
+
+
+def test_a_step_is_no_expression() -> None:
+    track = make_track()
+    for name in BROWS:
+        track.regions[name][700:, 1] -= 0.5
+    assert of_kind(spot(track, FLOOR), "micro") == []
+
+
+def test_blinks_are_told_apart() -> None:
+    track = make_track()
+    assert track.openings is not None
+    closed = bump(track.times_s, 15.0, 0.3)
+    track.openings[:, 0] *= 1 - 0.95 * closed
+    for name in ("right_upper_lid", "left_upper_lid", "right_outer_brow", "left_outer_brow"):
+        track.regions[name][:, 1] += 0.5 * closed
+    (found,) = spot(track, FLOOR)
+    assert found.kind == "blink"
+    assert found.apex / 50 == pytest.approx(15.15, abs=0.05)
+    assert found.score > 0.8
+
+
+@pytest.mark.parametrize("seen_by", ["landmarks", "flow"])
+def test_speech_is_told_apart(seen_by: str) -> None:
+    track = make_track()
+    assert track.openings is not None
+    talking = (track.times_s > 14) & (track.times_s < 17)
+    beat = np.abs(np.sin(2 * np.pi * 2 * track.times_s)) * talking
+    if seen_by == "landmarks":
+        track.openings[:, 1] += 0.05 * beat
+    for name, px in (("lower_lip", 1.5), ("chin", 1.5)):
+        track.regions[name][:, 1] += px * beat
+    found = spot(track, FLOOR)
+    (speech,) = of_kind(found, "speech")
+    assert speech.onset / 50 == pytest.approx(14, abs=0.4)
+    assert speech.offset / 50 == pytest.approx(17, abs=0.4)
+    assert of_kind(found, "micro", "macro") == []
+
+
+def test_one_gasp_is_no_speech() -> None:
+    track = make_track()
+    assert track.openings is not None
+    track.openings[:, 1] += 0.1 * bump(track.times_s, 14, 1.5)
+    assert of_kind(spot(track, FLOOR), "speech") == []
+
+
+def test_streaming_is_bounded_in_delay_and_memory() -> None:
+    track = make_track(60, brows=((20.0, 0.36, 0.5), (40.0, 0.36, 0.5)))
+    spotter, told = Spotter(FLOOR), {}
+    longest = 0
+    for row, time in enumerate(track.times_s):
+        places = {name: tuple(places[row]) for name, places in track.regions.items()}
+        for event in spotter.push(float(time), places, openings=tuple(track.openings[row])):
+            told[event.apex] = float(time)
+        longest = max(longest, len(spotter._rows))
+    assert spotter.finish() == []
+    assert len(told) == 2
+    for apex, time in told.items():
+        assert time - apex / 50 <= FLOOR.delay_s + 0.05
+    assert longest <= (2 * FLOOR.delay_s + 1) * 50
+
+
+def test_a_face_that_leaves_and_returns() -> None:
+    track = make_track(40, brows=((10.0, 0.36, 0.5), (30.0, 0.36, 0.5)))
+    away = (track.times_s > 18) & (track.times_s < 22)
+    track.present[away] = False
+    for places in track.regions.values():
+        places[track.times_s >= 22] += 5  # it sits elsewhere now
+        places[away] = np.nan
+    found = of_kind(spot(track, FLOOR), "micro", "macro")
+    assert [round(one.apex / 50) for one in found] == [10, 30]
+
+
+def test_frame_numbers_may_leave_frames_out() -> None:
+    track = make_track(brows=((12.0, 0.36, 0.4),))
+    thin = MovementTrack(
+        track.times_s, track.regions, track.present, track.openings, 4 * np.arange(1500)
+    )
+    (found,) = of_kind(spot(thin, FLOOR), "micro")
+    assert found.apex / 200 == pytest.approx(12.18, abs=0.05)
+
+
+def test_without_openings_nothing_is_called_a_blink() -> None:
+    track = make_track(brows=((12.0, 0.36, 0.4),))
+    bare = MovementTrack(track.times_s, track.regions, track.present)
+    assert [one.kind for one in spot(bare, FLOOR)] == ["micro"]
+
+
+def test_short_or_empty_tracks() -> None:
+    assert Spotter().finish() == []
+    assert of_kind(spot(make_track(0.2), FLOOR), "micro", "macro") == []
+
+
+def test_mistakes_are_told() -> None:
+    spotter = Spotter()
+    spotter.push(0.0, {"chin": (0, 0)})
+    with pytest.raises(MotionError, match="does not rise"):
+        spotter.push(0.0, {"chin": (0, 0)})
+    with pytest.raises(MotionError, match="other regions"):
+        spotter.push(0.1, {"nose": (0, 0)})
+    with pytest.raises(MotionError, match="finite"):
+        spotter.push(0.1, {"chin": (np.nan, 0)})
+    with pytest.raises(ValidationError):
+        SpottingSettings(treshold=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("scale", SCALES_S)
+def test_the_swell_is_blind_to_drift(scale: float) -> None:
+    kernel = swell(scale * 50)
+    rows = np.arange(len(kernel))
+    assert kernel @ np.ones(len(kernel)) == pytest.approx(0, abs=1e-9)
+    assert kernel @ rows == pytest.approx(0, abs=1e-6)
+
+
+def test_the_shipped_scorer_knows_all_features_and_likes_swells() -> None:
+    scorer = learned_scorer()
+    assert tuple(scorer.weights) == FEATURES
+    assert 0 < scorer.cut < 1
+    usual = {name: row[0] for name, row in scorer.weights.items()}
+    assert scorer({**usual, "fit": 0.98}) > scorer({**usual, "fit": 0.3})
+
+
+def test_the_curve_rises_where_the_brows_do() -> None:
+    track = make_track(brows=((12.0, 0.36, 0.5),))
+    curve = track.curve_px
+    assert curve.shape == (1500,)
+    assert 600 <= int(curve.argmax()) <= 625
+    track.present[:] = False
+    assert track.curve_px.max() == 0
