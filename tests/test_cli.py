@@ -164,7 +164,9 @@ def test_interrupted(ma2mi, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ma2mi.datasets.folder.list_recordings", stops)
-    assert ma2mi("prepare", ".", "--out", "clips")[0] == 130
+    code, _, err = ma2mi("prepare", ".", "--out", "clips")
+    assert code == 130
+    assert "interrupted; the same command goes on from here" in err
 
 
 def test_what_cannot_be_prepared_is_listed_and_nothing_is_left(ma2mi, tmp_path):

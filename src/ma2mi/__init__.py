@@ -24,9 +24,11 @@ _DOOR = {
     "run_benchmark": "ma2mi.evaluation",
     "Recognizer": "ma2mi.training.recognizer",
     "load_model": "ma2mi.training.recognizer",
+    "analyze": "ma2mi.analysis",
 }
 
 if TYPE_CHECKING:
+    from ma2mi.analysis import analyze
     from ma2mi.datasets import open_corpus
     from ma2mi.errors import Ma2miError
     from ma2mi.evaluation import run_benchmark
@@ -46,6 +48,7 @@ __all__ = [
     "Reading",
     "Recognizer",
     "Recording",
+    "analyze",
     "build_model",
     "flow",
     "load_model",

@@ -9,7 +9,19 @@ import warnings
 import typer
 
 import ma2mi
-from ma2mi.cli import benchmark, demo, doctor, judge, prepare, pretrain, report
+from ma2mi.cli import (
+    analyze,
+    benchmark,
+    data,
+    demo,
+    doctor,
+    explain,
+    export,
+    judge,
+    prepare,
+    pretrain,
+    report,
+)
 from ma2mi.errors import Ma2miError
 
 app = typer.Typer(
@@ -20,7 +32,19 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, doctor, prepare, pretrain, benchmark, report, judge):
+for command in (
+    analyze,
+    demo,
+    doctor,
+    data,
+    prepare,
+    pretrain,
+    benchmark,
+    report,
+    judge,
+    explain,
+    export,
+):
     command.register(app)
 
 
@@ -49,7 +73,10 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _stop(f"{where}{error.strerror or error}", 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns Ctrl-C into an exit of its own.
+        if isinstance(stop, SystemExit) and stop.code != 130:
+            raise
         _stop("interrupted; the same command goes on from here", 130)
 
 

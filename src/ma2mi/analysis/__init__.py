@@ -1,0 +1,18 @@
+"""A user's video or camera: find faces, spot movements, have them read, write it all down."""
+
+from ma2mi.analysis.camera import camera_frames
+from ma2mi.analysis.faces import FaceTracker
+from ma2mi.analysis.run import Progress, analyze, analyze_camera
+from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher, watch_frames
+
+__all__ = [
+    "AnalysisSettings",
+    "FaceTracker",
+    "Finding",
+    "Progress",
+    "Watcher",
+    "analyze",
+    "analyze_camera",
+    "camera_frames",
+    "watch_frames",
+]

@@ -1,0 +1,242 @@
+"""From a spotted stretch of crops to an event: exact frames, the recognizer's answer, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.errors import MissingPart, MotionError, optional_part
+from ma2mi.face.motion import (
+    action_channels,
+    draw_flow,
+    expressive_mask,
+    find_apex,
+    flow,
+    magnify,
+    movement_along,
+    remove_rigid,
+)
+from ma2mi.records import Interval, Reading
+from ma2mi.report.review import Card, Loop
+
+if TYPE_CHECKING:
+    from ma2mi.training.recognizer import Recognizer
+
+with optional_part("cv2", "video"):
+    import cv2
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+MOST_FRAMES = 96  # of a stretch that are looked at; longer ones are thinned out
+CLEAR = 0.6  # confidence of an apex, see ``face.motion.find_apex``
+AGREEING = 0.3  # intersection over union with what was spotted
+FARTHEST = 0.08  # of the crop's width, about a quarter of the distance between the eyes
+LOOP_FRAMES = 24
+SHOWN_PX = 6.0  # a magnified movement's peak in the loop
+MOST_TIMES = 20.0
+BLUR_SD = 9.0  # of 128 px: nobody is known by what is left
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """The crops around an event.
+
+    Args:
+        frames: numbers of the frames, rising, at least 3.
+        times_s: of those frames.
+        crops: uint8 [T, S, S, 3].
+    """
+
+    frames: Sequence[int]
+    times_s: Sequence[float]
+    crops: Image
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of one movement.
+
+    Args:
+        stretch: the crops.
+        onset, apex, offset: positions in the stretch.
+        moved: float32 [T, S, S, 2], flow from where the onset was spotted, head motion removed.
+    """
+
+    stretch: Stretch
+    onset: int
+    apex: int
+    offset: int
+    moved: Floats
+
+    @property
+    def frames(self) -> tuple[int, int, int]:
+        """Onset, apex and offset as numbers of frames."""
+        numbers = self.stretch.frames
+        return numbers[self.onset], numbers[self.apex], numbers[self.offset]
+
+    @property
+    def between(self) -> Floats:
+        """Flow from the chosen onset to the apex, [S, S, 2]."""
+        way: Floats = self.moved[self.apex] - self.moved[self.onset]
+        return way
+
+    @property
+    def implausible(self) -> bool:
+        """Skin does not go that far: a hand before the face, or a head that turns away."""
+        skin = expressive_mask(self.between.shape[:2])
+        length = np.hypot(self.between[..., 0], self.between[..., 1])[skin]
+        return bool(np.quantile(length, 0.9) > FARTHEST * self.between.shape[0])
+
+
+def thin_out(stretch: Stretch, most: int = MOST_FRAMES) -> Stretch:
+    """At most so many frames, evenly."""
+    count = len(stretch.frames)
+    if count <= most:
+        return stretch
+    keep = np.unique(np.linspace(0, count - 1, most).round().astype(int))
+    return Stretch(
+        [stretch.frames[i] for i in keep], [stretch.times_s[i] for i in keep], stretch.crops[keep]
+    )
+
+
+def examine(stretch: Stretch, spotted: tuple[int, int, int]) -> Evidence:
+    """Measure the whole stretch against its onset and find the three frames exactly.
+
+    What is found is believed where it is clear and agrees with what was spotted; a stretch may
+    hold another movement.
+
+    Args:
+        stretch: with some frames before and after the movement.
+        spotted: onset, apex and offset, frame numbers.
+
+    Raises:
+        MotionError: fewer than 3 frames, or crops that show nothing.
+    """
+    if len(stretch.frames) < 3:
+        raise MotionError(f"a movement of {len(stretch.frames)} frames has no apex")
+    numbers = np.asarray(stretch.frames)
+    onset, apex, offset = (int(np.abs(numbers - frame).argmin()) for frame in spotted)
+    moved, _ = remove_rigid(flow(stretch.crops[onset], stretch.crops))
+    curve = movement_along(moved, weights=expressive_mask(moved.shape[1:3]))
+    found = find_apex(curve, stretch.times_s)
+    agreement = Interval(found.onset, found.offset).iou(Interval(onset, offset))
+    if found.confidence >= CLEAR and agreement >= AGREEING:
+        onset, apex, offset = found.onset, found.apex, found.offset
+    return Evidence(stretch, onset, apex, offset, moved)
+
+
+def ask(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
+    """What the recognizer says of the way from onset to apex."""
+    crops = evidence.stretch.crops
+    apex = crops[evidence.apex : evidence.apex + 1]
+    return recognizer.read(crops[evidence.onset], apex, [key])[0]
+
+
+def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
+    """What spoke for the answer, float32 [S, S] in [0, 1]; attention where captum is missing."""
+    from ma2mi.clips.pairs import Pairs
+    from ma2mi.training.heatmaps import attention_map, grad_cam
+    from ma2mi.training.views import batches
+
+    crops = evidence.stretch.crops
+    onset, apex = crops[evidence.onset][None], crops[evidence.apex][None]
+    pairs = Pairs(
+        keys=np.array(["0"]),
+        subjects=np.array([""]),
+        first=onset,
+        second=apex,
+        third=np.empty((0, *onset.shape[1:]), np.uint8),
+        action=action_channels(flow(onset[0], apex)).astype(np.float16),
+        elapsed_s=np.full(1, np.nan),
+    )
+    try:
+        seen: Floats | None = grad_cam(recognizer, pairs)
+    except MissingPart:
+        seen = attention_map(
+            recognizer.net, next(iter(batches(recognizer.net, pairs, recognizer.size)))
+        )
+    if seen is None:
+        return None
+    # The network sees the middle of the crop.
+    side, size = crops.shape[1], min(recognizer.size, crops.shape[1])
+    whole = np.zeros((side, side), np.float32)
+    margin = (side - size) // 2
+    middle = slice(margin, margin + size)
+    whole[middle, middle] = cv2.resize(seen[0], (size, size), interpolation=cv2.INTER_LINEAR)
+    return whole
+
+
+def draw_card(evidence: Evidence, heat: Floats | None, *, blur: bool) -> Card:
+    """The pictures of one event; with ``blur`` nobody is to be known from them.
+
+    A loop of a blurred face would show nothing, so there is none.
+    """
+    crops = evidence.stretch.crops
+    onset, apex = crops[evidence.onset], crops[evidence.apex]
+    if blur:
+        onset, apex = blurred(onset), blurred(apex)
+    pictures = {
+        "onset": as_png(_large(onset)),
+        "apex": as_png(_large(apex)),
+        "flow": as_png(draw_flow(_large(evidence.between))),
+    }
+    if heat is not None:
+        pictures["heat"] = as_png(_large(_overlay(onset, heat)))
+    return Card(pictures, None if blur else draw_loop(evidence))
+
+
+def draw_loop(evidence: Evidence) -> Loop:
+    """The movement as it is, left, and magnified, right."""
+    first, last = evidence.onset, max(evidence.offset, evidence.apex + 1, evidence.onset + 2)
+    last = min(last, len(evidence.stretch.frames) - 1)
+    keep = np.unique(np.linspace(first, last, min(last - first + 1, LOOP_FRAMES)).round())
+    rows = keep.astype(int)
+    crops = evidence.stretch.crops[rows]
+    moved = evidence.moved[rows] - evidence.moved[rows[0]]
+    skin = expressive_mask(moved.shape[1:3])
+    peak = float(np.quantile(np.hypot(moved[..., 0], moved[..., 1])[:, skin], 0.995))
+    factor = float(np.clip(SHOWN_PX / max(peak, 1e-6), 1, MOST_TIMES))
+    large = magnify(crops, factor, moved=moved)
+    frames = np.concatenate([crops, large], axis=2)
+    strip = frames.reshape(-1, *frames.shape[2:])
+    _, coded = cv2.imencode(
+        ".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
+    )
+    caption = f"as it is, and {factor:.1f} times as far"
+    return Loop(coded.tobytes(), len(frames), frames.shape[2], frames.shape[1], caption)
+
+
+def loop_frames(loop: Loop) -> Image:
+    """The frames of a loop, uint8 [T, H, W, 3]."""
+    strip = cv2.imdecode(np.frombuffer(loop.strip, np.uint8), cv2.IMREAD_COLOR)
+    frames = np.ascontiguousarray(np.asarray(strip)[..., ::-1])
+    return frames.reshape(loop.frames, loop.height, loop.width, 3)
+
+
+def blurred(crop: Image) -> Image:
+    """A crop in which only light and dark are left."""
+    out: Image = cv2.GaussianBlur(crop, (0, 0), BLUR_SD * crop.shape[0] / 128)
+    return out
+
+
+def as_png(image: Image) -> bytes:
+    _, coded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return bytes(coded.tobytes())
+
+
+def _large(picture: NDArray[Any]) -> NDArray[Any]:
+    """160 px a side, the width that the page shows and that the flow's scale needs."""
+    return np.asarray(cv2.resize(picture, (160, 160), interpolation=cv2.INTER_CUBIC))
+
+
+def _overlay(face: Image, heat: Floats) -> Image:
+    colours = cv2.applyColorMap(np.round(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    share = (0.15 + 0.6 * heat)[..., None]
+    grey = cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    mixed = grey * (1 - share) + colours[..., ::-1] * share
+    return np.asarray(np.clip(np.round(mixed), 0, 255), np.uint8)

@@ -1,0 +1,399 @@
+"""Frames in, events out: everything that is known while a video runs, in constant memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ma2mi.analysis.evidence import Evidence, Stretch, ask, examine, thin_out
+from ma2mi.analysis.faces import Detector, FaceTracker
+from ma2mi.analysis.steady import CROP, SteadyWarp
+from ma2mi.errors import FaceError, MotionError
+from ma2mi.face.align import warp_image
+from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
+from ma2mi.face.motion import REGIONS
+from ma2mi.face.movement import RegionMeter, openings
+from ma2mi.face.quality import QualityMeter
+from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
+from ma2mi.spotting import Spotted, Spotter, SpottingSettings
+
+if TYPE_CHECKING:
+    from ma2mi.training.recognizer import Recognizer
+    from ma2mi.video import Frame
+
+Image = NDArray[np.uint8]
+
+LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
+
+
+class AnalysisSettings(BaseModel):
+    """What an analysis depends on, but for the weights.
+
+    Args:
+        most_faces: followed at a time, the largest.
+        rate: movement is measured in so many frames a second at most; every frame is decoded and
+            searched for faces.
+        lead_s: looked at before and after a spotted movement, to find its ends exactly.
+        spotting: when a movement counts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most_faces: int = Field(4, ge=1)
+    rate: float = Field(60.0, gt=0)
+    lead_s: float = Field(0.1, ge=0)
+    spotting: SpottingSettings = SpottingSettings()
+
+    @property
+    def memory_s(self) -> float:
+        """How long crops are kept: until the longest movement has been told."""
+        return self.spotting.delay_s + self.spotting.longest_s + 2 * self.lead_s
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One frame and the faces in it.
+
+    Args:
+        index, time_s: of the frame; seconds after the first.
+        image: uint8 [H, W, 3].
+        faces: number to face.
+    """
+
+    index: int
+    time_s: float
+    image: Image
+    faces: dict[int, Face]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """An event with what it was read from; None where the crops are no longer there."""
+
+    event: Event
+    evidence: Evidence | None
+
+
+class Watcher:
+    """Takes the frames of one video or camera and gives events with bounded delay.
+
+    ``see`` and ``measure`` are the two halves of ``push``: the first finds the faces, the second
+    measures them, and each may run in a thread of its own, as long as frames keep their order.
+
+    Args:
+        detector: finds faces.
+        recognizer: names classes and action units; None names none.
+        settings: by default ``AnalysisSettings()``.
+
+    Attributes:
+        rows: of ``frames.csv``, for the newest frame.
+        faces: number to what is known of each face so far.
+        frames: how many were measured.
+        start_s: the container's time of the first frame.
+        last_s: seconds from the first to the newest frame.
+        width, height: of the frames.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        recognizer: Recognizer | None = None,
+        settings: AnalysisSettings | None = None,
+    ) -> None:
+        self.settings = settings or AnalysisSettings()
+        self.recognizer = recognizer
+        self.tracker = FaceTracker(detector, self.settings.most_faces)
+        self.rows: list[dict[str, Any]] = []
+        self.faces: dict[int, FaceWatch] = {}
+        self.frames = 0
+        self.start_s: Fraction | None = None
+        self.last_s = 0.0
+        self.width = self.height = 0
+        self._told = 0
+
+    @property
+    def fps(self) -> float:
+        """Measured from the frames' times; 25, as ffmpeg has it, of a single frame."""
+        if self.frames < 2 or self.last_s <= 0:
+            return 25.0
+        return round((self.frames - 1) / self.last_s, 6)
+
+    def see(self, frame: Frame) -> Sight:
+        """Find the faces of the next frame."""
+        if self.start_s is None:
+            self.start_s = frame.time_s
+        time_s = round(float(frame.time_s - self.start_s), 6)
+        return Sight(frame.index, time_s, frame.image, self.tracker.push(frame.image, time_s))
+
+    def measure(self, sight: Sight) -> list[Finding]:
+        """Measure what moved; the events that are decided by now, by rising onset."""
+        self.frames += 1
+        self.last_s = sight.time_s
+        self.height, self.width = sight.image.shape[:2]
+        found: list[Finding] = []
+        self.rows = []
+        for face_id in sight.faces:
+            if face_id not in self.faces:
+                self.faces[face_id] = FaceWatch(face_id, self.settings)
+        for face_id, watch in self.faces.items():
+            face = sight.faces.get(face_id)
+            found += self._read(watch, watch.push(sight, face))
+            if face is not None:
+                self.rows.append(watch.row)
+        if not self.rows:
+            self.rows = [{"frame": sight.index, "timestamp": sight.time_s, "success": 0}]
+        return found
+
+    def push(self, frame: Frame) -> list[Finding]:
+        """The next frame; the events that are decided by now."""
+        return self.measure(self.see(frame))
+
+    def finish(self) -> list[Finding]:
+        """The events that are still undecided at the end."""
+        found = []
+        for watch in self.faces.values():
+            found += self._read(watch, watch.finish())
+        return found
+
+    def _read(self, watch: FaceWatch, spotted: list[Spotted]) -> list[Finding]:
+        found = []
+        for one in spotted:
+            self._told += 1
+            found.append(watch.finding(one, self._told, self.recognizer))
+        return found
+
+
+class FaceWatch:
+    """One face: its movement, its newest crops, and what sums it up.
+
+    Attributes:
+        row: of ``frames.csv``, for the newest frame with this face.
+    """
+
+    def __init__(self, face_id: int, settings: AnalysisSettings) -> None:
+        self.face_id = face_id
+        self.settings = settings
+        self.row: dict[str, Any] = {}
+        self.frames = 0
+        self.first_s = self.last_s = 0.0
+        self.sizes = Sample()
+        self._meter = RegionMeter(CROP)
+        self._warp = SteadyWarp()
+        self._quality = QualityMeter()
+        self._spotter = Spotter(settings.spotting)
+        self._crops: deque[tuple[int, float, Image]] = deque()
+        self._times: deque[tuple[int, float]] = deque()
+        self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
+        self._measured_s = -np.inf
+        self._gone = True
+
+    def push(self, sight: Sight, face: Face | None) -> list[Spotted]:
+        """The next frame, with the face or without it."""
+        found = self._wait(sight.time_s)
+        with suppress(FaceError):  # too small, or outside the image: counted, not looked at
+            self._quality.push(sight.image, face, sight.time_s)
+        if face is None:
+            return found
+        try:
+            crop = warp_image(sight.image, self._warp.push(face, sight.time_s), CROP)
+        except FaceError:
+            return found  # landmarks in a heap
+        if not self.frames:
+            self.first_s = sight.time_s
+        self.frames += 1
+        self.last_s = sight.time_s
+        self._gone = False
+        self._crops.append((sight.index, sight.time_s, crop))
+        self._times.append((sight.index, sight.time_s))
+        size = float(np.linalg.norm(face.points[RIGHT_EYE_OUTER] - face.points[LEFT_EYE_OUTER]))
+        self.sizes.add(size)
+        x0, y0, x1, y1 = face.box
+        self.row = {
+            "frame": sight.index,
+            "face_id": self.face_id,
+            "timestamp": sight.time_s,
+            "confidence": face.confidence,
+            "success": 1,
+            "face_x": x0,
+            "face_y": y0,
+            "face_w": x1 - x0,
+            "face_h": y1 - y0,
+        }
+        if sight.time_s - self._measured_s < 0.9 / self.settings.rate:
+            return found
+        try:
+            places = self._meter.push(sight.image, face, sight.time_s)
+        except MotionError:
+            return found  # a blank frame, or a face half outside: nothing to measure
+        self._measured_s = sight.time_s
+        self._add_curve(sight.time_s, np.array(list(places.values())))
+        return found + self._spotter.push(
+            sight.time_s, places, openings=openings(face), frame=sight.index
+        )
+
+    def facts(self) -> FaceFacts:
+        """What sums this face up, and whether it is seen well enough."""
+        verdict = self._quality.judge()
+        return FaceFacts(
+            self.face_id,
+            self.frames,
+            self.first_s,
+            self.last_s,
+            float(np.median(self.sizes.values)) if self.sizes.values else 0.0,
+            verdict.level,
+            verdict.reasons,
+            {name: round(float(value), 6) for name, value in verdict.values.items()},
+        )
+
+    def finish(self) -> list[Spotted]:
+        """The events still undecided."""
+        return self._spotter.finish()
+
+    def finding(self, spotted: Spotted, event_id: int, recognizer: Recognizer | None) -> Finding:
+        """Look at what was spotted frame by frame, and have it read."""
+        evidence = self._examine(spotted) if spotted.kind in EXPRESSIONS else None
+        frames = (spotted.onset, spotted.apex, spotted.offset)
+        reading, flags = None, []
+        if evidence is not None:
+            frames = evidence.frames
+            if evidence.implausible:
+                flags.append("too large for skin: hand or head?")
+            elif recognizer is not None:
+                reading = ask(evidence, recognizer, f"face{self.face_id}@{frames[0]}")
+        elif spotted.kind in EXPRESSIONS:
+            flags.append("not examined")
+        if len([f for f, _ in self._times if frames[0] <= f <= frames[2]]) < (
+            0.9 * (frames[2] - frames[0] + 1)
+        ):
+            flags.append("face lost meanwhile")
+        onset, apex, offset = frames
+        event = Event(
+            event_id,
+            self.face_id,
+            spotted.kind,
+            onset,
+            apex,
+            offset,
+            self._time_of(onset),
+            self._time_of(apex),
+            self._time_of(offset),
+            round(spotted.score, 6),
+            round(spotted.floor_multiple, 6),
+            spotted.regions,
+            reading,
+            tuple(flags),
+        )
+        return Finding(event, evidence)
+
+    def _wait(self, time_s: float) -> list[Spotted]:
+        """Forget what is too old; a face that has been gone too long starts anew."""
+        while self._crops and time_s - self._crops[0][1] > self.settings.memory_s:
+            self._crops.popleft()
+        while self._times and time_s - self._times[0][1] > 4 * self.settings.memory_s:
+            self._times.popleft()
+        if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
+            return []
+        if self._step_s() * 2.5 >= time_s - self.last_s:
+            return []
+        self._gone = True
+        self._meter.forget()
+        self._warp.reset()
+        self._places.clear()
+        return self._spotter.finish()
+
+    def _step_s(self) -> float:
+        """Seconds from frame to frame, lately."""
+        times = [time for _, time in islice(reversed(self._times), 8)]
+        return float(np.median(-np.diff(times))) if len(times) > 1 else 0.0
+
+    def _add_curve(self, time_s: float, places: NDArray[np.float64]) -> None:
+        """Movement of each region against a moment ago, into the row."""
+        self._places.append((time_s, places))
+        while len(self._places) > 1 and time_s - self._places[1][0] >= LAG_S - 1e-6:
+            self._places.popleft()
+        if time_s - self._places[0][0] < 0.6 * LAG_S:
+            return
+        moved = np.hypot(*(places - self._places[0][1]).T)
+        self.row |= {f"{name}_px": float(px) for name, px in zip(REGIONS, moved, strict=True)}
+        self.row["movement_px"] = float(np.sort(moved)[-3:].mean())
+
+    def _examine(self, spotted: Spotted) -> Evidence | None:
+        lead = self.settings.lead_s
+        first_s, last_s = self._time_of(spotted.onset) - lead, self._time_of(spotted.offset) + lead
+        kept = [crop for crop in self._crops if first_s <= crop[1] <= last_s]
+        if len(kept) < 3:
+            return None
+        stretch = thin_out(
+            Stretch([k[0] for k in kept], [k[1] for k in kept], np.stack([k[2] for k in kept]))
+        )
+        try:
+            return examine(stretch, (spotted.onset, spotted.apex, spotted.offset))
+        except MotionError:
+            return None  # crops that show nothing: the event stays as it was spotted
+
+    def _time_of(self, frame: int) -> float:
+        """When a frame was seen; of frames without this face, the nearest's."""
+        numbers = [number for number, _ in self._times]
+        at = min(bisect_left(numbers, frame), len(numbers) - 1)
+        if at > 0 and frame - numbers[at - 1] < numbers[at] - frame:
+            at -= 1
+        return self._times[at][1]
+
+
+class Sample:
+    """Evenly spread values of a long series, at most 1024, for medians in constant memory."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._every, self._count = 1, 0
+
+    def add(self, value: float) -> None:
+        if self._count % self._every == 0:
+            self.values.append(value)
+            if len(self.values) > 1024:
+                self.values = self.values[::2]
+                self._every *= 2
+        self._count += 1
+
+
+def watch_frames(
+    frames: Iterable[Frame],
+    *,
+    recognizer: Recognizer | None = None,
+    detector: Detector | None = None,
+    settings: AnalysisSettings | None = None,
+) -> Iterator[Event]:
+    """Events of a running video or camera, each told at most ``spotting.delay_s`` after its apex.
+
+    Args:
+        frames: as they come, times rising; :func:`ma2mi.analysis.camera.camera_frames` or
+            :func:`ma2mi.read_frames`.
+        recognizer: as from :func:`ma2mi.load_model`; None names no classes.
+        detector: by default :class:`ma2mi.FaceDetector`.
+        settings: by default ``AnalysisSettings()``.
+
+    Yields:
+        Events in the order in which they are decided.
+
+    Example:
+        >>> for event in watch_frames(read_frames("talk.mp4")):
+        ...     print(event.onset_s, event.words)
+    """
+    if detector is None:
+        from ma2mi.face.detect import FaceDetector
+
+        detector = FaceDetector()
+    watcher = Watcher(detector, recognizer, settings)
+    for frame in frames:
+        yield from (found.event for found in watcher.push(frame))
+    yield from (found.event for found in watcher.finish())

@@ -1,0 +1,164 @@
+"""``ma2mi analyze``: from a user's video or camera to events for a person to review."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ma2mi.cli import console
+
+if TYPE_CHECKING:
+    from ma2mi.analysis import AnalysisSettings, Progress
+    from ma2mi.report.events import Analysis
+
+COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Examples: `ma2mi analyze talk.mp4 --out results`, "
+        "`ma2mi analyze my_videos --out results --jobs 4 --blur-faces`, `ma2mi analyze --camera 0`"
+    )(analyze)
+
+
+def analyze(
+    videos: list[Path] = typer.Argument(None, help="Video files, or folders that hold some."),
+    out: Path = typer.Option(
+        Path("runs/analysis"), help="Gets one folder a video; finished ones are kept."
+    ),
+    camera: int = typer.Option(None, min=0, help="Watch this camera instead; Ctrl-C ends."),
+    seconds: float = typer.Option(None, min=1, help="Watch the camera this long."),
+    weights: str = typer.Option(
+        "zero", help="zero, which ships with ma2mi, a folder, or none to name no classes."
+    ),
+    threshold: float = typer.Option(
+        None,
+        min=0.1,
+        help="Noise floors that an event must reach; fewer find more, and more wrong.",
+    ),
+    faces: int = typer.Option(4, min=1, help="Faces followed at a time."),
+    blur_faces: bool = typer.Option(False, "--blur-faces", help="In everything that is written."),
+    extra_videos: bool = typer.Option(
+        True, "--videos/--no-videos", help="Write annotated.mp4 and magnified.mp4."
+    ),
+    frame_rate: Fraction = typer.Option(
+        None,
+        parser=console.frame_rate,
+        metavar="RATE",
+        help="Frames per second of folders of frames.",
+    ),
+    jobs: int = typer.Option(1, help="Videos at a time; -1 is one a core."),
+) -> None:
+    """Find brief facial movements: candidates for a person to review, no findings.
+
+    Writes tables, JSON, BIDS, ELAN, BORIS, videos and a page to look at. It is no lie detector
+    and does not tell what a person feels. Analyse people only with their consent.
+    """
+    from ma2mi.analysis import AnalysisSettings
+    from ma2mi.analysis.batch import find_videos
+    from ma2mi.errors import SettingsError
+    from ma2mi.report.responsible import CANDIDATES
+    from ma2mi.spotting import SpottingSettings
+
+    spotting = SpottingSettings() if threshold is None else SpottingSettings(threshold=threshold)
+    settings = AnalysisSettings(most_faces=faces, spotting=spotting)
+    known = None if weights == "none" else weights
+    if camera is not None:
+        if videos:
+            raise SettingsError("takes no video files", where="--camera", cure="Leave one out")
+        _watch_camera(camera, out, seconds, known, settings, blur_faces)
+        return
+    if not videos:
+        raise SettingsError("no video given", cure="Name files or folders, or --camera 0")
+    paths = find_videos(videos, fps=frame_rate)
+    if not paths:
+        raise SettingsError(
+            "hold no video", where=", ".join(map(str, videos)), cure="Name video files"
+        )
+    options = {
+        "weights": known,
+        "settings": settings,
+        "fps": frame_rate,
+        "blur_faces": blur_faces,
+        "videos": extra_videos,
+    }
+    failures = _watch_videos(paths, out, jobs, options)
+    console.out.print(f"\n{CANDIDATES}")
+    console.list_failures(failures)
+    console.finish(failures)
+
+
+def _watch_videos(paths: list[Path], out: Path, jobs: int, options: dict[str, Any]) -> list[str]:
+    from ma2mi.analysis.batch import analyze_all
+
+    several = len(paths) > 1
+    failures = []
+    with console.progress("videos" if several else "frames") as tick:
+        if not several:
+            options["hook"] = lambda p: tick(p.done, p.total or 0) if p.step == "watch" else None
+        outcomes = analyze_all(paths, out, jobs=jobs if several else 1, **options)
+        for done, outcome in enumerate(outcomes, start=1):
+            if several:
+                tick(done, len(paths))
+            if outcome.analysis is None:
+                failures.append(outcome.failure)
+            else:
+                _say(outcome.analysis, out)
+    return failures
+
+
+def _say(analysis: Analysis, out: Path) -> None:
+    counts = {
+        kind: sum(event.kind == kind for event in analysis.events)
+        for kind in ("micro", "macro", "blink", "speech")
+    }
+    found = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number) or "nothing"
+    colour = COLOURS[analysis.level]
+    console.out.print(
+        f"{analysis.name}: [{colour}]{analysis.level}[/{colour}], {found}; "
+        f"{out / analysis.name / 'report.html'}"
+    )
+    for reason in analysis.reasons:
+        console.out.print(f"  {reason}", markup=False)
+
+
+def _watch_camera(
+    number: int,
+    out: Path,
+    seconds: float | None,
+    weights: str | None,
+    settings: AnalysisSettings,
+    blur_faces: bool,
+) -> None:
+    from ma2mi.analysis import analyze_camera
+
+    ended = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: ended.set())
+    console.out.print(
+        f"watching camera {number}, Ctrl-C ends; events are told up to "
+        f"{settings.spotting.delay_s:.0f} s late"
+    )
+    try:
+        analysis = analyze_camera(
+            number,
+            out,
+            hook=_tell_event,
+            seconds=seconds,
+            stop=ended.is_set,
+            weights=weights,
+            settings=settings,
+            blur_faces=blur_faces,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    _say(analysis, out)
+
+
+def _tell_event(progress: Progress) -> None:
+    if progress.event is not None:
+        console.out.print(f"{progress.event.onset_s:8.2f} s  {progress.event.words}")

@@ -1,0 +1,23 @@
+"""An analysis as files that other tools open: tables, JSON, BIDS, ELAN, BORIS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ma2mi.report.events import Analysis
+from ma2mi.report.export.bids import write_bids
+from ma2mi.report.export.boris import write_boris
+from ma2mi.report.export.elan import write_elan
+from ma2mi.report.export.tables import write_events, write_json
+
+#: Format -> what writes it: (analysis, folder) -> the files written.
+EXPORTS: dict[str, Callable[[Analysis, Path], list[Path]]] = {
+    "csv": write_events,
+    "json": write_json,
+    "bids": write_bids,
+    "elan": write_elan,
+    "boris": write_boris,
+}
+
+__all__ = ["EXPORTS", "write_bids", "write_boris", "write_elan", "write_events", "write_json"]

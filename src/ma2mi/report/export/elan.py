@@ -1,0 +1,117 @@
+"""ELAN: an annotation document, EAF 3.0 (Wittenburg et al. 2006; The Language Archive)."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from ma2mi.report.events import KINDS, Analysis, Event
+
+EPOCH = "1970-01-01T00:00:00+00:00"  # the same input gives the same bytes, so no date of today
+MIME = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg"}
+
+
+def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
+    """``NAME.eaf``: one tier for each face and kind, and one for the apexes of a face.
+
+    Annotations of one tier never overlap in ELAN; where two events of a kind do, the second goes
+    to a tier "... (2)".
+    """
+    tiers = _tiers(analysis)
+    root = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": f"ma2mi {analysis.version}",
+            "DATE": EPOCH,
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+            "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+        },
+    )
+    header = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
+    source = Path(analysis.source)
+    if source.is_file():
+        ET.SubElement(
+            header,
+            "MEDIA_DESCRIPTOR",
+            {
+                "MEDIA_URL": source.resolve().as_uri(),
+                "RELATIVE_MEDIA_URL": f"./{source.name}",
+                "MIME_TYPE": MIME.get(source.suffix.lower(), "video/*"),
+            },
+        )
+    count = sum(len(spans) for spans in tiers.values())
+    used = ET.SubElement(header, "PROPERTY", {"NAME": "lastUsedAnnotationId"})
+    used.text = str(count)
+    order = ET.SubElement(root, "TIME_ORDER")
+    number = 0
+    for tier, spans in tiers.items():
+        element = ET.SubElement(
+            root,
+            "TIER",
+            {
+                "TIER_ID": tier,
+                "LINGUISTIC_TYPE_REF": "movement",
+                "PARTICIPANT": tier.split(".")[0],
+                "ANNOTATOR": "ma2mi",
+            },
+        )
+        for begin, end, words in spans:
+            number += 1
+            slots = f"ts{2 * number - 1}", f"ts{2 * number}"
+            for slot, value in zip(slots, (begin, end), strict=True):
+                ET.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(value)})
+            holder = ET.SubElement(element, "ANNOTATION")
+            annotation = ET.SubElement(
+                holder,
+                "ALIGNABLE_ANNOTATION",
+                {
+                    "ANNOTATION_ID": f"a{number}",
+                    "TIME_SLOT_REF1": slots[0],
+                    "TIME_SLOT_REF2": slots[1],
+                },
+            )
+            ET.SubElement(annotation, "ANNOTATION_VALUE").text = words
+    ET.SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        {
+            "LINGUISTIC_TYPE_ID": "movement",
+            "TIME_ALIGNABLE": "true",
+            "GRAPHIC_REFERENCES": "false",
+        },
+    )
+    path = folder / f"{analysis.name}.eaf"
+    ET.indent(root)
+    path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    return [path]
+
+
+def _tiers(analysis: Analysis) -> dict[str, list[tuple[int, int, str]]]:
+    """Tier to (begin ms, end ms, words), in order of time."""
+    tiers: dict[str, list[tuple[int, int, str]]] = {
+        f"face{face.face_id}.{kind}": [] for face in analysis.faces for kind in (*KINDS, "apex")
+    }
+    for event in analysis.events:
+        face = f"face{event.face_id}"
+        _put(tiers, f"{face}.{event.kind}", event.onset_s, event.offset_s, analysis, event)
+        _put(tiers, f"{face}.apex", event.apex_s, event.apex_s, analysis, event)
+    return tiers
+
+
+def _put(
+    tiers: dict[str, list[tuple[int, int, str]]],
+    tier: str,
+    first_s: float,
+    last_s: float,
+    analysis: Analysis,
+    event: Event,
+) -> None:
+    begin = round(1000 * first_s)
+    end = max(round(1000 * (last_s + analysis.frame_s)), begin + 1)
+    place, layer = tier, 1
+    while any(begin < other[1] and other[0] < end for other in tiers.get(place, [])):
+        layer += 1
+        place = f"{tier} ({layer})"
+    tiers.setdefault(place, []).append((begin, end, f"#{event.event_id} {event.words}"))

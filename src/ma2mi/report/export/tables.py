@@ -1,0 +1,210 @@
+"""Tables of events and frames, each with a data dictionary beside it, and all of it as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from ma2mi.errors import StoreError
+from ma2mi.face.motion.regions import REGIONS
+from ma2mi.records import Reading
+from ma2mi.report.events import KINDS, Analysis, Event, FaceFacts
+from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE
+
+Column = dict[str, Any]
+
+EVENT_COLUMNS: dict[str, Column] = {
+    "event_id": {"Description": "Number of the event, from 1, in the order of the onsets."},
+    "face_id": {"Description": "Number of the face, from 0; as in frames.csv."},
+    "kind": {"Description": "What kind of movement.", "Levels": KINDS},
+    "onset_frame": {"Description": "First frame of the movement, counted from 0."},
+    "apex_frame": {"Description": "Frame of the strongest movement, counted from 0."},
+    "offset_frame": {"Description": "Last frame of the movement, inclusive, counted from 0."},
+    "onset_s": {"Description": "When onset_frame is seen, after the first frame.", "Units": "s"},
+    "apex_s": {"Description": "When apex_frame is seen, after the first frame.", "Units": "s"},
+    "offset_s": {"Description": "When offset_frame is seen, after the first frame.", "Units": "s"},
+    "duration_ms": {"Description": "offset_s minus onset_s.", "Units": "ms"},
+    "score": {
+        "Description": "How far the movement stands out, in [0, 1]; for ranking. It is not the "
+        "probability that a coder would agree."
+    },
+    "floor_multiple": {
+        "Description": "Peak of the movement in units of this face's own noise floor; below "
+        "about 1 nothing can be told from noise."
+    },
+    "regions": {"Description": "Where it moves, strongest first, separated by ';'; left and "
+                "right are the person's own."},
+    "action_units": {
+        "Description": "FACS action units of probability 1/2 or more, separated by ';'."
+    },
+    "label": {"Description": "The most probable class; empty where the recognizer abstains or was "
+              "not asked (blink, speech, recording too poor)."},
+    "abstained": {"Description": "1 where the recognizer would rather not say."},
+    "expression_probability": {"Description": "Probability that there is an expression at all."},
+    "intensity": {"Description": "Largest movement of the skin.", "Units": "% of crop width"},
+    "flags": {"Description": "What a reviewer should know, separated by ';'."},
+}  # fmt: skip
+
+FRAME_COLUMNS: dict[str, Column] = {
+    "frame": {"Description": "Decoded frame, counted from 0 (OpenFace counts from 1)."},
+    "face_id": {"Description": "Number of the face, from 0; empty where no face was found."},
+    "timestamp": {"Description": "When the frame is seen, after the first frame.", "Units": "s"},
+    "confidence": {"Description": "The landmark network's belief that this is a face, in [0, 1]."},
+    "success": {"Description": "1 where a face was found, 0 otherwise."},
+    "face_x": {"Description": "Left edge of the landmarks.", "Units": "px"},
+    "face_y": {"Description": "Upper edge of the landmarks.", "Units": "px"},
+    "face_w": {"Description": "Width of the landmarks.", "Units": "px"},
+    "face_h": {"Description": "Height of the landmarks.", "Units": "px"},
+    "movement_px": {
+        "Description": "Movement against about 0.12 s before, head motion removed: mean of the "
+        "three regions that move most; empty where none was measured.",
+        "Units": "px of the aligned crop of 128 px",
+    },
+    **{
+        f"{name}_px": {
+            "Description": f"Movement of the {name.replace('_', ' ')} against about 0.12 s before.",
+            "Units": "px of the aligned crop of 128 px",
+        }
+        for name in REGIONS
+    },
+}
+
+
+def event_columns(analysis: Analysis) -> dict[str, Column]:
+    """The columns of ``events.csv``: the fixed ones, one a class, one an action unit."""
+    classes = {
+        f"p_{name}": {"Description": f"Probability of the class {name}; they sum to 1."}
+        for name in analysis.classes
+    }
+    units = {
+        f"au_{unit}": {"Description": f"Probability of FACS action unit {unit}."}
+        for unit in analysis.units
+    }
+    columns = dict(EVENT_COLUMNS)
+    flags = columns.pop("flags")
+    return {**columns, **classes, **units, "flags": flags}
+
+
+def event_row(event: Event, columns: Iterable[str]) -> dict[str, Any]:
+    """The cells of one event, None where there is no value."""
+    row: dict[str, Any] = {
+        name: getattr(event, name)
+        for name in (
+            "event_id", "face_id", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s",
+            "apex_s", "offset_s", "duration_ms", "score", "floor_multiple", "label",
+        )
+    }  # fmt: skip
+    row |= {
+        "regions": ";".join(event.regions),
+        "action_units": ";".join(event.units),
+        "flags": ";".join(event.flags),
+    }
+    if event.reading is not None:
+        read = event.reading
+        row |= {
+            "abstained": int(read.abstained),
+            "expression_probability": read.expression,
+            "intensity": read.intensity,
+            **{f"p_{name}": p for name, p in read.probabilities.items()},
+            **{f"au_{unit}": p for unit, p in read.action_units.items()},
+        }
+    return {name: row.get(name) for name in columns}
+
+
+def write_events(analysis: Analysis, folder: Path) -> list[Path]:
+    """``events.csv`` and its dictionary, ``events.columns.json``."""
+    columns = event_columns(analysis)
+    rows = [event_row(event, columns) for event in analysis.events]
+    table, words = folder / "events.csv", folder / "events.columns.json"
+    table.write_text(as_table(rows, columns), "utf-8")
+    words.write_text(as_json(columns), "utf-8")
+    return [table, words]
+
+
+def write_json(analysis: Analysis, folder: Path) -> list[Path]:
+    """``analysis.json``: everything but the rows of ``frames.csv``."""
+    path = folder / "analysis.json"
+    tree = {**asdict(analysis), "candidates": CANDIDATES, "responsible_use": RESPONSIBLE}
+    path.write_text(as_json(tree), "utf-8")
+    return [path]
+
+
+def read_json(path: Path) -> Analysis:
+    """An analysis as ``write_json`` wrote it.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    try:
+        tree = json.loads(path.read_text("utf-8"))
+        known = {f.name for f in fields(Analysis)}
+        tree = {name: value for name, value in tree.items() if name in known}
+        for name in ("reasons", "classes", "units", "notes"):
+            tree[name] = tuple(tree[name])
+        tree["faces"] = tuple(FaceFacts(**_tuples(face)) for face in tree["faces"])
+        tree["events"] = tuple(_event(event) for event in tree["events"])
+        return Analysis(**tree)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"is no readable analysis ({error})", where=path, cure="Analyse the video again"
+        ) from error
+
+
+def _event(tree: dict[str, Any]) -> Event:
+    reading = tree.pop("reading")
+    return Event(**_tuples(tree), reading=None if reading is None else Reading(**reading))
+
+
+def _tuples(tree: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in tree.items()}
+
+
+def as_table(
+    rows: Iterable[Mapping[str, Any]], columns: Iterable[str], delimiter: str = ",", gap: str = ""
+) -> str:
+    """Rows as text, a header above; ``gap`` stands where there is no value."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    names = list(columns)
+    writer.writerow(names)
+    writer.writerows([cell(row.get(name), gap) for name in names] for row in rows)
+    return stream.getvalue()
+
+
+def as_json(tree: object) -> str:
+    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def cell(value: Any, gap: str = "") -> str:
+    """Numbers with six decimals at most; they are measurements, not more."""
+    if value is None or value == "":
+        return gap
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+class FrameTable:
+    """``frames.csv``, row by row as the frames come, and its dictionary beside it.
+
+    A frame without a face has one row; a frame with several faces one for each.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "frames.csv"
+        (folder / "frames.columns.json").write_text(as_json(FRAME_COLUMNS), "utf-8")
+        self._file = self.path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(FRAME_COLUMNS)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._writer.writerow([cell(row.get(name)) for name in FRAME_COLUMNS])
+
+    def close(self) -> None:
+        self._file.close()

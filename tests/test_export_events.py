@@ -1,0 +1,332 @@
+"""Exports of an analysis: every format read back equals what was written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from ma2mi.errors import StoreError
+from ma2mi.face.motion import REGIONS
+from ma2mi.records import Reading
+from ma2mi.report.events import KINDS, Analysis, Event, FaceFacts
+from ma2mi.report.export import EXPORTS, write_bids, write_boris, write_elan, write_events
+from ma2mi.report.export.tables import (
+    FRAME_COLUMNS,
+    FrameTable,
+    as_table,
+    cell,
+    event_columns,
+    read_json,
+    write_json,
+)
+from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE
+from ma2mi.report.review import CARDS, Card, Loop, best_events, read_curves, write_review
+
+READING = Reading(
+    "face0@10",
+    {"negative": 0.25, "positive": 0.625, "surprise": 0.125},
+    {"1": 0.125, "12": 0.75, "6": 0.5},
+    intensity=0.875,
+    expression=0.9375,
+)
+
+
+def event(event_id, kind="micro", onset=10, apex=14, offset=20, face_id=0, **changes):
+    times = [round(frame / 25, 6) for frame in (onset, apex, offset)]
+    known = {"score": 0.75, "floor_multiple": 6.5, "regions": ("left_lip_corner", "left_cheek")}
+    return Event(event_id, face_id, kind, onset, apex, offset, *times, **(known | changes))
+
+
+@pytest.fixture
+def analysis(tmp_path):
+    source = tmp_path / "Gespräch 1.mp4"
+    source.write_bytes(b"")
+    return Analysis(
+        name="Gespräch-1",
+        source=str(source),
+        version="0.1.0",
+        width=640,
+        height=480,
+        fps=25.0,
+        frames=200,
+        start_s=1.4,
+        duration_s=8.0,
+        level="amber",
+        reasons=("25 frames a second: a movement of 1/5 s gets 5.0 frames",),
+        faces=(
+            FaceFacts(0, 200, 0.0, 7.96, 84.5, "amber", ("slow",), {"fps": 25.0}),
+            FaceFacts(1, 50, 1.0, 2.96, 40.25, "red", ("small & slow",)),
+        ),
+        events=(
+            event(1, reading=READING),
+            event(2, "blink", 12, 14, 16, floor_multiple=0.0, regions=()),
+            event(3, "macro", 50, 60, 75, face_id=1, flags=("recording too poor",)),
+            event(4, "micro", 100, 104, 108, reading=replace(READING, abstained=True)),
+        ),
+        classes=("negative", "positive", "surprise"),
+        units=("1", "12", "6"),
+        notes=("breaks off",),
+        settings={"rate": 60.0},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    return out
+
+
+def rows_of(path, delimiter=","):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter=delimiter))
+
+
+def test_words_of_an_event():
+    assert event(1, reading=READING).words == "micro positive 0.62 AU12 AU6"
+    unsure = event(1, reading=replace(READING, abstained=True))
+    assert unsure.label == ""
+    assert unsure.words == "micro AU12 AU6"
+    assert event(1, "blink").words == "blink"
+    assert event(1).duration_ms == 400
+
+
+def test_numbers_keep_six_decimals_and_no_more():
+    given = (1.0, 0.1234567, 1e-9, -2.5, 3, "a", None, 10.0, 0.0)
+    assert [cell(v) for v in given] == ["1", "0.123457", "0", "-2.5", "3", "a", "", "10", "0"]
+    assert as_table([{"a": None, "b": 0.5}], ["a", "b"], "\t", "n/a") == "a\tb\nn/a\t0.5\n"
+
+
+def test_events_csv_reads_back(analysis, folder):
+    table, words = write_events(analysis, folder)
+    rows = rows_of(table)
+    first = rows[0]
+    assert [int(row["event_id"]) for row in rows] == [1, 2, 3, 4]
+    for row, made in zip(rows, analysis.events, strict=True):
+        for name in ("onset_frame", "apex_frame", "offset_frame", "face_id"):
+            assert int(row[name]) == getattr(made, name)
+        for name in ("onset_s", "apex_s", "offset_s", "duration_ms", "score", "floor_multiple"):
+            assert float(row[name]) == pytest.approx(getattr(made, name), abs=1e-6)
+        assert tuple(r for r in row["regions"].split(";") if r) == made.regions
+        assert tuple(f for f in row["flags"].split(";") if f) == made.flags
+        assert (row["kind"], row["label"]) == (made.kind, made.label)
+    assert {n: float(first[f"p_{n}"]) for n in analysis.classes} == READING.probabilities
+    assert {n: float(first[f"au_{n}"]) for n in analysis.units} == READING.action_units
+    assert first["action_units"] == "AU12;AU6"
+    assert (rows[1]["p_negative"], rows[1]["abstained"]) == ("", "")
+    assert rows[3]["abstained"] == "1"
+    # A data dictionary for every column, and for nothing else.
+    dictionary = json.loads(words.read_text("utf-8"))
+    assert list(dictionary) == list(first)
+    assert all(column["Description"] for column in dictionary.values())
+
+
+def test_json_reads_back(analysis, folder):
+    (path,) = write_json(analysis, folder)
+    assert read_json(path) == analysis
+    tree = json.loads(path.read_text("utf-8"))
+    assert tree["candidates"] == CANDIDATES
+    assert tree["responsible_use"] == list(RESPONSIBLE)
+    path.write_text('{"name": "x"}')
+    with pytest.raises(StoreError, match="is no readable analysis"):
+        read_json(path)
+
+
+def test_bids_reads_back(analysis, folder):
+    table, sidecar = write_bids(analysis, folder)
+    assert table.name == "sub-Gesprch1_task-video_events.tsv"
+    rows = rows_of(table, "\t")
+    assert list(rows[0])[:3] == ["onset", "duration", "trial_type"]
+    assert [float(row["onset"]) for row in rows] == [e.onset_s for e in analysis.events]
+    # The duration holds the offset frame, too.
+    assert float(rows[0]["duration"]) == pytest.approx(11 / 25)
+    assert [row["trial_type"] for row in rows] == [e.kind for e in analysis.events]
+    assert rows[1]["p_negative"] == "n/a"
+    assert "" not in {value for row in rows for value in row.values()}
+    about = json.loads(sidecar.read_text("utf-8"))
+    assert set(rows[0]) <= set(about)
+    assert about["trial_type"]["Levels"] == KINDS
+
+
+def annotations(path):
+    """Tier to (begin ms, end ms, words), read with nothing but XML."""
+    root = ET.parse(path).getroot()
+    slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE")) for s in root.iter("TIME_SLOT")}
+    return {
+        tier.get("TIER_ID"): [
+            (slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")], a[0].text)
+            for a in tier.iter("ALIGNABLE_ANNOTATION")
+        ]
+        for tier in root.iter("TIER")
+    }
+
+
+def test_elan_reads_back(analysis, folder):
+    (path,) = write_elan(analysis, folder)
+    tiers = annotations(path)
+    for made in analysis.events:
+        span = (round(1000 * made.onset_s), round(1000 * made.offset_s) + 40)
+        assert (*span, f"#{made.event_id} {made.words}") in tiers[f"face{made.face_id}.{made.kind}"]
+    assert tiers["face0.apex"][0][:2] == (560, 600)
+    media = next(ET.parse(path).iter("MEDIA_DESCRIPTOR")).attrib
+    assert media["MEDIA_URL"].startswith("file:///")
+    assert media["RELATIVE_MEDIA_URL"] == "./Gespräch 1.mp4"
+    assert media["MIME_TYPE"] == "video/mp4"
+
+
+def test_elan_opens_with_pympi(analysis, folder):
+    pympi = pytest.importorskip("pympi")
+    (path,) = write_elan(analysis, folder)
+    document = pympi.Elan.Eaf(str(path))
+    assert document.get_annotation_data_for_tier("face0.blink") == [(480, 680, "#2 blink")]
+    assert document.get_annotation_data_for_tier("face1.micro") == []
+    assert document.get_parameters_for_tier("face0.micro")["PARTICIPANT"] == "face0"
+
+
+def test_elan_keeps_overlapping_events_apart(analysis, folder):
+    clash = replace(analysis, events=(event(1), event(2, onset=15, apex=18, offset=30)))
+    tiers = annotations(write_elan(clash, folder)[0])
+    assert len(tiers["face0.micro"]) == 1
+    assert len(tiers["face0.micro (2)"]) == 1
+
+
+def test_boris_follows_its_project_format(analysis, folder):
+    (path,) = write_boris(analysis, folder)
+    project = json.loads(path.read_text("utf-8"))
+    # What BORIS 7 to 9 read from a project (their own test.boris).
+    for name in (
+        "time_format", "project_date", "project_name", "subjects_conf", "behaviors_conf",
+        "behavioral_categories", "independent_variables", "coding_map", "observations",
+    ):  # fmt: skip
+        assert name in project, name
+    assert project["project_format_version"] == "7.0"
+    codes = {b["code"] for b in project["behaviors_conf"].values()}
+    assert codes == set(KINDS)
+    assert {b["type"] for b in project["behaviors_conf"].values()} == {"State event"}
+    assert [s["name"] for s in project["subjects_conf"].values()] == ["face0", "face1"]
+    (observation,) = project["observations"].values()
+    (media,) = observation["file"]["1"]
+    assert media == analysis.source
+    assert observation["media_info"]["fps"] == {media: 25.0}
+    assert observation["media_info"]["length"] == {media: 8.0}
+    assert states(observation) == [
+        ("face0", "micro", 0.4, 0.84),
+        ("face0", "blink", 0.48, 0.68),
+        ("face1", "macro", 2.0, 3.04),
+        ("face0", "micro", 4.0, 4.36),
+    ]
+
+
+def states(observation):
+    """(subject, code, start, stop) as BORIS pairs the rows: a code's rows in turn."""
+    times = [row[0] for row in observation["events"]]
+    assert times == sorted(times)
+    opened, found = {}, []
+    for time, subject, code, _, _ in observation["events"]:
+        start = opened.pop((subject, code), None)
+        if start is None:
+            opened[subject, code] = time
+        else:
+            found.append((subject, code, start, time))
+    assert not opened
+    return sorted(found, key=lambda state: state[2])
+
+
+def test_boris_pairs_overlapping_events(analysis, folder):
+    clash = replace(analysis, events=(event(1), event(2, onset=15, apex=18, offset=30)))
+    project = json.loads(write_boris(clash, folder)[0].read_text("utf-8"))
+    (observation,) = project["observations"].values()
+    assert states(observation) == [("face0", "micro", 0.4, 0.6), ("face0", "micro", 0.6, 1.24)]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_every_export_takes_nothing_found_and_repeats_itself(name, analysis, tmp_path):
+    empty = replace(analysis, faces=(), events=(), classes=(), units=())
+    for given in (empty, analysis):
+        written = []
+        for run in ("a", "b"):
+            out = tmp_path / f"{run}{len(given.events)}"
+            out.mkdir()
+            written.append({p.name: p.read_bytes() for p in EXPORTS[name](given, out)})
+            assert set(written[-1]) == {p.name for p in out.iterdir()}
+        assert written[0] == written[1]
+        assert all(written[0].values())
+
+
+def frame_rows(count=200):
+    for frame in range(count):
+        moved = {f"{name}_px": 0.01 for name in REGIONS} | {"movement_px": 1.0 * (frame == 104)}
+        yield {"frame": frame, "timestamp": frame / 25, "success": 1, "face_id": 0} | moved
+
+
+def write_frames(folder, rows):
+    table = FrameTable(folder)
+    for row in rows:
+        table.add(row)
+    table.close()
+    return table.path
+
+
+def test_frames_csv_has_openface_names_and_a_dictionary(folder):
+    lost = {"frame": 200, "timestamp": 8.0, "success": 0}
+    path = write_frames(folder, [*frame_rows(), lost])
+    rows = rows_of(path)
+    assert list(rows[0])[:5] == ["frame", "face_id", "timestamp", "confidence", "success"]
+    assert len(rows) == 201
+    assert (rows[-1]["success"], rows[-1]["face_id"], rows[-1]["movement_px"]) == ("0", "", "")
+    dictionary = json.loads((folder / "frames.columns.json").read_text("utf-8"))
+    assert list(dictionary) == list(rows[0]) == list(FRAME_COLUMNS)
+
+
+def test_curves_are_the_largest_of_each_bin(folder):
+    (curve,) = read_curves(write_frames(folder, frame_rows()), 200)
+    points = [tuple(map(float, p.split(","))) for p in curve.points.split()]
+    assert len(points) == 200
+    assert min(points, key=lambda p: p[1])[0] == 104 * 1200 // 200
+
+
+def test_page_holds_all_and_loads_nothing(analysis, folder):
+    frames = write_frames(folder, frame_rows())
+    _, png = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))
+    asked = []
+
+    def cards(one):
+        asked.append(one.event_id)
+        loop = Loop(b"strip", 3, 256, 128, "twice as far")
+        return Card({"onset": png.tobytes(), "flow": png.tobytes()}, loop)
+
+    write_review(analysis, frames, cards, folder / "report.html")
+    page = (folder / "report.html").read_text("utf-8")
+    assert asked == [1, 4, 3]  # micro before macro, blinks without a card
+    for words in (
+        CANDIDATES,
+        "small &amp; slow",
+        "abstains",
+        "data:image/png;base64",
+        "translateY",
+    ):
+        assert words in page, words
+    assert page.count('<rect class="event') == 4
+    assert all(words.split(";")[0][:40] in page for words in RESPONSIBLE)
+    assert "http://" not in page
+    assert "https://" not in page
+    assert 'src="data:' in page
+    assert page.count("src=") == page.count('src="data:')
+
+
+def test_page_shows_the_best_events_only(analysis):
+    many = (*(event(i, score=i / 200) for i in range(1, 151)), event(151, "macro", score=1.0))
+    best = best_events(replace(analysis, events=many))
+    assert [e.event_id for e in best] == list(range(150, 150 - CARDS, -1))
+
+
+def test_columns_follow_the_recognizer(analysis):
+    assert "p_negative" in event_columns(analysis)
+    bare = event_columns(replace(analysis, classes=(), units=()))
+    assert not [name for name in bare if name.startswith(("p_", "au_"))]
