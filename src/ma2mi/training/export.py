@@ -89,7 +89,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
     """
     with optional_part("onnx", "onnx"):
         import onnx
-        import onnxruntime
+        import onnxruntime  # noqa: F401  # asked for before the work
     if position and isinstance(recognizer.net.face_encoder(), FaceTransformer):
         raise CheckpointError(
             "shrinks the face as ONNX cannot",
