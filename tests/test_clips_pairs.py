@@ -140,7 +140,7 @@ KEYS = [f"c{i}@0" for i in range(10)]
 def test_onset_apex_pairs_in_the_order_of_the_keys(store):
     ticks = []
     keys = KEYS[::-1]
-    pairs = build_pairs(
+    pairs, _ = build_pairs(
         store, keys, PairSettings(**QUICK), hook=lambda done, of: ticks.append((done, of))
     )
     assert pairs.keys.tolist() == keys
@@ -161,7 +161,7 @@ def test_onset_apex_pairs_in_the_order_of_the_keys(store):
 
 
 def test_rows_of_pairs(store):
-    pairs = build_pairs(store, KEYS, PairSettings(**QUICK))
+    pairs, _ = build_pairs(store, KEYS, PairSettings(**QUICK))
     some = pairs[np.array([7, 1])]
     assert len(some) == 2
     assert some.keys.tolist() == ["c7@0", "c1@0"]
@@ -173,7 +173,7 @@ def test_reach_two_keeps_the_third(store):
     settings = PairSettings(
         kind="near-future", per_clip=2, interval_s=(0.02, 0.05), reach=2, **QUICK
     )
-    pairs = build_pairs(store, KEYS[:3], settings)
+    pairs, _ = build_pairs(store, KEYS[:3], settings)
     assert len(pairs) == len(pairs.third) == 6
     assert len(pairs[np.array([4])].third) == 1
     assert (pairs.elapsed_s < 0).any() or (pairs.elapsed_s > 0).any()
@@ -199,9 +199,9 @@ def test_built_once_and_the_same_with_two_processes(store, tmp_path, monkeypatch
 
 
 def test_a_corrected_apex_gives_other_pairs(store):
-    before = build_pairs(store, KEYS, PairSettings(**QUICK)).elapsed_s[0]
+    before = build_pairs(store, KEYS, PairSettings(**QUICK))[0].elapsed_s[0]
     store.write(clip("c0@0", frames=20, subject="p0", onset=0, apex=15, offset=19))
-    after = build_pairs(store, KEYS, PairSettings(**QUICK)).elapsed_s[0]
+    after = build_pairs(store, KEYS, PairSettings(**QUICK))[0].elapsed_s[0]
     assert (before, after) == (0.08, 0.15)
 
 
@@ -224,7 +224,7 @@ def test_finished_parts_are_kept(store, monkeypatch):
     monkeypatch.setattr(
         store, "read", lambda key, read=store.read: read(key) if key in KEYS[8:] else 1 / 0
     )
-    assert len(build_pairs(store, KEYS, PairSettings(**QUICK))) == 10
+    assert len(build_pairs(store, KEYS, PairSettings(**QUICK))[0]) == 10
 
 
 def test_a_full_disk_is_one_line_and_the_next_try_goes_on(store, monkeypatch):
@@ -233,10 +233,10 @@ def test_a_full_disk_is_one_line_and_the_next_try_goes_on(store, monkeypatch):
 
     join, limit = module._join, resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def join_on_a_small_disk(folder, counts):
+    def join_on_a_small_disk(folder, counts, failures):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
         try:
-            join(folder, counts)
+            join(folder, counts, failures)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_one_line_and_the_next_try_goes_on(store, monkeypatch):
     with pytest.raises(StoreError, match=r"cannot be written \(File too large\)"):
         build_pairs(store, KEYS, PairSettings(**QUICK))
     monkeypatch.setattr(module, "_join", join)
-    assert len(build_pairs(store, KEYS, PairSettings(**QUICK))) == 10
+    assert len(build_pairs(store, KEYS, PairSettings(**QUICK))[0]) == 10
 
 
 def test_nothing_to_pair(store):
@@ -253,10 +253,27 @@ def test_nothing_to_pair(store):
         build_pairs(store, ["short@0"], PairSettings(kind="near-future", **QUICK))
 
 
-def test_a_picture_without_structure_is_named(store):
+def test_a_pair_that_cannot_be_built_is_named_and_the_rest_goes_on(store):
     flat = clip("flat@0", frames=5, onset=0, apex=3, offset=4)
     store.write(replace(flat, frames=np.full_like(flat.frames, 90)))
-    with pytest.raises(StoreError, match=r"flat@0, frames \(0, 3\)"):
+    store.write(clip("late@0", frames=5, onset=0, apex=40, offset=41))
+    keys = ["flat@0", *KEYS, "late@0"]
+    pairs, failures = build_pairs(store, keys, PairSettings(**QUICK))
+    assert pairs.keys.tolist() == KEYS
+    assert [line.split(": ")[0] for line in failures] == [
+        "flat@0, frames 0 and 3 of the crops",
+        "late@0",
+    ]
+    assert "has no frame 40" in failures[1]
+    again, told_again = build_pairs(store, keys, PairSettings(**QUICK))
+    assert np.array_equal(again.action, pairs.action)
+    assert told_again == failures
+
+
+def test_pictures_without_structure_alone_are_an_error(store):
+    flat = clip("flat@0", frames=5, onset=0, apex=3, offset=4)
+    store.write(replace(flat, frames=np.full_like(flat.frames, 90)))
+    with pytest.raises(StoreError, match=r"The first: flat@0, frames 0 and 3"):
         build_pairs(store, ["flat@0"], PairSettings(**QUICK))
 
 

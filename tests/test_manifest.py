@@ -95,3 +95,34 @@ def test_a_missing_column_is_named(folder, column):
 def test_a_missing_manifest_is_named(tmp_path):
     with pytest.raises(CorpusError, match=r"manifest\.csv: is no manifest"):
         Manifest(tmp_path)
+
+
+def test_a_manifest_may_be_parquet(folder):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = {
+        "path": ["a", "a", "b.mp4"],
+        "subject": ["s1", "s1", "s2"],
+        "onset": [3.0, 20.0, None],  # as data frames write columns with empty cells
+        "apex": [5, None, None],
+        "offset": [9, 30, None],
+        "fps": [200, 200, None],
+        "aus": ["6+12", None, None],
+    }
+    parquet.write_table(pyarrow.table(table), folder / "manifest.parquet")
+    corpus = open_corpus("manifest", folder)
+    first, second = corpus.expressions()
+    assert (first.onset, first.apex, first.offset, first.action_units) == (3, 5, 9, ("6", "12"))
+    assert (second.onset, second.apex) == (20, None)
+    assert [recording.name for recording in corpus.recordings()] == ["a", "b.mp4"]
+    table["onset"][1] = 40.0
+    parquet.write_table(pyarrow.table(table), folder / "mine.parquet")
+    with pytest.raises(CorpusError, match=r"mine\.parquet, row 2, column offset: lies before"):
+        Manifest(folder / "mine.parquet")
+    del table["subject"]
+    parquet.write_table(pyarrow.table(table), folder / "mine.parquet")
+    with pytest.raises(CorpusError, match="column subject is missing"):
+        Manifest(folder / "mine.parquet")
+    (folder / "mine.parquet").write_text("no table")
+    with pytest.raises(CorpusError, match="is no readable Parquet file"):
+        Manifest(folder / "mine.parquet")

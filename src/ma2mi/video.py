@@ -115,7 +115,7 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
     path = Path(path)
     if path.is_dir():
         rate = _folder_rate(path, fps)
-        files = _images_in(path)
+        files = list_images(path)
         height, width = read_image(files[0]).shape[:2]
         return VideoInfo(path, width, height, rate, len(files), len(files) / rate)
     _check_file(path)
@@ -236,7 +236,12 @@ def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
 # Folders of frames
 
 
-def _images_in(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
+    """The images of a folder in the order in which ``read_frames`` shows them, at least one.
+
+    Raises:
+        VideoError: there is none.
+    """
     images = [
         path
         for path in folder.iterdir()
@@ -260,7 +265,7 @@ def _folder_rate(folder: Path, fps: Fraction | None) -> Fraction:
 
 
 def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> Iterator[Frame]:
-    files = _images_in(folder)
+    files = list_images(folder)
     shape = None
     for index, file in list(enumerate(files))[start:stop]:
         image = read_image(file)

@@ -17,13 +17,19 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `ma2mi benchmark --corpus synthetic-micro --model miacnet-tiny`, "
         "`ma2mi benchmark --corpus manifest --root my_study --init runs/mine`, "
+        "`ma2mi benchmark --corpus casme2=DIR --corpus samm=DIR --corpus smic=DIR "
+        "--protocol megc2019`, "
         "`ma2mi benchmark --corpus manifest --root my_study --weights zero --protocol zero-shot`"
     )(benchmark)
 
 
 def benchmark(
-    corpus: str = typer.Option(..., help="Name of a corpus."),
+    corpus: list[str] = typer.Option(
+        ..., help="Name of a corpus, or NAME=DIR; given again, all of them are one."
+    ),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
+    layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
+    repairs: bool = typer.Option(True, help="Apply the known repairs of its sheets."),
     protocol: str = typer.Option("loso", help="Named protocol of the literature."),
     model: str = typer.Option(
         None,
@@ -51,6 +57,7 @@ def benchmark(
         help="Side of the network's input in px, a multiple of 16. "
         "Default: that of --init, else 112.",
     ),
+    recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     seeds: int = typer.Option(1, min=1, help="Run the whole protocol this many times."),
     jobs: int = typer.Option(-1, help="Folds at a time; -1 is one a core."),
@@ -61,6 +68,9 @@ def benchmark(
     alias: list[str] = typer.Option(
         [], help="Two names of one person, as samm-lv/006=samm/006; may be given again."
     ),
+    label: list[str] = typer.Option(
+        [], help="Class of a word that the protocol does not know, as calm=positive; tense= drops."
+    ),
     also_report_best_on_test: bool = typer.Option(
         False, help="Also print the field's number, stamped as selected on test data."
     ),
@@ -68,7 +78,7 @@ def benchmark(
     """Leave one subject out (or another protocol) and print UF1, UAR and accuracy."""
     from ma2mi.cli import contest, steps
     from ma2mi.clips.pairs import PairSettings
-    from ma2mi.clips.store import Recipe
+    from ma2mi.clips.store import find_recipe
     from ma2mi.evaluation.protocols import protocol as protocol_named
     from ma2mi.report.tables import score_table
     from ma2mi.training.checkpoint import find_weights, read_config
@@ -82,12 +92,13 @@ def benchmark(
     size = size or config.get("size", 112)
     pairs = steps.parse(PairSettings, {"method": flow})
     marked = steps.mark_expressions(
-        steps.find_corpus(corpus, root, store, jobs),
+        steps.find_corpora(corpus, root, store, jobs, layout=layout, repairs=repairs),
         chosen,
         store,
-        Recipe(size=size + 16),
+        find_recipe(recipe, size=size + 16),
         pairs,
         jobs,
+        steps.parse_labels(label),
     )
     contestant = contest.Contestant(
         model,
@@ -100,14 +111,15 @@ def benchmark(
         stop=stop,
         keep_epochs=also_report_best_on_test,
     )
-    name = "-".join([corpus, model, *([folder.resolve().name] if folder else [])])
+    title = steps.corpus_label(corpus)
+    name = "-".join([title, model, *([folder.resolve().name] if folder else [])])
     out = out or Path("runs") / f"{name}{'-zero-shot' if weights else ''}"
     result = contest.compete(
         contestant,
         marked,
         chosen,
         out,
-        corpus=corpus,
+        corpus=title,
         seeds=range(seeds),
         jobs=jobs,
         backend=backend,

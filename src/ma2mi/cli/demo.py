@@ -46,7 +46,7 @@ def demo(
     store = ClipStore(out / "clips", recipe)
     keys, _ = steps.cut_recordings(macro.recordings(), store, jobs)
     future = steps.parse(PairSettings, {"kind": "near-future", "per_clip": 4, "seed": seed})
-    pairs = steps.near_future_pairs(store, keys, future, jobs)
+    pairs, _ = steps.near_future_pairs(store, keys, future, jobs)
     settings = steps.parse(
         PretrainSettings,
         {"model": model, "size": size, "loop": {"epochs": pretrain_epochs, "seed": seed}},

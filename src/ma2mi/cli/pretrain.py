@@ -22,8 +22,11 @@ def register(app: typer.Typer) -> None:
 def pretrain(
     out: Path = typer.Option(..., help="Folder of the run; a killed run goes on from there."),
     videos: Path = typer.Option(None, help="Any folder of face videos or folders of frames."),
-    corpus: str = typer.Option(None, help="A known corpus instead of --videos."),
+    corpus: list[str] = typer.Option(
+        [], help="A known corpus instead of --videos, or NAME=DIR; may be given again."
+    ),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
+    layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
     people: Literal["video", "folder"] = typer.Option("video", help="What holds one person."),
     frame_rate: Fraction = typer.Option(
         None,
@@ -40,6 +43,7 @@ def pretrain(
     interval: tuple[float, float] = typer.Option((0.03, 0.25), help="Seconds to the future."),
     pairs_per_clip: int = typer.Option(8, min=1, help="Pairs drawn from each second of video."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
+    recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
     size: int = typer.Option(112, help="Side of the network's input in px, a multiple of 16."),
     epochs: int = typer.Option(20, min=1),
     batch_size: int = typer.Option(16, min=2),
@@ -57,12 +61,12 @@ def pretrain(
     # Imported here: --help must answer at once, and this loads torch.
     from ma2mi.cli import steps
     from ma2mi.clips.pairs import PairSettings
-    from ma2mi.clips.store import ClipStore, Recipe
+    from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets.folder import list_recordings
     from ma2mi.errors import SettingsError
     from ma2mi.training import pretrain as ma2mi_pretrain
 
-    if (videos is None) == (corpus is None):
+    if (videos is None) == (not corpus):
         raise SettingsError("give either --videos or --corpus")
     settings = steps.parse(
         ma2mi_pretrain.PretrainSettings,
@@ -88,13 +92,14 @@ def pretrain(
         "seed": seed,
     }
     pair_settings = steps.parse(PairSettings, drawn)
-    clips = ClipStore(store or out / "clips", Recipe(size=size + 16))
+    clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))
     if videos is not None:
         recordings = list_recordings(videos, people=people, fps=frame_rate)
     else:
-        recordings = steps.find_corpus(corpus, root, out, jobs).recordings()
+        recordings = steps.find_corpora(corpus, root, out, jobs, layout=layout).recordings()
     keys, failures = steps.cut_recordings(recordings, clips, jobs)
-    pairs = steps.near_future_pairs(clips, keys, pair_settings, jobs)
+    pairs, unpaired = steps.near_future_pairs(clips, keys, pair_settings, jobs)
+    failures += unpaired
     about = {
         "pairs": drawn,
         "people": sorted({r.person for r in recordings}),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,11 +20,13 @@ from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, read_flow_images
 from ma2mi.clips.prepare import Prepared, prepare_expressions, prepare_recordings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus, open_corpus
+from ma2mi.datasets.composite import Composite
+from ma2mi.datasets.findings import LeftOut
 from ma2mi.datasets.megc2019_flow import Megc2019Flow
 from ma2mi.datasets.synthetic import write_corpus
 from ma2mi.errors import CorpusError, FaceError, SettingsError
 from ma2mi.evaluation.audit import Fingerprint, fingerprint
-from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set
+from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.records import Expression, Recording
 from ma2mi.training.pretrain import PretrainSettings, pretrain
@@ -33,11 +36,70 @@ SYNTHETIC_SUBJECTS = 16
 SYNTHETIC_CLIPS = 6
 
 
-def find_corpus(name: str, root: Path | None, made_in: Path, jobs: int) -> Corpus:
+def find_corpus(
+    name: str,
+    root: Path | None,
+    made_in: Path,
+    jobs: int,
+    *,
+    layout: str = "",
+    repairs: bool = True,
+) -> Corpus:
     """The corpus in ``root``; a synthetic one is painted below ``made_in`` if it has no root."""
+    # Said only where it matters: most corpora know neither.
+    options = {**({"layout": layout} if layout else {}), **({} if repairs else {"repairs": False})}
     if root is not None:
-        return open_corpus(name, root)
+        return open_corpus(name, root, **options)
+    if options:
+        raise CorpusError(f"has no option {', '.join(options)}", where=name, cure="Leave it out")
     return paint_corpus(name, made_in / name, SYNTHETIC_SUBJECTS, SYNTHETIC_CLIPS, 0, jobs)
+
+
+def find_corpora(
+    words: Sequence[str],
+    root: Path | None,
+    made_in: Path,
+    jobs: int,
+    *,
+    layout: str = "",
+    repairs: bool = True,
+) -> Corpus:
+    """One corpus, or several as one, from words such as "casme2" or "casme2=DIR".
+
+    Raises:
+        SettingsError: --root beside several corpora, or beside NAME=DIR.
+        CorpusError: what the corpora raise.
+    """
+    named = [(name, Path(folder) if folder else root) for name, folder in map(_split, words)]
+    if root is not None and (len(named) > 1 or named[0][1] is not root):
+        raise SettingsError(
+            "stands beside corpora that name their folder or beside several",
+            where="--root",
+            cure="Say --corpus NAME=DIR for each",
+        )
+    corpora = [
+        find_corpus(name, folder, made_in, jobs, layout=layout, repairs=repairs)
+        for name, folder in named
+    ]
+    return corpora[0] if len(corpora) == 1 else Composite(corpora)
+
+
+def corpus_label(words: Sequence[str]) -> str:
+    """What a run on these corpora is called: "casme2+samm"."""
+    return "+".join(name for name, _ in map(_split, words))
+
+
+def _split(word: str) -> tuple[str, str]:
+    name, _, folder = word.partition("=")
+    return name, folder
+
+
+def read_expressions(corpus: Corpus) -> tuple[list[Expression], list[str]]:
+    """The marked expressions that are whole on disk, and a line for each that is not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeftOut)  # the findings tell it in full
+        expressions = corpus.expressions()
+    return expressions, [str(f) for f in corpus.findings() if f.severity == "error"]
 
 
 def paint_corpus(name: str, root: Path, subjects: int, clips: int, seed: int, jobs: int) -> Corpus:
@@ -66,7 +128,7 @@ def cut_recordings(
 ) -> tuple[list[str], list[str]]:
     """Keys of the clips cut from whole recordings, and a line for each that failed."""
     with progress("Preparing videos") as tick:
-        return _told(prepare_recordings(recordings, store, jobs=jobs, hook=tick), store)
+        return keys_and_failures(prepare_recordings(recordings, store, jobs=jobs, hook=tick), store)
 
 
 def cut_expressions(
@@ -74,12 +136,21 @@ def cut_expressions(
 ) -> tuple[list[str], list[str]]:
     """Keys of the clips cut around marked expressions, and a line for each that failed."""
     with progress("Preparing expressions") as tick:
-        return _told(prepare_expressions(expressions, store, jobs=jobs, hook=tick), store)
+        return keys_and_failures(
+            prepare_expressions(expressions, store, jobs=jobs, hook=tick), store
+        )
 
 
-def _told(prepared: list[Prepared], store: ClipStore) -> tuple[list[str], list[str]]:
+def keys_and_failures(
+    prepared: Sequence[Prepared], store: ClipStore, lost: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Keys of all clips, and all failures after those that are ``lost`` already.
+
+    Raises:
+        FaceError: there is no clip at all; the failures are printed.
+    """
     keys = [key for one in prepared for key in one.clips]
-    failures = [line for one in prepared for line in one.failures]
+    failures = [*lost, *(line for one in prepared for line in one.failures)]
     if not keys:
         list_failures(failures)
         raise FaceError("nothing could be prepared", where=store.folder, cure="See the lines above")
@@ -88,8 +159,8 @@ def _told(prepared: list[Prepared], store: ClipStore) -> tuple[list[str], list[s
 
 def near_future_pairs(
     store: ClipStore, keys: Sequence[str], settings: PairSettings, jobs: int
-) -> Pairs:
-    """Pairs to pre-train on."""
+) -> tuple[Pairs, list[str]]:
+    """Pairs to pre-train on, and a line for each that failed."""
     with progress("Measuring movement") as tick:
         return build_pairs(store, keys, settings, jobs=jobs, hook=tick)
 
@@ -136,18 +207,35 @@ def mark_expressions(
     recipe: Recipe,
     draw: PairSettings,
     jobs: int,
+    own_labels: Mapping[str, str] | None = None,
 ) -> Marked:
-    """A corpus' expressions that the protocol has a class for, from onset to apex."""
+    """A corpus' expressions that the protocol has a class for, from onset to apex.
+
+    ``own_labels`` says which class a word is, "" for none, where the protocol does not know it.
+    """
+    whole, failures = read_expressions(corpus)
     expressions = [
         e
-        for e in corpus.expressions()
+        for e in whole
         if not protocol.leaves_out(e.recording.corpus, e.subject, Path(e.recording.name).name)
     ]
     if not expressions:
+        list_failures(failures)
         raise CorpusError(
             "has no marked expressions", where=corpus.root, cure="Take a corpus with onsets"
         )
+    named = [e for e in expressions if e.emotion]
+    if len(named) < len(expressions):
+        out.print(f"{len(expressions) - len(named)} clips carry no emotion")
+    if not named:
+        list_failures(failures)
+        raise CorpusError(
+            "no expression carries an emotion", where=corpus.root, cure="Take a corpus that does"
+        )
+    expressions = named
     labels = label_set_of(protocol, corpus.name)
+    mapping = {plain_word(word): target or None for word, target in (own_labels or {}).items()}
+    labels = replace(labels, mapping={**labels.mapping, **mapping})
     encoded, dropped = labels.encode(
         [e.emotion for e in expressions], [e.recording.corpus for e in expressions]
     )
@@ -157,15 +245,15 @@ def mark_expressions(
         e.key: int(label) for e, label in zip(expressions, encoded, strict=True) if label != DROPPED
     }
     wanted = {e.key: e for e in expressions if e.key in label_of}
-    failures: list[str] = []
     if isinstance(corpus, Megc2019Flow):
         pairs = read_flow_images(list(wanted.values()))
         clips_hash = hashlib.sha256(pairs.action.tobytes()).hexdigest()
     else:
         store = ClipStore(store_root, recipe)
-        keys, failures = cut_expressions(list(wanted.values()), store, jobs)
+        keys, not_cut = cut_expressions(list(wanted.values()), store, jobs)
         with progress("Measuring onset to apex") as tick:
-            pairs = build_pairs(store, keys, draw, jobs=jobs, hook=tick)
+            pairs, unpaired = build_pairs(store, keys, draw, jobs=jobs, hook=tick)
+        failures += [*not_cut, *unpaired]
         clips_hash = store.digest(keys)
     return Marked(
         pairs,
@@ -280,3 +368,18 @@ def parse_aliases(words: Sequence[str]) -> dict[str, str]:
             raise SettingsError("is no NAME=NAME", where=f"--alias {word}")
         aliases[name] = other
     return aliases
+
+
+def parse_labels(words: Sequence[str]) -> dict[str, str]:
+    """``["tense=", "calm=positive"]`` as ``{"tense": "", "calm": "positive"}``.
+
+    Raises:
+        SettingsError: a word without "=", or with nothing before it.
+    """
+    labels = {}
+    for word in words:
+        name, equals, target = word.partition("=")
+        if not (name and equals):
+            raise SettingsError("is no WORD=CLASS", where=f"--label {word}")
+        labels[name] = target
+    return labels

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 
 from ma2mi.clips.sampling import near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip, replace_file
-from ma2mi.errors import Ma2miError, StoreError
+from ma2mi.errors import MotionError, StoreError
 from ma2mi.face.motion import FlowSettings, Method, action_channels, flow
 from ma2mi.records import Expression
 from ma2mi.video import read_image
@@ -128,7 +128,7 @@ def build_pairs(
     *,
     jobs: int = 1,
     hook: Callable[[int, int], None] | None = None,
-) -> Pairs:
+) -> tuple[Pairs, list[str]]:
     """Pairs of these clips, in their order; what was built before is read, not built again.
 
     The arrays are memory maps, so more pairs than memory holds are no trouble.
@@ -139,6 +139,9 @@ def build_pairs(
         settings: see :class:`PairSettings`.
         jobs: processes, as joblib counts them.
         hook: told (done, of how many) as clips are finished.
+
+    Returns:
+        the pairs, and a line for each that cannot be built, such as one of flat pictures.
 
     Raises:
         StoreError: no clip gives a pair, a clip is damaged, or the disk is full.
@@ -155,18 +158,22 @@ def build_pairs(
             for i, chunk in enumerate(chunks)
         )
         counts: list[int] = []
-        for count in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        failures: list[str] = []
+        for count, failed in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
             counts.append(count)
+            failures += failed
             if hook:
                 hook(min(len(counts) * CHUNK, len(keys)), len(keys))
         if not sum(counts):
             raise StoreError(
                 "no clip gives a pair of frames",
                 where=store.folder,
-                cure="Clips must move, and last longer than the interval",
+                cure=f"The first: {failures[0]}"
+                if failures
+                else "Clips must move, and last longer than the interval",
             )
         try:
-            _join(folder, counts)
+            _join(folder, counts, failures)
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror})",
@@ -175,33 +182,43 @@ def build_pairs(
             ) from error
     try:
         arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Pairs)}
+        about = json.loads((folder / "about.json").read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(
             f"are no readable pairs ({error})", where=folder, cure="Delete the folder and try again"
         ) from error
-    return Pairs(**arrays)
+    return Pairs(**arrays), about.get("failures", [])
 
 
-def _build_chunk(store: ClipStore, keys: list[str], settings: PairSettings, part: Path) -> int:
-    """Build the pairs of a few clips into one file; returns how many there are."""
+def _build_chunk(
+    store: ClipStore, keys: list[str], settings: PairSettings, part: Path
+) -> tuple[int, list[str]]:
+    """Build the pairs of a few clips into one file; returns how many there are, and what failed."""
     if not part.is_file():
         rows: dict[str, list[Any]] = {f.name: [] for f in fields(Pairs)}
+        failures: list[str] = []
         for clip in store.read_all(keys):
-            _add_rows(rows, clip, settings)
+            _add_rows(rows, clip, settings, failures)
         arrays = {
             name: np.stack(values)
             for name, values in rows.items()
             if values and name not in ("keys", "subjects")
         }
-        names = {"keys": rows["keys"], "subjects": rows["subjects"]}
+        names = {"keys": rows["keys"], "subjects": rows["subjects"], "failures": failures}
         replace_file(part, save(arrays, {"names": json.dumps(names)}))
-        return len(rows["keys"])
-    return len(_names(part)["keys"])
+    names = _names(part)
+    return len(names["keys"]), names.get("failures", [])
 
 
-def _add_rows(rows: dict[str, list[Any]], clip: PreparedClip, settings: PairSettings) -> None:
+def _add_rows(
+    rows: dict[str, list[Any]], clip: PreparedClip, settings: PairSettings, failures: list[str]
+) -> None:
     if settings.kind == "onset-apex":
-        picks: list[tuple[int, ...]] = [onset_apex(clip)]
+        try:
+            picks: list[tuple[int, ...]] = [onset_apex(clip)]
+        except StoreError as error:  # the sheet names a frame that is not there
+            failures.append(str(error))
+            return
     else:
         picks = near_future(
             clip,
@@ -214,10 +231,10 @@ def _add_rows(rows: dict[str, list[Any]], clip: PreparedClip, settings: PairSett
         first, second = clip.frames[pick[0]], clip.frames[pick[1]]
         try:
             moved = flow(first, second[None], method=settings.method)
-        except Ma2miError as error:
-            raise StoreError(
-                error.what, where=f"{clip.key}, frames {pick}", cure=error.cure
-            ) from error
+        except MotionError as error:
+            place = f"{clip.key}, frames {pick[0]} and {pick[1]} of the crops"
+            failures.append(str(MotionError(error.what, where=place, cure=error.cure)))
+            continue
         rows["keys"].append(clip.key)
         rows["subjects"].append(clip.subject)
         rows["first"].append(first)
@@ -234,7 +251,7 @@ def _names(part: Path) -> dict[str, list[str]]:
     return names
 
 
-def _join(folder: Path, counts: list[int]) -> None:
+def _join(folder: Path, counts: list[int], failures: list[str]) -> None:
     """Write the parts one after the other into one array file a field, then drop them."""
     parts = [folder / f"part-{i:05d}" for i, count in enumerate(counts)]
     filled = [(part, count) for part, count in zip(parts, counts, strict=True) if count]
@@ -258,6 +275,7 @@ def _join(folder: Path, counts: list[int]) -> None:
             np.lib.format.write_array_header_1_0(file, head)
             for part, _ in filled:
                 file.write(load_file(part)[name].tobytes())
-    replace_file(folder / "about.json", json.dumps({"pairs": total}).encode())
+    about = {"pairs": total, "failures": failures}
+    replace_file(folder / "about.json", json.dumps(about).encode())
     for part in parts:
         part.unlink()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 
+from ma2mi.clips.quality import COLUMNS, ClipQuality, measure_clip
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe, replace_file
 from ma2mi.errors import FaceError, Ma2miError, StoreError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.quality import FrameQuality, look_at
 from ma2mi.records import Expression, Recording
 from ma2mi.video import Frame, TruncatedVideo, inspect_video, read_frames
 
@@ -33,11 +36,13 @@ class Prepared:
         recording: its key.
         clips: keys of its clips in the store, in order of time.
         failures: one clear line for each thing that could not be prepared.
+        quality: a row for each clip.
     """
 
     recording: str
     clips: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    quality: tuple[ClipQuality, ...] = ()
 
 
 def prepare_recordings(
@@ -112,12 +117,17 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
     marks = [[e.key, e.apex, e.offset, e.emotion, *e.action_units, e.kind] for e in expressions]
     if done.is_file():
         found = json.loads(done.read_text())
-        if found["expressions"] == marks and all(key in store for key in found["clips"]):
-            return Prepared(recording.key, tuple(found["clips"]), tuple(found["failures"]))
+        # A table of other columns was made by another version; the clips are cut again.
+        known = [set(row) == set(COLUMNS) for row in found.get("quality", [])]
+        whole = len(known) == len(found["clips"]) and all(key in store for key in found["clips"])
+        if whole and all(known) and found["expressions"] == marks:
+            rows = tuple(ClipQuality(**row) for row in found["quality"])
+            return Prepared(recording.key, tuple(found["clips"]), tuple(found["failures"]), rows)
     global _detector
     _detector = _detector or FaceDetector()
     keys: list[str] = []
     failures: list[str] = []
+    quality: list[ClipQuality] = []
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", TruncatedVideo)
@@ -126,27 +136,40 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
                 if expressions
                 else _cut_segments(recording, store.recipe, _detector, failures)
             )
-            for clip in cut:
+            for clip, row in cut:
                 store.write(clip)
                 keys.append(clip.key)
+                quality.append(row)
         failures += [str(w.message) for w in said if issubclass(w.category, TruncatedVideo)]
     except Ma2miError as error:
-        return Prepared(recording.key, tuple(keys), (*failures, str(error)))
+        return Prepared(recording.key, tuple(keys), (*failures, str(error)), tuple(quality))
     except OSError as error:
         line = f"{recording.path}: cannot be read ({error.strerror})"
-        return Prepared(recording.key, tuple(keys), (*failures, line))
-    about = {"expressions": marks, "clips": keys, "failures": failures}
+        return Prepared(recording.key, tuple(keys), (*failures, line), tuple(quality))
+    about = {
+        "expressions": marks,
+        "clips": keys,
+        "failures": failures,
+        "quality": [asdict(row) for row in quality],
+    }
     replace_file(done, json.dumps(about, indent=1).encode())
-    return Prepared(recording.key, tuple(keys), tuple(failures))
+    return Prepared(recording.key, tuple(keys), tuple(failures), tuple(quality))
+
+
+Cut = Iterator[tuple[PreparedClip, ClipQuality]]
 
 
 class _Window:
     """Frames under one warp, gathered one by one."""
 
-    def __init__(self, first: Frame, face: Face, template: Template) -> None:
-        self.template = template
-        self.warp = estimate_warp(face, template)
-        self.points = warp_points(face.points, self.warp)
+    def __init__(self, first: Frame, face: Face | None, recipe: Recipe) -> None:
+        self.recipe, self.face = recipe, face
+        self.template = make_template(recipe)
+        if face and recipe.aligner == "first-frame":
+            self.warp = estimate_warp(face, self.template)
+        else:
+            self.warp = _whole_picture(first.image, recipe.size)
+        self.look = _look_at(first, face)
         self.crops: list[Any] = []
         self.frames: list[tuple[int, Any]] = []
         self.add(first)
@@ -154,51 +177,89 @@ class _Window:
     def add(self, frame: Frame) -> None:
         self.crops.append(warp_image(frame.image, self.warp, self.template))
         self.frames.append((frame.index, frame.time_s))
+        self.last = frame.image
 
-    def clip(self, key: str, recording: Recording, **marks: object) -> PreparedClip:
+    def face_at_end(self, detector: FaceDetector) -> Face | None:
+        return detector.follow(self.last, self.face) if self.face else None
+
+    def clip(
+        self, key: str, recording: Recording, at_end: Face | None, **marks: object
+    ) -> tuple[PreparedClip, ClipQuality]:
         index, times = zip(*self.frames, strict=True)
-        return PreparedClip(
+        points = np.full((478, 2), np.nan)
+        if self.face:
+            points = warp_points(self.face.points, self.warp)
+        clip = PreparedClip(
             key,
             recording.subject,
             np.stack(self.crops),
             np.array(index, dtype=np.int64),
             list(times),
             self.warp,
-            self.points.astype(np.float32),
+            points.astype(np.float32),
             {"corpus": recording.corpus, "recording": recording.key, **marks},
         )
+        quality = measure_clip(
+            clip, recording.path, self.recipe, look=self.look, first=self.face, last=at_end
+        )
+        return clip, quality
+
+
+def _look_at(frame: Frame, face: Face | None) -> FrameQuality | None:
+    try:
+        return look_at(frame.image, face) if face else None
+    except FaceError:  # too small, or half outside; its crop can still be cut
+        return None
+
+
+def make_template(recipe: Recipe) -> Template:
+    """The template of a recipe, shrunk towards the crop's middle by the margin."""
+    plain = Template(size=recipe.size)
+    if not recipe.margin:
+        return plain
+    whole = 1 + 2 * recipe.margin
+    anchors = tuple(
+        (point, (x + recipe.margin) / whole, (y + recipe.margin) / whole)
+        for point, x, y in plain.anchors
+    )
+    return replace(plain, anchors=anchors)
+
+
+def _whole_picture(image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
+    """The warp that fits a picture's longer side into the crop and centres it."""
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    shift = [(size - 1) / 2 - scale * (side - 1) / 2 for side in (width, height)]
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
 
 def _cut_segments(
     recording: Recording, recipe: Recipe, detector: FaceDetector, failures: list[str]
-) -> Iterator[PreparedClip]:
+) -> Cut:
     """Segment after segment; one in which the face is lost before its end is left out."""
-    template = Template(size=recipe.size)
     window: _Window | None = None
     face: Face | None = None
     search_at = 0
-    before: Frame | None = None
     seen = kept = 0
 
-    def close() -> Iterator[PreparedClip]:
+    def close() -> Cut:
         nonlocal kept
-        whole = window and len(window.crops) >= SHORTEST_SEGMENT
-        if window and whole and face and before and detector.follow(before.image, face):
-            kept += 1
-            yield window.clip(f"{recording.key}@{window.frames[0][0]}", recording)
+        if window and len(window.crops) >= SHORTEST_SEGMENT:
+            at_end = window.face_at_end(detector)
+            if at_end:
+                kept += 1
+                yield window.clip(f"{recording.key}@{window.frames[0][0]}", recording, at_end)
 
     for frame in read_frames(recording.path, fps=recording.fps):
         if window and frame.time_s - window.frames[0][1] < recipe.segment_s:
             window.add(frame)
-            before = frame
             continue
         yield from close()
         window = None
         if frame.index >= search_at:
             face = (face and detector.follow(frame.image, face)) or _largest(detector, frame)
             if face:
-                window = _Window(frame, face, template)
-                before = frame
+                window = _Window(frame, face, recipe)
                 seen += 1
             else:
                 search_at = frame.index + SEARCH_STEP
@@ -223,9 +284,8 @@ def _cut_expressions(
     recipe: Recipe,
     detector: FaceDetector,
     failures: list[str],
-) -> Iterator[PreparedClip]:
+) -> Cut:
     """One pass over the recording, in which every expression gathers its own frames."""
-    template = Template(size=recipe.size)
     lead = round(recipe.lead_s * float(recording.fps or _rate(recording)))
     windows: dict[str, _Window] = {}
     first = max(min(e.onset for e in expressions) - lead, 0)
@@ -239,8 +299,8 @@ def _cut_expressions(
                     windows[e.key].add(frame)
             elif e.onset - lead <= frame.index <= e.onset:
                 face = _largest(detector, frame)
-                if face:
-                    windows[e.key] = _Window(frame, face, template)
+                if face or (recipe.aligner == "as-is" and frame.index == e.onset):
+                    windows[e.key] = _Window(frame, face, recipe)
     for e in expressions:
         if e.offset > seen:
             failures.append(
@@ -260,6 +320,7 @@ def _cut_expressions(
             yield windows[e.key].clip(
                 e.key,
                 recording,
+                windows[e.key].face_at_end(detector),
                 onset=e.onset,
                 apex=e.apex,
                 offset=e.offset,

@@ -5,25 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ma2mi.errors import StoreError
+from ma2mi.errors import SettingsError, StoreError
+
+#: Settings that came later: they count in a digest only where they differ from their default, so
+#: that stores made before keep their folder.
+_LATER = {"name", "template", "margin", "aligner", "flow"}
 
 
 class Recipe(BaseModel):
     """How crops are made. Two recipes never share a folder.
 
     Args:
+        name: what people call it, see ``RECIPES``.
+        template: where the face lies in the crop, :class:`ma2mi.face.align.Template`.
+        margin: what is added around the template on each side, as a share of its side.
+        aligner: "first-frame": the face of a clip's first frame gives one warp for all of it.
+            "as-is": the whole picture, made square; for copies that their owners cropped. A
+            marked expression then needs no face that is found.
+        flow: method by which the quality table measures movement.
         size: side of the square crop in px. Wider than the network's input by the margin that
             augmentation shifts, turns and scales in.
         segment_s: recordings without marks are cut into clips this long, each under one warp.
@@ -33,6 +44,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: str = "face"
+    template: Literal["eyes-and-bridge"] = "eyes-and-bridge"
+    margin: float = Field(0.0, ge=0, le=1)
+    aligner: Literal["first-frame", "as-is"] = "first-frame"
+    flow: Literal["thin-plate", "opencv-tvl1", "dis", "farneback"] = "thin-plate"
     size: int = 128
     segment_s: float = 1.0
     lead_s: float = 0.05
@@ -41,7 +57,36 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Ten hexadecimal digits that name these settings."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]
+        usual = _LATER - set(self.model_dump(exclude_defaults=True))
+        return hashlib.sha256(self.model_dump_json(exclude=usual).encode()).hexdigest()[:10]
+
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(),
+        Recipe(name="head", margin=0.25),
+        Recipe(name="as-is", aligner="as-is"),
+    )
+}
+"""Recipes by name: the face from brows to chin; with hair and neck; the picture as it is."""
+
+
+def find_recipe(name: str, **changes: Any) -> Recipe:
+    """The recipe of this name, changed where ``changes`` are given.
+
+    Raises:
+        SettingsError: there is no such recipe, or a change is impossible.
+    """
+    if name not in RECIPES:
+        raise SettingsError(
+            "is no known recipe", where=name, cure=f"Known are: {', '.join(RECIPES)}"
+        )
+    try:
+        return Recipe.model_validate({**RECIPES[name].model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(first["msg"], where=f"recipe {first['loc'][0]}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +175,19 @@ class ClipStore:
         return PreparedClip(
             about["key"], about["subject"], times_s=times, marks=about["marks"], **tensors
         )
+
+    def read_first(self, key: str) -> NDArray[np.uint8]:
+        """The first crop of a clip, uint8 [S, S, 3], without reading the others.
+
+        Raises:
+            StoreError: it is missing or damaged.
+        """
+        try:
+            with safe_open(self.path(key), framework="numpy") as file:
+                first: NDArray[np.uint8] = file.get_slice("frames")[:1][0]
+        except (OSError, SafetensorError, KeyError) as error:
+            raise _unreadable(self.path(key), error) from error
+        return first
 
     def read_all(self, keys: Iterable[str]) -> Iterator[PreparedClip]:
         return (self.read(key) for key in keys)
