@@ -10,7 +10,7 @@ demo: .venv/.demo
 	$(BIN)/ma2mi demo --out runs/demo
 
 test: .venv/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 test-all: .venv/.dev
 	$(BIN)/pytest -m ''

@@ -505,7 +505,7 @@ def _movements(
     where: NDArray[np.bool_],
     settings: SpottingSettings,
 ) -> list[_Movement]:
-    """Candidates with their middle in ``where``, strongest first, none overlapping a stronger one by much."""
+    """Candidates with their middle in ``where``, strongest first, hardly overlapping."""
     floor = np.maximum(floor, 1e-3)
     length = np.hypot(block.responses[..., 0], block.responses[..., 1])  # [scales, T, regions]
     in_floors = length / floor[:, None]
