@@ -27,7 +27,7 @@ from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import protocol
 from ma2mi.evaluation.statistics import bootstrap, permutation_test, person_confusions
 from ma2mi.models.catalog import build_model
-from ma2mi.training.checkpoint import open_trunk
+from ma2mi.training.checkpoint import find_weights, open_trunk
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.frozen import extract_features
 from ma2mi.training.loop import LoopSettings
@@ -117,7 +117,9 @@ class Study:
         )
 
     def pretrained(self, name: str, seed: int) -> Path:
-        """The folder of one pre-training's weights."""
+        """The folder of one pre-training's weights; "zero" are the shipped ones."""
+        if name == "zero":
+            return find_weights(name)
         pretext, draw = PRETEXTS[name]
         settings = PairSettings(kind="near-future", per_clip=6, **draw)
         pairs, _ = steps.near_future_pairs(self.store, self.keys, settings, self.jobs)
@@ -191,8 +193,9 @@ def rows(full: bool) -> list[Row]:
         for weights in PRETEXTS
         for share in SHARES
     ]
+    lines += [Row("zero", "action", "ridge", share) for share in SHARES]
     if full:
-        lines += [Row("latent", "both", "fine-tuned", share) for share in (1.0, 0.1)]
+        lines += [Row("flow", "both", "fine-tuned", share) for share in (0.25, 0.1)]
     return lines
 
 
