@@ -98,10 +98,7 @@ def test_movement_is_learned(marked):
     assert score("random-ridge", marked)["uar"] > 0.45
 
 
-NETWORKS = [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ("ststnet", "off-apexnet", "miacnet-tiny")
-]
+NETWORKS = [pytest.param(name, marks=pytest.mark.slow) for name in ("ststnet", "off-apexnet")]
 
 
 @pytest.mark.parametrize("name", ["flow-svm", "random-ridge", *NETWORKS])

@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="0: 1.5 at 30, 0.7 at 200 fps")
     parser.add_argument("--density", type=float, default=0.0, help="0: 2.5 at 30, 3 at 200 fps")
     parser.add_argument("--fps", type=int, nargs="*", default=list(SEEDS), choices=list(SEEDS))
+    parser.add_argument("--seed", type=int, help="of the video; by default one a rate")
     parser.add_argument("--cache", type=Path, default=Path("runs/spotting"))
     parser.add_argument("--weights", default="zero", help="recognizer for STRS")
     options = parser.parse_args()
@@ -116,7 +117,7 @@ def main() -> None:
     for fps in options.fps:
         short = fps == 30
         what = Video(
-            SEEDS[fps],
+            SEEDS[fps] if options.seed is None else options.seed,
             fps,
             options.minutes or (1.5 if short else 0.7),
             options.density or (2.5 if short else 3.0),
