@@ -28,8 +28,7 @@ def data(monkeypatch, capsys, tmp_path):
     return run
 
 
-def test_list_and_info_name_every_corpus(data, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")  # a narrow terminal cuts names short
+def test_list_and_info_name_every_corpus(data):
     assert set(CORPORA) <= set(data("list")[1].replace("│", " ").split())
     code, page, _ = data("list", "--markdown")
     assert code == 0

@@ -25,7 +25,7 @@ def list_corpora(
     markdown: bool = typer.Option(False, "--markdown", help="As docs/datasets.md."),
 ) -> None:
     """Every corpus that is understood, by the name that other commands take."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from ma2mi.datasets import CORPORA
     from ma2mi.datasets.page import markdown_page
@@ -33,7 +33,9 @@ def list_corpora(
     if markdown:
         console.out.print(markdown_page(), markup=False, end="")
         return
-    table = Table("name", "title", "frames/s", "clips", "subjects", "gated")
+    # The name is what other commands take: a narrow terminal must not cut it short.
+    name_column = Column("name", no_wrap=True, min_width=max(map(len, CORPORA)))
+    table = Table(name_column, "title", "frames/s", "clips", "subjects", "gated")
     for name in sorted(CORPORA):
         about = CORPORA[name].about
         counts = (str(about.clips or ""), str(about.subjects or ""))
