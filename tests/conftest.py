@@ -1,6 +1,8 @@
-"""Pairs of pictures whose movement is known, made in memory for the tests that need some."""
+"""What many tests need: pairs of pictures whose movement is known, and the command line."""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
@@ -62,3 +64,23 @@ def pairs(labels):
         np.stack(action).astype(np.float16),
         np.full(len(labels), 0.1),
     )
+
+
+@pytest.fixture
+def ma2mi(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder: (exit code, stdout, stderr)."""
+    cli = pytest.importorskip("ma2mi.cli")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        said = capsys.readouterr()
+        return code or 0, said.out, said.err
+
+    return run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import resource
-import sys
 import threading
 from fractions import Fraction
 from functools import cache
@@ -18,7 +17,6 @@ import pytest
 from skimage.data import astronaut
 
 import ma2mi
-from ma2mi import cli
 from ma2mi.analysis import AnalysisSettings, Watcher, analyze, camera, watch_frames
 from ma2mi.analysis import batch as batches
 from ma2mi.analysis.camera import camera_frames
@@ -579,25 +577,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Run ``ma2mi ...`` in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        return code or 0, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
 def shelf(tmp_path):
     """Two videos, one of them broken, and a text."""
     folder = tmp_path / "shelf"
@@ -609,13 +588,13 @@ def shelf(tmp_path):
     return folder
 
 
-def test_every_file_ends_in_results_or_in_one_line(command, shelf, tmp_path):
-    code, out, err = command("analyze", shelf, "--out", "results", "--weights", "none")
+def test_every_file_ends_in_results_or_in_one_line(ma2mi, shelf, tmp_path):
+    code, out, err = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
     assert code == 3, err
     assert "broken.mp4: is no video that ffmpeg knows" in out
     assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a", "more_a"]
     assert "candidates for a person to review" in out
-    again, second, _ = command("analyze", shelf, "--out", "results", "--weights", "none")
+    again, second, _ = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
     assert (again, "broken.mp4" in second) == (3, True)
 
 
@@ -631,7 +610,7 @@ def test_jobs_change_nothing(shelf, tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_ctrl_c_in_a_batch_keeps_what_is_done(command, shelf, tmp_path, monkeypatch):
+def test_ctrl_c_in_a_batch_keeps_what_is_done(ma2mi, shelf, tmp_path, monkeypatch):
     real, calls = batches.analyze, []
 
     def second_is_interrupted(path, out, **options):
@@ -646,22 +625,22 @@ def test_ctrl_c_in_a_batch_keeps_what_is_done(command, shelf, tmp_path, monkeypa
     monkeypatch.setattr(batches, "analyze", second_is_interrupted)
     (shelf / "broken.mp4").unlink()
     words = ("analyze", shelf, "--out", "results", "--weights", "none", "--no-videos")
-    code, _, err = command(*words)
+    code, _, err = ma2mi(*words)
     assert code == 130
     assert "Traceback" not in err
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["a"]
-    code, _, _ = command(*words)
+    code, _, _ = ma2mi(*words)
     assert code == 0
     assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a", "more_a"]
 
 
-def test_impossible_wishes_are_one_line(command, shelf):
+def test_impossible_wishes_are_one_line(ma2mi, shelf):
     for words, message in {
         ("analyze",): "no video given",
         ("analyze", shelf / "more", "--camera", 0): "takes no video files",
         ("analyze", shelf / "a.mp4", "--weights", "nothing"): "neither a folder nor the name",
     }.items():
-        code, out, err = command(*words)
+        code, out, err = ma2mi(*words)
         assert code in (2, 3)
         assert message in out + err
         assert "Traceback" not in err

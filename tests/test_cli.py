@@ -25,25 +25,6 @@ from ma2mi.video import write_video
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
 
 
-@pytest.fixture
-def ma2mi(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        return code or 0, said.out, said.err
-
-    return run
-
-
 def test_the_front_door_is_light():
     script = (
         "import sys, ma2mi\n"

@@ -15,7 +15,6 @@ pytest.importorskip("lightning")
 pytest.importorskip("cv2")
 
 from fakes.megc2019_flow import write_tree  # noqa: E402
-from ma2mi import cli  # noqa: E402
 from ma2mi.cli.contest import Contestant  # noqa: E402
 from ma2mi.errors import CheckpointError, FaceError  # noqa: E402
 from ma2mi.evaluation.labels import CD6ME_UNITS  # noqa: E402
@@ -245,25 +244,6 @@ def test_fine_tuning_starts_from_the_classes_that_it_shares(pairs, tmp_path):
     assert same.head == (1, 0, 2)
     other, _ = start.enter(pairs, ("up", "down"), [0])
     assert other.head == ()
-
-
-@pytest.fixture
-def ma2mi(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        return code or 0, said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import joblib
@@ -97,11 +96,6 @@ def _fields_of(seed: int) -> NDArray[np.float32]:
     fields = person_fields(make_person(seed))
     unit_field.cache_clear()
     return fields
-
-
-def load_basis(path: Path) -> FlowBasis:
-    """A basis that :func:`save_basis` wrote."""
-    return FlowBasis(np.load(path, mmap_mode="r"))
 
 
 def unit_track(number: str, side: Side) -> int:
