@@ -176,18 +176,21 @@ class TestFiles:
             read_annotations(tmp_path / "a.boris")
 
 
+MARKED = [(6, 10, 15, "anger"), (24, 28, 33, "happiness"), (42, 46, 51, "surprise")]
+
+
 class TestCorpus:
     @pytest.mark.parametrize("layout", FAKES["annotations"].layouts)
     def test_every_tool_tells_the_same(self, layout, tmp_path):
         corpus = open_corpus("annotations", write_fake("annotations", tmp_path, layout=layout))
-        assert frames(corpus) == [(6, 10, 15, "anger"), (24, 28, 33, "happiness")] * 3
+        assert frames(corpus) == MARKED * 3
         assert {e.kind for e in corpus.expressions()} == {"micro"}
         assert [r.person for r in corpus.recordings()] == [f"annotations/0{i}" for i in (1, 2, 3)]
         assert corpus.findings() == []
 
     def test_it_converts_to_a_manifest_that_reads_alike(self, tmp_path):
         corpus = open_corpus("annotations", write_fake("annotations", tmp_path, layout="elan"))
-        assert write_manifest(corpus, tmp_path / "manifest.csv") == 6
+        assert write_manifest(corpus, tmp_path / "manifest.csv") == 9
         manifest = open_corpus("manifest", tmp_path)
         assert frames(manifest) == frames(corpus)
         assert [e.subject for e in manifest.expressions()] == [

@@ -100,7 +100,7 @@ def test_casme_pads_some_folders_and_not_others(fake):
     corpus = open_corpus("casme", fake("casme"))
     first, *_, last = corpus.expressions()
     at = [corpus.index(e.recording.name).files[e.onset].stem for e in (first, last)]
-    assert at == ["EP02_1-5", "EP04_3-005"]
+    assert at == ["EP02_1-5", "EP05_4-005"]
     assert corpus.findings() == []
 
 

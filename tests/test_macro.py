@@ -187,7 +187,7 @@ class TestDfew:
         for layout in ("frames", "video"):
             root = write_fake("dfew", tmp_path / layout, layout=layout)
             read.append([(e.emotion, e.offset) for e in open_corpus("dfew", root).expressions()])
-        assert read[0] == read[1] == [("angry", 15), ("happy", 15)] * 3
+        assert read[0] == read[1] == [("angry", 15), ("happy", 15), ("surprise", 15)] * 3
 
     def test_without_its_lists_it_has_no_words(self, tmp_path):
         put(tmp_path, "Clip/jpg_256/00042")

@@ -14,8 +14,8 @@ class FakeCasme(UncountedFake):
     corpus = Casme
     layouts = layout_names(Casme.about.layouts)
     subjects = tuple(f"sub{number:02d}" for number in range(1, 20))
-    words = ("disgust", "repression", "tense", "surprise", "sadness")
-    small = ("disgust", "tense", "surprise")
+    words = ("disgust", "repression", "tense", "surprise", "sadness", "happiness")
+    small = ("disgust", "tense", "surprise", "happiness")
     frames_long = (10, 24)
 
     def name_clip(self, subject: str, number: int, emotion: str) -> str:

@@ -77,7 +77,7 @@ class MacroClip:
 
 
 class _FakeMacro(Fake):
-    """Three people show anger and happiness; full-sized, as many people show what was published.
+    """Three people show anger, happiness and, where the corpus has it, surprise; full-sized, as many people show what was published.
 
     The published clips go round among the people: how many one of them has is invented.
     """
@@ -208,7 +208,7 @@ def _write_old(path: Path, images: Sequence[Image], rate: Fraction) -> None:
 @fake_of("ckplus")
 class FakeCkPlus(_FakeMacro):
     corpus = CkPlus
-    codes = ("1", "5")
+    codes = ("1", "5", "7")
     faults = FRAME_FAULTS
 
     def place(self, clip: MacroClip, layout: str) -> str:
@@ -229,7 +229,7 @@ class FakeCkPlus(_FakeMacro):
 @fake_of("oulu-casia")
 class FakeOuluCasia(_FakeMacro):
     corpus = OuluCasia
-    codes = ("Anger", "Happiness")
+    codes = ("Anger", "Happiness", "Surprise")
     faults = FRAME_FAULTS
 
     def place(self, clip: MacroClip, layout: str) -> str:
@@ -243,7 +243,7 @@ class FakeOuluCasia(_FakeMacro):
 @fake_of("mmi")
 class FakeMmi(_FakeMacro):
     corpus = Mmi
-    codes = ("1", "4")
+    codes = ("1", "4", "6")
 
     def place(self, clip: MacroClip, layout: str) -> str:
         return f"Sessions/{clip.number}/S{clip.person:03d}-{clip.number:03d}.avi"
@@ -264,7 +264,7 @@ class FakeMmi(_FakeMacro):
 @fake_of("mug")
 class FakeMug(_FakeMacro):
     corpus = Mug
-    codes = ("anger", "happiness")
+    codes = ("anger", "happiness", "surprise")
     faults = FRAME_FAULTS
 
     def place(self, clip: MacroClip, layout: str) -> str:
@@ -277,7 +277,7 @@ class FakeMug(_FakeMacro):
 @fake_of("dfew")
 class FakeDfew(_FakeMacro):
     corpus = Dfew
-    codes = ("4", "1")
+    codes = ("4", "1", "5")
     faults = FRAME_FAULTS
     layouts = layout_names(Dfew.about.layouts)
 
@@ -296,7 +296,7 @@ class FakeDfew(_FakeMacro):
 @fake_of("ferv39k")
 class FakeFerv39k(_FakeMacro):
     corpus = Ferv39k
-    codes = ("Angry", "Happy")
+    codes = ("Angry", "Happy", "Surprise")
     faults = FRAME_FAULTS
 
     def place(self, clip: MacroClip, layout: str) -> str:
@@ -318,7 +318,7 @@ class FakeCremaD(_FakeMacro):
 @fake_of("ravdess")
 class FakeRavdess(_FakeMacro):
     corpus = Ravdess
-    codes = ("5", "3")
+    codes = ("5", "3", "8")
     rate = NTSC
 
     def place(self, clip: MacroClip, layout: str) -> str:
@@ -330,7 +330,7 @@ class FakeRavdess(_FakeMacro):
 @fake_of("mead")
 class FakeMead(_FakeMacro):
     corpus = Mead
-    codes = ("angry", "happy")
+    codes = ("angry", "happy", "surprised")
     rate = Fraction(30)
 
     def place(self, clip: MacroClip, layout: str) -> str:
@@ -341,7 +341,7 @@ class FakeMead(_FakeMacro):
 @fake_of("afew")
 class FakeAfew(_FakeMacro):
     corpus = Afew
-    codes = ("Angry", "Happy")
+    codes = ("Angry", "Happy", "Surprise")
 
     def place(self, clip: MacroClip, layout: str) -> str:
         part = "Val_AFEW" if clip.number % 3 == 0 else "Train_AFEW"

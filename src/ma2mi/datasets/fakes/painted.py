@@ -16,7 +16,7 @@ class _Painted(Fake):
     corpus: Literal["synthetic-micro", "synthetic-macro"] = "synthetic-micro"
 
     def write(self, out: Path, order: Order) -> None:
-        people, clips = (16, 6) if order.full_size else (3, 1)
+        people, clips = (16, 6) if order.full_size else (3, 3)
         write_corpus(
             self.corpus,
             out,
