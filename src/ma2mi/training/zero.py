@@ -62,7 +62,7 @@ class ZeroSettings(BaseModel):
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {"center": True, "branches": "action"}
     size: int = Field(112, ge=16)
-    steps: int = Field(1600, ge=1)
+    steps: int = Field(2600, ge=1)
     batch_size: int = Field(128, ge=8)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)

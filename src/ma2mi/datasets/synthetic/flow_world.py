@@ -76,7 +76,9 @@ class WorldSettings(BaseModel):
     gain: float = 0.3
 
 
-FOREIGN = WorldSettings(eyes_apart=(0.27, 0.5), eyes_y=(0.22, 0.42), shift=0.05, stretch=0.15)
+FOREIGN = WorldSettings(
+    eyes_apart=(0.27, 0.5), eyes_y=(0.22, 0.42), shift=0.05, stretch=0.15, head=0.3, noise=0.18
+)
 """A world whose crops are somebody else's, as in the MEGC2019 layout."""
 
 
