@@ -12,14 +12,15 @@ from ma2mi.datasets.fakes.base import Fake, Order, Table, fake_of, layout_names,
 from ma2mi.datasets.fakes.macro import painted
 
 _FPS = Fraction(30)
-_MARKS = (("anger", "frown", 6), ("happiness", "smile", 24), ("surprise", "brows", 42))  # what, in whose word, from frame
+# What, in whose word, from which frame.
+_MARKS = (("anger", "frown", 6), ("happiness", "smile", 24), ("surprise", "brows", 42))
 _RAMP = (0, 0, 1, 1, 2, 2, 1, 1, 0, 0)  # of rest, half way, peak; the marked frames
 _FRAMES = 58
 
 
 @fake_of("annotations")
 class FakeAnnotations(Fake):
-    """Three people are filmed once each; a coder marked a frown, a smile and raised brows of 1/3 s in each."""
+    """Three people, filmed once each; a coder marked frown, smile and raised brows, 1/3 s each."""
 
     layouts: ClassVar[tuple[str, ...]] = layout_names(Annotations.about.layouts)
 

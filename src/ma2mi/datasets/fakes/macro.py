@@ -77,9 +77,9 @@ class MacroClip:
 
 
 class _FakeMacro(Fake):
-    """Three people show anger, happiness and, where the corpus has it, surprise; full-sized, as many people show what was published.
+    """Three people show anger, happiness and, where the corpus has it, surprise.
 
-    The published clips go round among the people: how many one of them has is invented.
+    Full-sized, as many people show what was published. The published clips go round among the people: how many one of them has is invented.
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("",)
