@@ -309,6 +309,17 @@ def test_a_still_picture_has_no_events(tmp_path):
 # Faces
 
 
+def test_a_named_neutral_stretch_is_told(smiling):
+    for stretch, told in (
+        ((0, 2.2), "face 0: neutral from 0 to 2.2 s"),
+        ((20, 25), "face 0: neutral from 20 to 25 s, where it was not seen for a whole second"),
+    ):
+        settings = AnalysisSettings(spotting=SpottingSettings(neutral_s=stretch))
+        analysis = analyze(smiling, weights=None, detector=Held(), settings=settings)
+        assert told in analysis.notes
+        assert [e.kind for e in analysis.events if e.kind == "micro"] == ["micro"]
+
+
 def test_ids_are_kept():
     """Two faces; one leaves and returns at another place, the numbers stay."""
     width = portrait().shape[1]
@@ -639,6 +650,9 @@ def test_impossible_wishes_are_one_line(ma2mi, shelf):
         ("analyze",): "no video given",
         ("analyze", shelf / "more", "--camera", 0): "takes no video files",
         ("analyze", shelf / "a.mp4", "--weights", "nothing"): "neither a folder nor the name",
+        ("analyze", shelf / "a.mp4", "--neutral", "3"): "no stretch in seconds such as 0-8.5",
+        ("analyze", shelf / "a.mp4", "--neutral", "3-4"): "lasts 2 s or more",
+        ("analyze", shelf / "a.mp4", "--scorer", "best"): "setting scorer",
     }.items():
         code, out, err = ma2mi(*words)
         assert code in (2, 3)

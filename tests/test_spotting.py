@@ -223,3 +223,43 @@ def test_the_curve_rises_where_the_brows_do() -> None:
     assert 600 <= int(curve.argmax()) <= 625
     track.present[:] = False
     assert track.curve_px.max() == 0
+
+
+class TestNeutral:
+    def restless(self) -> MovementTrack:
+        """At rest for eight seconds, then never quite, with one brief movement."""
+        quiet = make_track(fps=50, brows=((22.0, 0.36, 0.4),))
+        rng = np.random.default_rng(1)
+        busy = (quiet.times_s > 9)[:, None] * bump(quiet.times_s % 0.7, 0.1, 0.3)[:, None]
+        regions = {
+            name: places + busy * rng.uniform(-0.12, 0.12, 2)
+            for name, places in quiet.regions.items()
+        }
+        return MovementTrack(quiet.times_s, regions, quiet.present, quiet.openings)
+
+    def test_a_named_stretch_is_the_floor(self) -> None:
+        track = self.restless()
+        heights = []
+        for stretch in (None, (0.0, 8.0)):
+            found = spot(track, SpottingSettings(scorer="floor", threshold=2, neutral_s=stretch))
+            near = [one for one in found if one.kind == "micro" and abs(one.apex - 1109) < 8]
+            heights.append(max(one.floor_multiple for one in near))
+        assert heights[1] > 1.5 * heights[0]
+
+    def test_a_stretch_that_is_never_seen_changes_nothing(self) -> None:
+        track = self.restless()
+        late = SpottingSettings(scorer="floor", threshold=2, neutral_s=(100, 110))
+        assert spot(track, late) == spot(track, SpottingSettings(scorer="floor", threshold=2))
+
+    @pytest.mark.parametrize("stretch", [(3.0, 1.0), (0.0, 1.0), (-3.0, 4.0)])
+    def test_it_must_last(self, stretch: tuple[float, float]) -> None:
+        with pytest.raises(ValidationError, match="2 s or more"):
+            SpottingSettings(neutral_s=stretch)
+
+
+def test_a_threshold_holds_for_both_scorers() -> None:
+    track = make_track(brows=((12.0, 0.36, 0.4),))
+    for scorer in ("floor", "learned"):
+        (found,) = of_kind(spot(track, SpottingSettings(scorer=scorer)), "micro")
+        higher = SpottingSettings(scorer=scorer, threshold=found.floor_multiple + 0.1)
+        assert not of_kind(spot(track, higher), "micro")

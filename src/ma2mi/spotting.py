@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ma2mi.errors import MotionError
 
@@ -51,7 +51,9 @@ FEATURES = (
     "repeats",  # other movements led by the mouth within 1.5 s, if the mouth leads this one
 )
 FIT = 0.6  # with the floor alone: least correlation with a swell
-CANDIDATE_HEIGHT = 2.8  # noise floors from which the learned scorer is asked
+FLOORS = {"learned": 2.8, "floor": 4.5}
+"""Noise floors that a swell must reach: for the learned scorer to be asked, or to count."""
+LEAST_NEUTRAL_S = 2.0
 
 
 class SpottingSettings(BaseModel):
@@ -60,7 +62,10 @@ class SpottingSettings(BaseModel):
     Args:
         scorer: "learned" judges each swell by a dozen numbers (``Scorer``), learned from synthetic
             videos; "floor" is free of training: the height in noise floors alone.
-        threshold: with "floor", the height in noise floors that an event must reach.
+        threshold: height in noise floors that an event must reach; by default ``FLOORS``.
+        neutral_s: start and end in seconds of a stretch in which the person is known to be at
+            rest. From its first second on, the noise floor is measured there alone; by default it
+            is found: what most seconds of ``floor_memory_s`` stay at.
         least_score: with "learned", the score that it must reach; by default the scorer's own.
         eye_distance_px: between the eyes' outer corners in the crop of the places (128 px wide).
         least_px: height in pixels below which nothing counts, however quiet the recording.
@@ -78,7 +83,8 @@ class SpottingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scorer: Literal["learned", "floor"] = "learned"
-    threshold: float = Field(4.5, gt=0)
+    threshold: float | None = Field(None, gt=0)
+    neutral_s: tuple[float, float] | None = None
     least_score: float | None = Field(None, ge=0, le=1)
     eye_distance_px: float = Field(56.0, gt=0)
     least_px: float = Field(0.03, ge=0)
@@ -92,6 +98,18 @@ class SpottingSettings(BaseModel):
     blink_s: float = Field(0.7, gt=0)
     speech_s: float = Field(0.8, gt=0)
     gap_s: float = Field(0.12, ge=0)
+
+    @field_validator("neutral_s")
+    @classmethod
+    def _lasts(cls, stretch: tuple[float, float] | None) -> tuple[float, float] | None:
+        if stretch and not 0 <= stretch[0] <= stretch[1] - LEAST_NEUTRAL_S:
+            raise ValueError(f"a neutral stretch lasts {LEAST_NEUTRAL_S:.0f} s or more")
+        return stretch
+
+    @property
+    def least_floors(self) -> float:
+        """Height in noise floors from which a swell is looked at."""
+        return FLOORS[self.scorer] if self.threshold is None else self.threshold
 
     @property
     def delay_s(self) -> float:
@@ -216,20 +234,25 @@ class Spotter:
 
     Each region's place is correlated with swells of ten widths that are blind to constants and to
     steady drift. The person's own noise floor is, at each width and region, what most seconds of
-    the last minute and a half stay at: it needs no still start. Responses in floors are put
-    together over the strongest regions; tops over time and width are candidates, the highest
-    first. Onset and offset are the feet of the movement projected on the way it goes.
+    the last minute and a half stay at, or that of a stretch that is known to be neutral.
+    Responses in floors are put together over the strongest regions; tops over time and width are
+    candidates, the highest first. Onset and offset are the feet of the movement projected on the
+    way it goes.
 
     Blinks are read off the opening of the eyes, speech off repeated movement of the mouth.
 
     Args:
         settings: by default ``SpottingSettings()``.
+
+    Attributes:
+        knows_neutral: the noise floor is that of the named neutral stretch.
     """
 
     def __init__(self, settings: SpottingSettings | None = None) -> None:
         self.settings = settings or SpottingSettings()
         self._names: tuple[str, ...] = ()
         self._floors: deque[Floats] = deque()
+        self.knows_neutral = False
         self._step_s = 0.0
         self._count = 0
         self._open_eye: deque[float] = deque()
@@ -357,13 +380,25 @@ class Spotter:
         memory = max(1, round(self.settings.floor_memory_s))
         for start in range(0, len(where), length):
             rows = where[start : start + length]
+            if named := self._is_named(block.times[rows]):
+                if not self.knows_neutral:
+                    self._floors.clear()
+                    self._open_eye.clear()
+                self.knows_neutral = True
+            if self.knows_neutral and not named:
+                continue
             power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
             # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
             self._floors.append(np.sqrt(np.median(power, axis=1) / (2 * np.log(2))))
             self._open_eye.append(float(np.median(block.eye[rows])))
-        while len(self._floors) > memory:
+        while len(self._floors) > memory and not self.knows_neutral:
             self._floors.popleft()
             self._open_eye.popleft()
+
+    def _is_named(self, times: Floats) -> bool:
+        """Whether these times lie in the stretch that the user calls neutral."""
+        stretch = self.settings.neutral_s
+        return bool(stretch and stretch[0] <= times[0] and times[-1] <= stretch[1])
 
     def _utterances(
         self, block: _Block, talking: NDArray[np.bool_], inside: NDArray[np.bool_], last: bool
@@ -515,8 +550,7 @@ def _movements(
     height = np.sqrt(np.square(strongest[..., -3:]).mean(axis=2) / 2)
     found: list[_Movement] = []
     learned = learned_scorer() if settings.scorer == "learned" else None
-    least = settings.threshold if learned is None else CANDIDATE_HEIGHT
-    for scale, row in _tops(height, least):
+    for scale, row in _tops(height, settings.least_floors):
         centre = float(block.times[row])
         if not where[row] or any(other.onset_s <= centre <= other.offset_s for other in found):
             continue
@@ -543,7 +577,7 @@ def _movements(
     if learned is None:
         found = [one for one in found if one.features["repeats"] < 2 and one.features["fit"] > FIT]
         for movement in found:
-            movement.score = movement.height / (movement.height + settings.threshold)
+            movement.score = movement.height / (movement.height + settings.least_floors)
         return found
     for movement in found:
         movement.score = learned(movement.features)

@@ -225,6 +225,11 @@ def summarise(
         if faces[event.face_id].level == "red":
             event = replace(event, reading=None, flags=(*event.flags, TOO_POOR))
         told.append(replace(event, event_id=number))
+    if stretch := watcher.settings.spotting.neutral_s:
+        where = "neutral from {:g} to {:g} s".format(*stretch)
+        for number, watch in watcher.faces.items():
+            known = "" if watch.knows_neutral else ", where it was not seen for a whole second"
+            notes += (f"face {number}: {where}{known}",)
     # The recording is as good as its best face; people who pass by do not spoil it.
     best = min(
         faces.values(), key=lambda face: (LEVELS.index(face.level), -face.frames), default=None

@@ -255,6 +255,11 @@ class FaceWatch:
             {name: round(float(value), 6) for name, value in verdict.values.items()},
         )
 
+    @property
+    def knows_neutral(self) -> bool:
+        """Whether this face was seen in the stretch that was named neutral."""
+        return self._spotter.knows_neutral
+
     def finish(self) -> list[Spotted]:
         """The events still undecided."""
         return self._spotter.finish()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ma2mi.cli import console
+from ma2mi.cli.settings import parse
 
 if TYPE_CHECKING:
     from ma2mi.analysis import AnalysisSettings, Progress
@@ -36,10 +37,22 @@ def analyze(
     weights: str = typer.Option(
         "zero", help="zero, which ships with ma2mi, a folder, or none to name no classes."
     ),
+    scorer: str = typer.Option(
+        "learned", help="learned (from synthetic videos), or floor: the height in noise floors."
+    ),
     threshold: float = typer.Option(
         None,
         min=0.1,
         help="Noise floors that an event must reach; fewer find more, and more wrong.",
+    ),
+    least_score: float = typer.Option(
+        None, min=0, max=1, help="Learned score that an event must reach; less finds more."
+    ),
+    neutral: str = typer.Option(
+        None,
+        parser=console.stretch,
+        metavar="FROM-TO",
+        help="Seconds at rest: the person's noise floor is measured there, such as 0-8.5.",
     ),
     faces: int = typer.Option(4, min=1, help="Faces followed at a time."),
     blur_faces: bool = typer.Option(False, "--blur-faces", help="In everything that is written."),
@@ -65,7 +78,15 @@ def analyze(
     from ma2mi.report.responsible import CANDIDATES
     from ma2mi.spotting import SpottingSettings
 
-    spotting = SpottingSettings() if threshold is None else SpottingSettings(threshold=threshold)
+    spotting = parse(
+        SpottingSettings,
+        {
+            "scorer": scorer,
+            "threshold": threshold,
+            "least_score": least_score,
+            "neutral_s": neutral,
+        },
+    )
     settings = AnalysisSettings(most_faces=faces, spotting=spotting)
     known = None if weights == "none" else weights
     if camera is not None:

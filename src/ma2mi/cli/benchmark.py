@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from ma2mi.cli import console
+from ma2mi.cli.settings import parse
 
 if TYPE_CHECKING:
     from ma2mi.evaluation.protocols import Protocol
@@ -90,7 +91,7 @@ def benchmark(
     config = read_config(folder) if folder else {}
     model = model or config.get("model", "miacnet-tiny")
     size = size or config.get("size", 112)
-    pairs = steps.parse(PairSettings, {"method": flow})
+    pairs = parse(PairSettings, {"method": flow})
     marked = steps.mark_expressions(
         steps.find_corpora(corpus, root, store, jobs, layout=layout, repairs=repairs),
         chosen,

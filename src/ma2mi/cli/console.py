@@ -56,6 +56,15 @@ def frame_rate(text: str) -> Fraction:
     return rate
 
 
+def stretch(text: str) -> tuple[float, float]:
+    """An option's value such as "0-8.5": from and to in seconds."""
+    try:
+        start, end = map(float, text.split("-"))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no stretch in seconds such as 0-8.5") from None
+    return start, end
+
+
 def list_failures(failures: Sequence[str]) -> None:
     """Name what could not be done, one line each."""
     if failures:

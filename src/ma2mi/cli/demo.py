@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from ma2mi.cli import console
+from ma2mi.cli.settings import parse
 
 
 def register(app: typer.Typer) -> None:
@@ -45,9 +46,9 @@ def demo(
 
     store = ClipStore(out / "clips", recipe)
     keys, _ = steps.cut_recordings(macro.recordings(), store, jobs)
-    future = steps.parse(PairSettings, {"kind": "near-future", "per_clip": 4, "seed": seed})
+    future = parse(PairSettings, {"kind": "near-future", "per_clip": 4, "seed": seed})
     pairs, _ = steps.near_future_pairs(store, keys, future, jobs)
-    settings = steps.parse(
+    settings = parse(
         PretrainSettings,
         {"model": model, "size": size, "loop": {"epochs": pretrain_epochs, "seed": seed}},
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ma2mi.cli import console
+from ma2mi.cli.settings import parse
 
 if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs
@@ -47,7 +48,7 @@ def explain(
         protocol("loso"),
         store,
         Recipe(size=model.size + 16),
-        steps.parse(PairSettings, {"method": flow}),
+        parse(PairSettings, {"method": flow}),
         jobs,
     )
     rows = steps.spread(marked, clips)

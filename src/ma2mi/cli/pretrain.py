@@ -9,6 +9,7 @@ from typing import Any, Literal
 import typer
 
 from ma2mi.cli import console
+from ma2mi.cli.settings import parse
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +69,7 @@ def pretrain(
 
     if (videos is None) == (not corpus):
         raise SettingsError("give either --videos or --corpus")
-    settings = steps.parse(
+    settings = parse(
         ma2mi_pretrain.PretrainSettings,
         {
             "model": model,
@@ -91,7 +92,7 @@ def pretrain(
         "method": flow,
         "seed": seed,
     }
-    pair_settings = steps.parse(PairSettings, drawn)
+    pair_settings = parse(PairSettings, drawn)
     clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))
     if videos is not None:
         recordings = list_recordings(videos, people=people, fps=frame_rate)

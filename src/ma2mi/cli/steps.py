@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
 
 from ma2mi.cli.console import list_failures, out, progress
 from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, read_flow_images
@@ -289,24 +288,6 @@ def label_set_of(protocol: Protocol, corpus: str) -> LabelSet:
     return protocol.label_set or label_set(
         "synthetic-3" if corpus.startswith("synthetic") else "megc2019"
     )
-
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-def parse(kind: type[Settings], values: dict[str, Any]) -> Settings:
-    """Settings from plain values.
-
-    Raises:
-        SettingsError: an unknown name or an impossible value.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        given = "" if isinstance(first["input"], dict) else f", given {first['input']!r}"
-        raise SettingsError(f"{first['msg']}{given}", where=f"setting {where}") from error
 
 
 def launch(accelerator: str, devices: str, nodes: int, strategy: str, precision: str) -> Fabric:

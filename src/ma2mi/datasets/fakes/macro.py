@@ -79,7 +79,8 @@ class MacroClip:
 class _FakeMacro(Fake):
     """Three people show anger, happiness and, where the corpus has it, surprise.
 
-    Full-sized, as many people show what was published. The published clips go round among the people: how many one of them has is invented.
+    Full-sized, as many people show what was published; the published clips go round among them:
+    how many one of them has is invented.
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("",)
