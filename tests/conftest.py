@@ -71,7 +71,7 @@ def ma2mi(monkeypatch, capsys, tmp_path):
     """Run a command in an empty folder: (exit code, stdout, stderr)."""
     cli = pytest.importorskip("ma2mi.cli")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])

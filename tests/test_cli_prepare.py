@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +15,6 @@ pytest.importorskip("openpyxl")
 
 import cv2
 
-from ma2mi import cli
 from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
 from ma2mi.clips.quality import COLUMNS
 from ma2mi.clips.store import ClipStore, Recipe, find_recipe
@@ -25,25 +23,6 @@ from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
 from ma2mi.errors import SettingsError
 from ma2mi.records import Expression, Recording
 from ma2mi.video import write_frames, write_video
-
-
-@pytest.fixture
-def ma2mi(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["ma2mi", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        said = capsys.readouterr()
-        return code or 0, said.out, said.err
-
-    return run
 
 
 def table(path):

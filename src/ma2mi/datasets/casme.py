@@ -56,13 +56,4 @@ class Casme(CodedCorpus):
 
     def mark(self, row: Row) -> Mark:
         subject = f"sub{row.whole('subject'):02d}"
-        return Mark(
-            subject,
-            f"{subject}/{row.text('clip')}",
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            row.text("emotion"),
-            row.cells["aus"],
-            row=row,
-        )
+        return Mark.of_row(row, subject, f"{subject}/{row.text('clip')}")

@@ -71,16 +71,7 @@ class Casme2(CodedCorpus):
 
     def mark(self, row: Row) -> Mark:
         subject = f"sub{row.whole('subject'):02d}"
-        return Mark(
-            subject,
-            f"{subject}/{row.text('clip')}",
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            row.text("emotion"),
-            row.cells["aus"],
-            row=row,
-        )
+        return Mark.of_row(row, subject, f"{subject}/{row.text('clip')}")
 
     def version(self, sheet: Sheet) -> str:
         return "20190701" if "objective" in sheet.columns else "20140508"

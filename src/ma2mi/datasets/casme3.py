@@ -70,17 +70,9 @@ class _PartA(LongCorpus):
         video = row.text("clip").lower()
         onset = row.whole("onset")
         clip = f"{subject}/{video}"
-        return Mark(
-            subject,
-            f"{clip}_{onset}" if self.layout.name == _CLIPS.name else clip,
-            onset,
-            row.whole("offset"),
-            row.frame("apex"),
-            row.text("emotion"),
-            row.cells.get("aus"),
-            self.kind,
-            row,
-        )
+        if self.layout.name == _CLIPS.name:
+            clip = f"{clip}_{onset}"
+        return Mark.of_row(row, subject, clip, onset=onset, kind=self.kind)
 
     def clip_of(self, folder: Path) -> str:
         if folder.name == "color":

@@ -75,17 +75,9 @@ class _CasmeSq(LongCorpus):
         if video not in self._videos:
             raise row.error("clip", f"{video!r} is not in tab {VIDEOS_TAB}", "Correct the name")
         subject = self._subjects[number]
-        return Mark(
-            subject,
-            f"{subject}/{self._videos[video]}",
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex") or None,  # 0 where nobody marked it
-            row.text("emotion"),
-            row.cells["aus"],
-            self.kind,
-            row,
-        )
+        clip = f"{subject}/{self._videos[video]}"
+        apex = row.frame("apex") or None  # 0 where nobody marked it
+        return Mark.of_row(row, subject, clip, apex=apex, kind=self.kind)
 
     def clip_of(self, folder: Path) -> str:
         code = re.search(r"_(\d{4})", folder.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -46,6 +46,19 @@ class Mark:
     aus: object = None
     kind: Kind = "micro"
     row: Row | None = None
+
+    @classmethod
+    def of_row(cls, row: Row, subject: str, clip: str, **known: Any) -> Mark:
+        """The mark in a row whose columns have the usual names; ``known`` goes before them."""
+        columns: dict[str, Callable[[str], Any]] = {
+            "onset": row.whole,
+            "offset": row.whole,
+            "apex": row.frame,
+            "emotion": row.text,
+            "aus": row.cells.get,
+        }
+        told = {name: read(name) for name, read in columns.items() if name not in known}
+        return cls(subject=subject, clip=clip, row=row, **told, **known)
 
     @property
     def where(self) -> str:

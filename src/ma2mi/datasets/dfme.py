@@ -99,16 +99,7 @@ class Dfme(CodedCorpus):
 
     def mark(self, row: Row) -> Mark:
         clip = self._clip(row)
-        return Mark(
-            row.text("subject") or self.subject_of(clip),
-            clip,
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            row.text("emotion"),
-            row.cells.get("aus"),
-            row=row,
-        )
+        return Mark.of_row(row, row.text("subject") or self.subject_of(clip), clip)
 
     def clip_of(self, folder: Path) -> str:
         return folder.relative_to(self.root).as_posix()

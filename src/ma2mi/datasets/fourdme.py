@@ -61,17 +61,9 @@ class FourDme(CodedCorpus):
     def mark(self, row: Row) -> Mark:
         session = row.text("subject")
         flags = [flag for flag in FLAGS if row.text(flag) not in ("", "0")]
-        mark = Mark(
-            _person(session),
-            f"{session}/{row.text('clip')}",
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            "+".join(flags) or row.text("emotion").lower(),
-            row.cells["aus"],
-            row=row,
-        )
-        return self._as_numbered(mark)
+        clip, emotion = f"{session}/{row.text('clip')}", "+".join(flags)
+        emotion = emotion or row.text("emotion").lower()
+        return self._as_numbered(Mark.of_row(row, _person(session), clip, emotion=emotion))
 
     def subject_of(self, clip: str) -> str:
         return _person(clip.split("/")[0])

@@ -69,16 +69,7 @@ class Mmew(CodedCorpus):
 
     def mark(self, row: Row) -> Mark:
         clip = row.text("clip")
-        return Mark(
-            self.subject_of(clip),
-            clip,
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            row.text("emotion"),
-            row.cells["aus"],
-            row=row,
-        )
+        return Mark.of_row(row, self.subject_of(clip), clip)
 
     def clip_of(self, folder: Path) -> str:
         return folder.name

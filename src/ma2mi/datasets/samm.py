@@ -63,17 +63,7 @@ class Samm(CodedCorpus):
     optional = ("objective",)
 
     def mark(self, row: Row) -> Mark:
-        clip = row.text("clip")
-        return Mark(
-            f"{row.whole('subject'):03d}",
-            clip,
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            row.text("emotion"),
-            row.cells["aus"],
-            row=row,
-        )
+        return Mark.of_row(row, f"{row.whole('subject'):03d}", row.text("clip"))
 
     def clip_of(self, folder: Path) -> str:
         return folder.name

@@ -80,17 +80,7 @@ class _SammLv(LongCorpus):
         video = re.match(r"(\d{3})_\d+", name)
         if video is None:
             raise row.error("clip", f"{name!r} is no name such as 006_1_2", "Correct the cell")
-        return Mark(
-            video[1],
-            video[0],
-            row.whole("onset"),
-            row.whole("offset"),
-            row.frame("apex"),
-            self.emotion(name),
-            row.cells["aus"],
-            self.kind,
-            row,
-        )
+        return Mark.of_row(row, video[1], video[0], emotion=self.emotion(name), kind=self.kind)
 
     def emotion(self, name: str) -> str:
         """The emotion of an expression by its Filename, "" where nobody says."""
