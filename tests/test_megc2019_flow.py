@@ -94,20 +94,24 @@ def test_miacnet_reads_flow_without_faces(marked):
     assert 0 <= score("miacnet-tiny", marked, frozen=True)["uf1"] <= 1
 
 
-def test_movement_is_learned(marked):
-    assert score("random-ridge", marked)["uar"] > 0.45
-
-
 #: What is learned from scratch is small here: 6 epochs, few pixels.
 NETWORKS = [
-    pytest.param(name, {"epochs": 6, "size": size}, marks=pytest.mark.slow, id=name)
-    for name, size in (("ststnet", 28), ("off-apexnet", 28), ("miacnet-tiny", 32))
+    pytest.param("ststnet", {"epochs": 6, "size": 28}, id="ststnet"),
+    *(
+        pytest.param(name, {"epochs": 6, "size": size}, marks=pytest.mark.slow, id=name)
+        for name, size in (("off-apexnet", 28), ("miacnet-tiny", 32))
+    ),
 ]
 LEARNERS = [
     *(pytest.param(name, {}, id=name) for name in ("flow-svm", "random-ridge")),
     pytest.param("miacnet-tiny", {"frozen": True, "size": 48}, id="miacnet-tiny frozen"),
     *NETWORKS,
 ]
+
+
+@pytest.mark.parametrize(("name", "wishes"), LEARNERS[1:])  # 88 images are too few for the SVM
+def test_movement_is_learned(name, wishes, marked):
+    assert score(name, marked, **wishes)["uar"] > 0.45
 
 
 @pytest.mark.parametrize(("name", "wishes"), LEARNERS)
