@@ -140,7 +140,12 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
 
 
 def write_video(
-    path: Path | str, images: Iterable[Image], fps: Fraction | int, *, lossless: bool = False
+    path: Path | str,
+    images: Iterable[Image],
+    fps: Fraction | int,
+    *,
+    lossless: bool = False,
+    preset: str = "medium",
 ) -> None:
     """Write RGB images as H.264 (.mp4, yuv420p, crf 18), or bit for bit as FFV1 (.mkv).
 
@@ -152,6 +157,7 @@ def write_video(
         path: ends in .mp4, or .mkv when ``lossless``; an existing file is replaced.
         images: uint8 [H, W, 3], all of one size, at least one.
         fps: frames per second.
+        preset: x264's, such as "veryfast": less time for a larger file.
 
     Raises:
         VideoError: wrong suffix, no image, images of other shape or type, or ffmpeg's refusal.
@@ -169,7 +175,8 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        _encode(unfinished, _checked(images, path), Fraction(fps), lossless=lossless)
+        settings = {} if lossless else {"crf": "18", "preset": preset}
+        _encode(unfinished, _checked(images, path), Fraction(fps), settings, lossless=lossless)
         unfinished.replace(path)
     except av.error.FFmpegError as error:
         raise VideoError(f"cannot be written ({error.strerror})", where=path) from error
@@ -439,14 +446,16 @@ def _checked(images: Iterable[Image], where: Path) -> Iterator[Image]:
         raise VideoError("there are no images to write", where=where)
 
 
-def _encode(path: Path, images: Iterator[Image], fps: Fraction, *, lossless: bool) -> None:
+def _encode(
+    path: Path, images: Iterator[Image], fps: Fraction, options: dict[str, str], *, lossless: bool
+) -> None:
     first = next(images)
     height, width = first.shape[:2]
     if lossless:
-        container_format, codec, pixels, options = "matroska", "ffv1", "bgr0", {}
+        container_format, codec, pixels = "matroska", "ffv1", "bgr0"
         bottom = right = 0
     else:
-        container_format, codec, pixels, options = "mp4", "libx264", "yuv420p", {"crf": "18"}
+        container_format, codec, pixels = "mp4", "libx264", "yuv420p"
         bottom, right = height % 2, width % 2
     # bitexact: the same images give the same bytes (Matroska would add a random number).
     flags = {"fflags": "+bitexact"}

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from ma2mi import __version__
 from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
@@ -384,7 +386,11 @@ def _watch(
             events.append(finding.event)
             tell(Progress("watch", watcher.frames, total, finding.event))
 
-    with _ahead(watcher.see(frame) for frame in frames) as sights:
+    # Two threads share the work already; BLAS' own would only wait for each other's few numbers.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        _ahead(watcher.see(frame) for frame in frames) as sights,
+    ):
         for sight in sights:
             found = watcher.measure(sight)
             add(found, watcher.rows)

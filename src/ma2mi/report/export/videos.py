@@ -62,7 +62,7 @@ def write_annotated(
             blurred: a face may have been missed.
     """
     rate = Fraction(analysis.fps).limit_denominator(1001)
-    write_video(path, _annotated(analysis, frames_csv, fps, blur), rate)
+    write_video(path, _annotated(analysis, frames_csv, fps, blur), rate, preset="veryfast")
 
 
 def write_magnified(loops: Iterable[tuple[Event, Image]], path: Path) -> bool:
