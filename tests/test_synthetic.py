@@ -200,7 +200,7 @@ def test_a_micro_corpus_reads_back(tmp_path):
         clips_per_subject=3,
         seed=1,
         settings=TINY,
-        progress=lambda done, total: seen.append((done, total)),
+        hook=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(1, 2), (2, 2)]
     corpus = open_corpus("synthetic-micro", tmp_path)

@@ -117,7 +117,7 @@ def paint_corpus(name: str, root: Path, subjects: int, clips: int, seed: int, jo
             clips_per_subject=clips,
             seed=seed,
             jobs=jobs,
-            progress=tick,
+            hook=tick,
         )
     return open_corpus(name, root)
 

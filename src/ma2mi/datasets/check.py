@@ -29,7 +29,7 @@ def check_corpus(
     *,
     layout: str = "",
     repairs: bool | Path = True,
-    progress: Callable[[int, int], None] | None = None,
+    hook: Callable[[int, int], None] | None = None,
 ) -> Findings:
     """Look at everything: the sheet, the folders, and whether each frame decodes to its end.
 
@@ -37,7 +37,7 @@ def check_corpus(
         name: of a registered corpus.
         root: its folder.
         layout, repairs: as ``CodedCorpus``; other corpora have neither.
-        progress: called with (recordings looked at, all recordings).
+        hook: called with (recordings looked at, all recordings).
 
     Raises:
         CorpusError: no corpus has this name. All else becomes a finding.
@@ -53,7 +53,7 @@ def check_corpus(
             else kind(root)
         )
         recordings = corpus.recordings()
-        items += _look_at(corpus, recordings, progress)
+        items += _look_at(corpus, recordings, hook)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LeftOut)  # the findings tell it in full
             expressions = corpus.expressions()
@@ -87,7 +87,7 @@ class _Looked:
 
 
 def _look_at(
-    corpus: Corpus, recordings: list[Recording], progress: Callable[[int, int], None] | None
+    corpus: Corpus, recordings: list[Recording], hook: Callable[[int, int], None] | None
 ) -> Iterator[Finding]:
     frame = corpus.layout.frame if isinstance(corpus, CodedCorpus) else ""
     first_with: dict[str, Path] = {}
@@ -109,8 +109,8 @@ def _look_at(
                     f"holds the same pictures as {twin}",
                     "Copy both again; one of them is misplaced",
                 )
-            if progress:
-                progress(done, len(recordings))
+            if hook:
+                hook(done, len(recordings))
     if misnamed and isinstance(corpus, CodedCorpus):
         folder, name = misnamed[0]
         yield Finding(

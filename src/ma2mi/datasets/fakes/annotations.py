@@ -56,8 +56,8 @@ class FakeAnnotations(Fake):
                 "table": f"{video.stem}.csv",
             }[order.layout]
             write_annotations(marks, video.with_name(stem))
-            if order.progress:
-                order.progress(number, 3)
+            if order.hook:
+                order.hook(number, 3)
         meanings: Table = [["label", "emotion"], ["apex", "apex"]]
         meanings += [[word, emotion] for emotion, word, _ in _MARKS]
         write_table(out / LABELS, meanings)

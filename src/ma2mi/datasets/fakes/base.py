@@ -42,7 +42,7 @@ _PAINTED = {
     "tense": "repression",
 }
 
-Progress = Callable[[int, int], None]
+Hook = Callable[[int, int], None]
 Table = list[list[object]]
 """The cells of a sheet, header and rows of text included."""
 
@@ -82,7 +82,7 @@ class Order:
         fault: one of ``FAULTS``, or "".
         layout, version: one of the fake's own.
         pictures: False writes empty files for frames, which is enough to read the sheet.
-        progress: called with (clips done, all clips).
+        hook: called with (clips done, all clips).
     """
 
     full_size: bool = False
@@ -90,7 +90,7 @@ class Order:
     layout: str = ""
     version: str = ""
     pictures: bool = True
-    progress: Progress | None = None
+    hook: Hook | None = None
 
 
 class Fake(ABC):
@@ -245,8 +245,8 @@ class CodedFake(Fake):
                 ):
                     path.write_bytes(content)
                 done += 1
-                if order.progress:
-                    order.progress(done, len(clips))
+                if order.hook:
+                    order.hook(done, len(clips))
             if person:
                 vars(person).pop("layers", None)  # tens of megabytes a person
 
@@ -302,14 +302,14 @@ def write_fake(
     layout: str = "",
     version: str = "",
     pictures: bool = True,
-    progress: Progress | None = None,
+    hook: Hook | None = None,
 ) -> Path:
     """Write a fake of the corpus ``name``: same arguments, same bytes.
 
     Args:
         name: of a registered corpus.
         out: an empty or missing folder.
-        full_size, fault, layout, version, pictures, progress: as ``Order``; the first layout and
+        full_size, fault, layout, version, pictures, hook: as ``Order``; the first layout and
             the newest version if empty.
 
     Raises:
@@ -333,7 +333,7 @@ def write_fake(
         raise CorpusError("is not empty", where=out, cure="Choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     layout, version = layout or fake.layouts[0], version or fake.versions[0]
-    fake.write(out, Order(full_size, fault, layout, version, pictures, progress))
+    fake.write(out, Order(full_size, fault, layout, version, pictures, hook))
     return out
 
 

@@ -109,8 +109,8 @@ class _FakeMacro(Fake):
                 _write_clip(path, _images(clip, self.corpus.peaks_last), self.rate)
             else:
                 _touch(path)
-            if order.progress:
-                order.progress(done, len(clips))
+            if order.hook:
+                order.hook(done, len(clips))
         self.write_labels(out, clips, order.layout)
         if order.fault:
             frames = sorted((out / self.place(clips[0], order.layout)).parent.iterdir())

@@ -111,7 +111,7 @@ def write_corpus(
     jobs: int = 1,
     size: int | None = None,
     lossless: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    hook: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a synthetic corpus; clips that are there already are kept.
 
@@ -127,7 +127,7 @@ def write_corpus(
         jobs: processes, one subject at a time each; -1 takes all cores.
         size: side of the images in px, instead of the settings'.
         lossless: write FFV1 video (.mkv) in both kinds of corpus.
-        progress: called with (subjects done, all subjects).
+        hook: called with (subjects done, all subjects).
 
     Returns:
         the manifest's path.
@@ -157,8 +157,8 @@ def write_corpus(
     rows: list[dict[str, object]] = []
     for done, lines in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
         rows += lines
-        if progress is not None:
-            progress(done, subjects)
+        if hook is not None:
+            hook(done, subjects)
     manifest = out / "manifest.csv"
     unfinished = out / f".manifest.csv.{os.getpid()}.part"
     with unfinished.open("w", newline="", encoding="utf-8") as lines:
