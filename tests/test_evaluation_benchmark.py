@@ -379,7 +379,7 @@ run_benchmark(Centroid(), x, np.arange(24) % 2, [f"s{i // 4}" for i in range(24)
 
     def test_a_run_killed_at_its_very_start_goes_on(self, tmp_path):
         (tmp_path / "run").mkdir()
-        (tmp_path / "run/run.json.part").write_text('{"vers')
+        (tmp_path / "run/.run.json.4711").write_text('{"vers')
         result = run(NearestMean(), a_set(people=3), out=tmp_path / "run")
         assert load_run(tmp_path / "run") == result
 

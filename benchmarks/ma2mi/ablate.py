@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from ma2mi.cli import steps
 from ma2mi.clips.batches import AugmentSettings
 from ma2mi.clips.pairs import Pairs, PairSettings
-from ma2mi.clips.store import ClipStore, Recipe, replace_file
+from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.evaluation import run_benchmark
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import protocol
 from ma2mi.evaluation.statistics import bootstrap, permutation_test, person_confusions
+from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.training.checkpoint import find_weights, open_trunk
 from ma2mi.training.finetune import FineTune, FineTuneSettings

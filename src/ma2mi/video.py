@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import VideoError, optional_part
+from ma2mi.files import unfinished
 
 with optional_part("av", "video"):
     import av
@@ -173,15 +173,12 @@ def write_video(
     if fps <= 0:
         raise VideoError(f"fps {fps} is no frame rate", where=path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    settings = {} if lossless else {"crf": "18", "preset": preset}
     try:
-        settings = {} if lossless else {"crf": "18", "preset": preset}
-        _encode(unfinished, _checked(images, path), Fraction(fps), settings, lossless=lossless)
-        unfinished.replace(path)
+        with unfinished(path) as part:
+            _encode(part, _checked(images, path), Fraction(fps), settings, lossless=lossless)
     except av.error.FFmpegError as error:
         raise VideoError(f"cannot be written ({error.strerror})", where=path) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_frames(

@@ -38,8 +38,9 @@ def explain(
     """Draw heat maps: the network's attention, and Grad-CAM of its answer."""
     from ma2mi.cli import steps
     from ma2mi.clips.pairs import PairSettings
-    from ma2mi.clips.store import Recipe, replace_file
+    from ma2mi.clips.store import Recipe
     from ma2mi.evaluation.protocols import protocol
+    from ma2mi.files import replace_file
     from ma2mi.training.recognizer import load_model
 
     model = load_model(weights)

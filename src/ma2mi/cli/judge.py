@@ -50,8 +50,8 @@ def compare(
     picture: Path = typer.Option(None, help="Also draw the scores as PNG."),
 ) -> None:
     """Scores beside each other, with intervals and paired tests against the first run."""
-    from ma2mi.clips.store import replace_file
     from ma2mi.evaluation.results import load_run
+    from ma2mi.files import replace_file
     from ma2mi.report.tables import compare_table, make_rows
 
     results = [load_run(run) for run in runs]

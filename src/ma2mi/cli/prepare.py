@@ -93,7 +93,7 @@ def _write_sheets(
     folder: Path, store: ClipStore, prepared: Sequence[Prepared], failures: Sequence[str]
 ) -> None:
     from ma2mi.clips.quality import COLUMNS
-    from ma2mi.clips.store import replace_file
+    from ma2mi.files import replace_file
     from ma2mi.report.contact_sheet import PER_PAGE, draw_pages
 
     folder.mkdir(parents=True, exist_ok=True)

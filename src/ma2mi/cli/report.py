@@ -55,7 +55,7 @@ def write_report(
         marked: pairs whose attention is shown.
         examples: clips to show as they go by.
     """
-    from ma2mi.clips.store import replace_file
+    from ma2mi.files import replace_file
     from ma2mi.report import figures
     from ma2mi.report.page import Picture, make_page
     from ma2mi.report.tables import make_rows, stamped_lines

@@ -17,9 +17,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from ma2mi.clips.sampling import near_future, onset_apex
-from ma2mi.clips.store import ClipStore, PreparedClip, replace_file
+from ma2mi.clips.store import ClipStore, PreparedClip
 from ma2mi.errors import MotionError, StoreError
 from ma2mi.face.motion import FlowSettings, Method, action_channels, flow
+from ma2mi.files import replace_file
 from ma2mi.records import Expression
 from ma2mi.video import read_image
 

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.clips.quality import COLUMNS, ClipQuality, measure_clip
-from ma2mi.clips.store import ClipStore, PreparedClip, Recipe, replace_file
+from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import FaceError, Ma2miError, StoreError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.quality import FrameQuality, look_at
+from ma2mi.files import replace_file
 from ma2mi.records import Expression, Recording
 from ma2mi.video import Frame, TruncatedVideo, inspect_video, read_frames
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ma2mi.errors import SettingsError, StoreError
+from ma2mi.files import replace_file
 
 #: Settings that came later: they count in a digest only where they differ from their default, so
 #: that stores made before keep their folder.
@@ -211,22 +211,3 @@ def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(
         f"is no readable clip ({error})", where=path, cure="Delete the file and prepare again"
     )
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name and rename, so that a file is whole or absent.
-
-    Raises:
-        StoreError: the disk is full or not writable.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot be written ({error.strerror})",
-            where=path,
-            cure="Free the disk or choose another folder",
-        ) from error

@@ -14,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ma2mi.errors import CorpusError
+from ma2mi.files import replace_file
 
 TABLE = ("path", "subject", "start_s", "apex_s", "end_s", "emotion", "aus", "kind", "fps")
 """Columns of a table of one's own; start_s and end_s are needed, the others may be absent."""
@@ -107,9 +108,7 @@ def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> No
         raise CorpusError(
             "is no file of annotations", where=file, cure=f"Name it {', '.join(writers)}"
         )
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.write_bytes(writers[file.suffix](annotations).encode())
-    unfinished.replace(file)
+    replace_file(file, writers[file.suffix](annotations).encode())
 
 
 # -- ELAN ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 from ma2mi.datasets.base import Corpus
 from ma2mi.datasets.manifest import COLUMNS
 from ma2mi.errors import CorpusError, optional_part
+from ma2mi.files import replace_file
 from ma2mi.records import Expression, Recording
 
 _ALL = (*COLUMNS, "kind")
@@ -38,9 +39,7 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
     rows = list(_rows(corpus.recordings(), corpus.expressions(), file.parent))
     content = _csv(rows) if file.suffix.lower() == ".csv" else _parquet(rows)
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.write_bytes(content)
-    unfinished.replace(file)
+    replace_file(file, content)
     return len(rows)
 
 

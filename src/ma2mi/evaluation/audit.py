@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult, write_whole
+from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
+from ma2mi.files import replace_file
 
 FINGERPRINTS = "fingerprints.csv"
 SIDE = 16
@@ -68,7 +69,7 @@ def write_fingerprints(path: Path, prints: Sequence[Fingerprint]) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["key", "exact", "look"])
     table.writerows((p.key, p.exact, p.look) for p in prints)
-    write_whole(path, text.getvalue())
+    replace_file(path, text.getvalue().encode())
 
 
 def read_fingerprints(path: Path) -> list[Fingerprint]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from ma2mi.evaluation.metrics import (
     per_class,
     unit_f1,
 )
+from ma2mi.files import replace_file
 from ma2mi.records import file_name
 
 SELECTED_ON_TEST = "selected on test data"
@@ -321,12 +321,15 @@ class RunFolder:
             self._refuse_other(_read(sheet, RunRecord))
             return
         # A process killed at its very start may leave the sheet's first half, and nothing else.
-        if self.path.is_dir() and {file.name for file in self.path.iterdir()} - {_part(sheet).name}:
+        started = f".{sheet.name}."
+        if self.path.is_dir() and any(
+            not file.name.startswith(started) for file in self.path.iterdir()
+        ):
             raise EvaluationError(
                 "holds files, but no run", where=self.path, cure="Give a new folder"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(sheet, _json(record.model_dump(mode="json"), indent=2))
+        replace_file(sheet, _json(record.model_dump(mode="json"), indent=2).encode())
 
     def _refuse_other(self, found: RunRecord) -> None:
         # Another commit may be a change of the documentation; another version is not.
@@ -353,14 +356,14 @@ class RunFolder:
         """Write one fold; ``number`` is its place among the folds."""
         name = f"{fold.seed}-{number:04d}-{file_name(fold.fold)[:80]}.json"
         (self.path / "folds").mkdir(exist_ok=True)
-        write_whole(self.path / "folds" / name, _json(fold.model_dump(mode="json")))
+        replace_file(self.path / "folds" / name, _json(fold.model_dump(mode="json")).encode())
         with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow([fold.seed, fold.fold, f"{fit_s:.6f}"])
 
     def finish(self, result: RunResult) -> None:
         """Write ``predictions.csv`` and ``scores.json``."""
-        write_whole(self.path / "predictions.csv", predictions_csv(result))
-        write_whole(self.path / "scores.json", _json(result.scores(), indent=2))
+        replace_file(self.path / "predictions.csv", predictions_csv(result).encode())
+        replace_file(self.path / "scores.json", _json(result.scores(), indent=2).encode())
 
 
 def load_run(path: Path | str) -> RunResult:
@@ -425,20 +428,6 @@ def _names(classes: Sequence[str], *, multi_label: bool) -> Callable[[NDArray[np
 def _json(tree: object, indent: int | None = None) -> str:
     # json writes floats with repr, which reads back to the same bits.
     return json.dumps(tree, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write beside the place and move there, so that a file is whole or absent."""
-    part = _part(path)
-    with part.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:

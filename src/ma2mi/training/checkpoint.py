@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ma2mi.clips.store import replace_file
 from ma2mi.errors import CheckpointError
+from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.models.trunk import Trunk
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import ma2mi
-from ma2mi.clips.store import replace_file
 from ma2mi.errors import CheckpointError, optional_part
+from ma2mi.files import replace_file
 from ma2mi.models.miacnet import FaceTransformer
 from ma2mi.training.recognizer import Recognizer, calibrate
 from ma2mi.training.views import one_thread

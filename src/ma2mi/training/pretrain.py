@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
-from ma2mi.clips.store import replace_file
 from ma2mi.errors import SettingsError
+from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.training.checkpoint import save_model
 from ma2mi.training.loop import LoopSettings, run_epochs

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 from torch.nn import functional
 
-from ma2mi.clips.store import replace_file
 from ma2mi.errors import CheckpointError, FaceError
 from ma2mi.evaluation.labels import CD6ME_UNITS
+from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.models.trunk import Trunk
 from ma2mi.records import Reading

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from ma2mi.datasets.synthetic.clip import SyntheticClip, make_clip
 from ma2mi.datasets.synthetic.people import make_person
 from ma2mi.datasets.synthetic.settings import SyntheticSettings
 from ma2mi.errors import CorpusError, SettingsError, optional_part
+from ma2mi.files import replace_file
 from ma2mi.records import Expression, Kind
 
 CorpusName = Literal["synthetic-micro", "synthetic-macro"]
@@ -160,12 +161,11 @@ def write_corpus(
         if hook is not None:
             hook(done, subjects)
     manifest = out / "manifest.csv"
-    unfinished = out / f".manifest.csv.{os.getpid()}.part"
-    with unfinished.open("w", newline="", encoding="utf-8") as lines:
-        table = csv.DictWriter(lines, (*COLUMNS, "kind"), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    unfinished.replace(manifest)
+    text = StringIO()
+    table = csv.DictWriter(text, (*COLUMNS, "kind"), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    replace_file(manifest, text.getvalue().encode())
     return manifest
 
 
@@ -261,6 +261,4 @@ def _write_truth(file: Path, clip: SyntheticClip) -> None:
         "head": np.round(clip.head, 5).tolist(),
         "settings": clip.settings.model_dump(),
     }
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.write_text(json.dumps(told) + "\n", encoding="utf-8")
-    unfinished.replace(file)
+    replace_file(file, f"{json.dumps(told)}\n".encode())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,13 +24,14 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from scipy.sparse import csr_matrix
 
 from ma2mi.datasets.facs import SIDES, Side
 from ma2mi.errors import CorpusError, SettingsError, optional_part
 from ma2mi.face.align import Template, estimate_warp, warp_points
 from ma2mi.face.detect import Face
+from ma2mi.files import replace_file
 
 with optional_part("numba", "video"):
     from numba import njit
@@ -439,10 +439,8 @@ def _write_head(seed: int, size: int, file: Path) -> None:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     told = {"units": json.dumps(UNITS), "shapes": json.dumps(UNIT_SHAPES), "anny": version("anny")}
-    save_file(dict(arrays), unfinished, metadata=told)
-    unfinished.replace(path)
+    replace_file(path, save(dict(arrays), told))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
