@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    corpus: str = typer.Option(..., help="Name of a corpus."),
+    corpus: str = typer.Option(..., help="Name of a corpus, or NAME=DIR."),
     out: Path = typer.Option(..., help="The picture (PNG)."),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     weights: str = typer.Option("zero", help="zero, which ships with ma2mi, or a folder."),
@@ -45,7 +45,7 @@ def explain(
 
     model = load_model(weights)
     marked = steps.mark_expressions(
-        steps.find_corpus(corpus, root, store, jobs),
+        steps.find_corpora([corpus], root, store, jobs),
         protocol("loso"),
         store,
         Recipe(size=model.size + 16),
