@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import resource
-import threading
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from ma2mi.analysis import batch as batches
 from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.faces import FaceTracker, overlap
-from ma2mi.analysis.run import _ahead, analyze_camera, folder_name
+from ma2mi.analysis.run import analyze_camera, folder_name
 from ma2mi.analysis.watch import Sample
 from ma2mi.errors import Ma2miError, StoreError, VideoError
 from ma2mi.face.detect import Face, FaceDetector
@@ -704,21 +703,6 @@ def test_camera(monkeypatch, tmp_path):
 
 
 # Small parts
-
-
-def test_a_thread_ahead_hands_on_errors_and_stops():
-    def three():
-        yield from (1, 2, 3)
-        raise ValueError("after three")
-
-    seen = []
-    with pytest.raises(ValueError, match="after three"), _ahead(three()) as items:
-        seen.extend(items)
-    assert seen in ([], [1, 2, 3])
-    before = threading.active_count()
-    with _ahead(iter(range(1000))) as items:
-        assert next(items) == 0
-    assert threading.active_count() == before
 
 
 def test_coarse_cells_hide_a_face():

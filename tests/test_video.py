@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,6 +16,7 @@ import pytest
 from ma2mi.errors import VideoError
 from ma2mi.video import (
     TruncatedVideo,
+    ahead,
     inspect_video,
     list_videos,
     read_frames,
@@ -303,3 +305,18 @@ def test_truncated_file_gives_what_decodes_and_warns(tmp_path: Path, suffix: str
         frames = list(read_frames(path))
     assert 15 < len(frames) < 30
     assert [f.time_s for f in frames] == [Fraction(f.index, 25) for f in frames]
+
+
+def test_a_thread_ahead_hands_on_errors_and_stops():
+    def three():
+        yield from (1, 2, 3)
+        raise ValueError("after three")
+
+    seen = []
+    with pytest.raises(ValueError, match="after three"), ahead(three()) as items:
+        seen.extend(items)
+    assert seen in ([], [1, 2, 3])
+    before = threading.active_count()
+    with ahead(iter(range(1000))) as items:
+        assert next(items) == 0
+    assert threading.active_count() == before

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import queue
 import shutil
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +28,7 @@ from ma2mi.report.export import EXPORTS
 from ma2mi.report.export.tables import FrameTable, read_json
 from ma2mi.report.export.videos import write_annotated, write_magnified
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
-from ma2mi.video import Frame, TruncatedVideo, VideoInfo, inspect_video, read_frames
+from ma2mi.video import Frame, TruncatedVideo, VideoInfo, ahead, inspect_video, read_frames
 
 if TYPE_CHECKING:
     from ma2mi.analysis.faces import Detector
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AHEAD = 8  # frames whose faces are found while earlier ones are measured
 REVIEW, ANNOTATED, MAGNIFIED = "report.html", "annotated.mp4", "magnified.mp4"
 TOO_POOR = "recording too poor to name a class"
 LEVELS: tuple[Level, ...] = ("green", "amber", "red")
@@ -389,7 +386,7 @@ def _watch(
     # Two threads share the work already; BLAS' own would only wait for each other's few numbers.
     with (
         threadpool_limits(1, user_api="blas"),
-        _ahead(watcher.see(frame) for frame in frames) as sights,
+        ahead(watcher.see(frame) for frame in frames) as sights,
     ):
         for sight in sights:
             found = watcher.measure(sight)
@@ -399,49 +396,6 @@ def _watch(
     if book is not None:
         book.close()
     return events
-
-
-@contextmanager
-def _ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The items, made in a thread of their own a few ahead; stops it when the reader stops."""
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(AHEAD)
-    stop = threading.Event()
-
-    def put(entry: tuple[bool, Any]) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(entry, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put((True, item)):
-                    return
-            put((False, None))
-        except BaseException as error:  # handed to the reader, who raises it
-            put((False, error))
-
-    def read() -> Iterator[T]:
-        while True:
-            more, item = ready.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-
-    thread = threading.Thread(target=work, name="ma2mi-see", daemon=True)
-    thread.start()
-    try:
-        yield read()
-    finally:
-        stop.set()
-        thread.join()
 
 
 @contextmanager

@@ -65,14 +65,14 @@ class RegionMeter:
 
     Args:
         template: the crop that movement is measured in; its side is the unit's scale.
-        settings: of the flow.
+        settings: of the flow; by default one warp: each frame starts where the last one ended.
     """
 
     def __init__(
         self, template: Template | None = None, settings: FlowSettings | None = None
     ) -> None:
         self.template = template or Template(size=128)
-        self.settings = settings or FlowSettings()
+        self.settings = settings or FlowSettings(warps=1)
         self.motion: RigidMotion | None = None
         self.crop: NDArray[np.uint8] | None = None
         self._flow: NDArray[np.float32] | None = None

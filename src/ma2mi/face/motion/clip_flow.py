@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError, SettingsError
 from ma2mi.face.motion import solver
-from ma2mi.face.motion.thinplate import CELL, FlowSettings, Onset, doubled, halved, taps
+from ma2mi.face.motion.thinplate import CELL, FlowSettings, Onset, doubled, halved, median, taps
 
 Method = Literal["thin-plate", "opencv-tvl1", "dis", "farneback"]
 Plane = NDArray[np.float32]
@@ -126,7 +126,7 @@ def matched(frame: Plane, onset: Plane, weight: Plane) -> Plane:
         normal = (basis * weights_now) @ basis.T + 1e-9 * np.eye(2)
         gain, offset = np.linalg.solve(normal, (basis * weights_now) @ still)
         left = np.square(still - gain * basis[0] - offset)
-        weights_now = trust / (1 + left / (4 * np.median(left) + 1e-6))
+        weights_now = trust / (1 + left / (4 * median(left) + 1e-6))
     return np.asarray(np.float32(gain) * (frame - np.float32(moved.mean())) + np.float32(offset))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
 from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
+from ma2mi.face.motion.thinplate import median
 
 Plane = NDArray[np.float32]
 Floats = NDArray[np.floating]
 
+SETTLED_PX = 1e-3  # a fit that moves no pixel further than this is done
 EXPRESSIVE = 0.1  # say of a pixel where expressions show, beside 1 of the rest of the face
 
 
@@ -117,19 +120,23 @@ def remove_rigid(
 
 
 def _fit(basis: Floats, moved: Floats, trust: Floats, rounds: int) -> Floats:
-    weight = trust
+    weight, counts, reach = trust, trust > 0, float(np.abs(basis).max())
     solution: Floats = np.zeros((3, 2))
     for _ in range(rounds):
+        before = solution
         weighted = basis * weight
         normal = weighted @ basis.T
         normal += np.diag(1e-9 * np.diag(normal) + 1e-12)
         solution = np.linalg.solve(normal, weighted @ moved)
+        if np.abs(solution - before).sum(axis=0).max() * reach < SETTLED_PX:
+            break
         off = np.square(moved - basis.T @ solution).sum(axis=1)
-        spread = float(np.median(off[trust > 0])) + 1e-8
+        spread = float(median(off[counts])) + 1e-8
         weight = trust / np.square(1 + off / spread)
     return solution.T
 
 
+@lru_cache(maxsize=8)
 def _basis(height: int, width: int) -> NDArray[np.float64]:
     """1, x and y from the centre in pixels at every pixel, [3, H * W]."""
     y, x = np.mgrid[:height, :width]

@@ -73,6 +73,16 @@ def halve(image: Plane) -> Plane:
 
 
 @compiled
+def halve_all(planes: Plane) -> Plane:
+    """Means of 2x2 blocks of each plane, [N, H, W] to [N, H/2, W/2]."""
+    count, height, width = planes.shape[0], planes.shape[1] // 2, planes.shape[2] // 2
+    out = np.empty((count, height, width), np.float32)
+    for c in range(count):
+        out[c] = halve(planes[c])
+    return out
+
+
+@compiled
 def double(grid: Plane) -> Plane:
     """Bilinear refinement of cell-centred values: [n, m] to [2n, 2m]."""
     height, width = grid.shape
@@ -104,6 +114,15 @@ def double(grid: Plane) -> Plane:
         if y < last:
             for x in range(2 * width):
                 out[2 * y + 1, x] = near * wide[y, x] + far * wide[y + 1, x]
+    return out
+
+
+@compiled
+def double_all(planes: Plane) -> Plane:
+    """Each plane refined by ``double``, [N, H, W] to [N, 2H, 2W]."""
+    out = np.empty((planes.shape[0], 2 * planes.shape[1], 2 * planes.shape[2]), np.float32)
+    for c in range(planes.shape[0]):
+        out[c] = double(planes[c])
     return out
 
 

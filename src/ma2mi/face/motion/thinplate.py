@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,7 +235,7 @@ def affine_part(weight: Plane, grid: Plane) -> Plane:
         right = np.einsum("ik,ck,k->ic", basis, flat, trust)
         fit = np.einsum("ic,ik->ck", np.linalg.solve(normal, right), basis)
         off = np.square(flat - fit).sum(axis=0)
-        trust = weight / np.square(1 + off / (np.median(off) + np.float32(1e-8)))
+        trust = weight / np.square(1 + off / (median(off) + np.float32(1e-8)))
     return fit.reshape(grid.shape).astype(np.float32)
 
 
@@ -284,7 +284,16 @@ def spread(difference: Plane, weight: Plane) -> float:
     """Standard deviation by the median, of every few pixels where the image is believed."""
     step = max(1, min(difference.shape) // 96)
     sample = np.abs(difference[::step, ::step])[weight[::step, ::step] > 0]
-    return 1.4826 * float(np.median(sample)) if sample.size else 0.0
+    return 1.4826 * float(median(sample)) if sample.size else 0.0
+
+
+def median(sample: NDArray[Any]) -> Any:
+    """As ``np.median`` of one finite axis, in half its time."""
+    half, odd = divmod(len(sample), 2)
+    if odd:
+        return np.partition(sample, half)[half]
+    parted = np.partition(sample, (half - 1, half))
+    return (parted[half - 1] + parted[half]) / parted.dtype.type(2)
 
 
 def pyramid(image: Plane, settings: FlowSettings) -> list[Plane]:
@@ -309,8 +318,8 @@ def halvable(planes: Plane) -> bool:
 
 
 def halved(planes: Plane) -> Plane:
-    return np.stack([solver.halve(plane) for plane in planes])
+    return np.asarray(solver.halve_all(planes))
 
 
 def doubled(planes: Plane) -> Plane:
-    return np.stack([solver.double(plane) for plane in planes])
+    return np.asarray(solver.double_all(planes))

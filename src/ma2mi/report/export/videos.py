@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import optional_part
 from ma2mi.report.events import Analysis, Event
-from ma2mi.video import TruncatedVideo, read_frames, write_video
+from ma2mi.video import TruncatedVideo, ahead, read_frames, write_video
 
 with optional_part("cv2", "video"):
     import cv2
@@ -62,7 +62,7 @@ def write_annotated(
             blurred: a face may have been missed.
     """
     rate = Fraction(analysis.fps).limit_denominator(1001)
-    write_video(path, _annotated(analysis, frames_csv, fps, blur), rate, preset="veryfast")
+    write_video(path, _annotated(analysis, frames_csv, fps, blur), rate, quick=True)
 
 
 def write_magnified(loops: Iterable[tuple[Event, Image]], path: Path) -> bool:
@@ -102,10 +102,10 @@ def _annotated(
     with warnings.catch_warnings():
         # It broke off at the first reading, too; the notes say so.
         warnings.simplefilter("ignore", TruncatedVideo)
-        pictures = read_frames(analysis.source, fps=fps)
-        for picture, (row, near) in zip(pictures, _with_neighbours(frames_csv), strict=False):
-            image = _hide(picture.image, row, near) if blur else picture.image
-            yield _draw(image, row, analysis.events)
+        with ahead(read_frames(analysis.source, fps=fps)) as pictures:
+            for picture, (row, near) in zip(pictures, _with_neighbours(frames_csv), strict=False):
+                image = _hide(picture.image, row, near) if blur else picture.image
+                yield _draw(image, row, analysis.events)
 
 
 def _rows(frames_csv: Path) -> Iterator[_Row]:
