@@ -39,6 +39,7 @@ class _Track:
     newest: Face
     portrait: Patch
     seen_s: float
+    due_s: float = -np.inf  # when the net shall look again
     frames: int = field(default=1)
 
 
@@ -53,11 +54,13 @@ class FaceTracker:
     Args:
         detector: finds and follows.
         most: faces followed at a time, the largest.
+        rate: looks at a face in a second, on average; in frames between them it stays as it was.
     """
 
-    def __init__(self, detector: Detector, most: int = 4) -> None:
+    def __init__(self, detector: Detector, most: int = 4, rate: float = np.inf) -> None:
         self.detector = detector
         self.most = most
+        self.rate = rate
         self._active: list[_Track] = []
         self._lost: list[_Track] = []
         self._count = 0
@@ -76,6 +79,10 @@ class FaceTracker:
         """Follow all; whether one got lost."""
         kept: list[_Track] = []
         for track in self._active:
+            if time_s < track.due_s:
+                kept.append(track)
+                continue
+            track.due_s = max(track.due_s, time_s - 1 / self.rate) + 1 / self.rate
             face = self.detector.follow(image, track.anchor)
             if face is None or any(overlap(face.box, other.newest.box) > 0.5 for other in kept):
                 self._lost = [*self._lost, track][-REMEMBERED:]

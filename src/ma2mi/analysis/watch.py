@@ -41,8 +41,9 @@ class AnalysisSettings(BaseModel):
 
     Args:
         most_faces: followed at a time, the largest.
-        rate: movement is measured in so many frames a second at most; every frame is decoded and
-            searched for faces.
+        rate: movement is measured in so many frames a second at most.
+        landmark_rate: faces are looked at in so many frames a second at most, on average; in those
+            between them a face counts as seen where it was. A blink lasts 0.1 s or more.
         lead_s: looked at before and after a spotted movement, to find its ends exactly.
         spotting: when a movement counts.
     """
@@ -51,6 +52,7 @@ class AnalysisSettings(BaseModel):
 
     most_faces: int = Field(4, ge=1)
     rate: float = Field(60.0, gt=0)
+    landmark_rate: float = Field(20.0, gt=0)
     lead_s: float = Field(0.1, ge=0)
     spotting: SpottingSettings = SpottingSettings()
 
@@ -112,7 +114,7 @@ class Watcher:
     ) -> None:
         self.settings = settings or AnalysisSettings()
         self.recognizer = recognizer
-        self.tracker = FaceTracker(detector, self.settings.most_faces)
+        self.tracker = FaceTracker(detector, self.settings.most_faces, self.settings.landmark_rate)
         self.rows: list[dict[str, Any]] = []
         self.faces: dict[int, FaceWatch] = {}
         self.frames = 0
