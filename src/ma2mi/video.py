@@ -221,10 +221,9 @@ def write_video(
     if fps <= 0:
         raise VideoError(f"fps {fps} is no frame rate", where=path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    settings = {"crf": "20", "preset": "ultrafast"} if quick else {"crf": "18"}
     try:
         with unfinished(path) as part:
-            _encode(part, _checked(images, path), Fraction(fps), settings, lossless=lossless)
+            _encode(part, _checked(images, path), Fraction(fps), lossless=lossless, quick=quick)
     except av.error.FFmpegError as error:
         raise VideoError(f"cannot be written ({error.strerror})", where=path) from error
 
@@ -492,19 +491,19 @@ def _checked(images: Iterable[Image], where: Path) -> Iterator[Image]:
 
 
 def _encode(
-    path: Path, images: Iterator[Image], fps: Fraction, options: dict[str, str], *, lossless: bool
+    path: Path, images: Iterator[Image], fps: Fraction, *, lossless: bool, quick: bool
 ) -> None:
     first = next(images)
     height, width = first.shape[:2]
     if lossless:
-        container_format, codec, pixels = "matroska", "ffv1", "bgr0"
+        container_format, codec, pixels, options = "matroska", "ffv1", "bgr0", {}
         bottom = right = 0
     else:
         container_format, codec, pixels = "mp4", "libx264", "yuv420p"
+        options = {"crf": "20", "preset": "ultrafast"} if quick else {"crf": "18"}
         bottom, right = height % 2, width % 2
     # bitexact: the same images give the same bytes (Matroska would add a random number).
     flags = {"fflags": "+bitexact"}
-    options = {} if lossless else options
     with av.open(f"file:{path}", "w", container_format, container_options=flags) as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=fps, options=options))
         stream.width, stream.height, stream.pix_fmt = width + right, height + bottom, pixels

@@ -13,7 +13,7 @@ from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -33,8 +33,6 @@ from ma2mi.video import Frame, TruncatedVideo, VideoInfo, ahead, inspect_video, 
 if TYPE_CHECKING:
     from ma2mi.analysis.faces import Detector
     from ma2mi.training.recognizer import Recognizer
-
-T = TypeVar("T")
 
 REVIEW, ANNOTATED, MAGNIFIED = "report.html", "annotated.mp4", "magnified.mp4"
 TOO_POOR = "recording too poor to name a class"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ma2mi.cli import console
-from ma2mi.cli.settings import parse
 
 if TYPE_CHECKING:
     from ma2mi.analysis import AnalysisSettings, Progress
@@ -74,6 +73,7 @@ def analyze(
     """
     from ma2mi.analysis import AnalysisSettings
     from ma2mi.analysis.batch import find_videos
+    from ma2mi.cli.settings import parse
     from ma2mi.errors import SettingsError
     from ma2mi.report.responsible import CANDIDATES
     from ma2mi.spotting import SpottingSettings

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from ma2mi.cli import console
-from ma2mi.cli.settings import parse
 
 if TYPE_CHECKING:
     from ma2mi.evaluation.protocols import Protocol
@@ -78,6 +77,7 @@ def benchmark(
 ) -> None:
     """Leave one subject out (or another protocol) and print UF1, UAR and accuracy."""
     from ma2mi.cli import contest, steps
+    from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import find_recipe
     from ma2mi.evaluation.protocols import protocol as protocol_named

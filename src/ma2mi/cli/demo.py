@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from ma2mi.cli import console
-from ma2mi.cli.settings import parse
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +31,7 @@ def demo(
 
     from ma2mi.cli import contest, steps
     from ma2mi.cli.report import write_report
+    from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import ClipStore, Recipe
     from ma2mi.evaluation.protocols import protocol

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from ma2mi.cli import console
-from ma2mi.cli.settings import parse
 
 if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs
@@ -37,6 +36,7 @@ def explain(
 ) -> None:
     """Draw heat maps: the network's attention, and Grad-CAM of its answer."""
     from ma2mi.cli import steps
+    from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe
     from ma2mi.evaluation.protocols import protocol

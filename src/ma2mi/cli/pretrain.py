@@ -9,7 +9,6 @@ from typing import Any, Literal
 import typer
 
 from ma2mi.cli import console
-from ma2mi.cli.settings import parse
 
 
 def register(app: typer.Typer) -> None:
@@ -61,6 +60,7 @@ def pretrain(
     """Learn subtle movement from videos of faces, without labels (MA2MI)."""
     # Imported here: --help must answer at once, and this loads torch.
     from ma2mi.cli import steps
+    from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets.folder import list_recordings

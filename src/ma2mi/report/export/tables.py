@@ -55,7 +55,10 @@ FRAME_COLUMNS: dict[str, Column] = {
     "face_id": {"Description": "Number of the face, from 0; empty where no face was found."},
     "timestamp": {"Description": "When the frame is seen, after the first frame.", "Units": "s"},
     "confidence": {"Description": "The landmark network's belief that this is a face, in [0, 1]."},
-    "success": {"Description": "1 where a face was found, 0 otherwise."},
+    "success": {
+        "Description": "1 where a face was found, 0 otherwise; in frames "
+        "between two looks (20 a second by default) as at the last one."
+    },
     "face_x": {"Description": "Left edge of the landmarks.", "Units": "px"},
     "face_y": {"Description": "Upper edge of the landmarks.", "Units": "px"},
     "face_w": {"Description": "Width of the landmarks.", "Units": "px"},
