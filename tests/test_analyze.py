@@ -260,7 +260,8 @@ def test_a_stream_tells_the_same_event_with_bounded_delay(result, smiling):
     ((event, when),) = [(e, when) for e, when in told if e.kind == "micro"]
     assert event.apex_s < when <= event.apex_s + spotting.delay_s + 0.1
     assert when < seen[-1]  # while the stream still runs
-    assert event.apex_frame in [e.apex_frame for e in result[0].events]
+    # The same to a frame: the spotter decides over other stretches, so its filters end elsewhere.
+    assert any(abs(event.apex_frame - e.apex_frame) <= 1 for e in result[0].events)
 
 
 def test_blurred_faces_are_gone_from_everything(smiling, tmp_path, result):
@@ -714,7 +715,7 @@ def test_coarse_cells_hide_a_face():
 
 def test_a_hand_before_the_face_is_not_read():
     crops = np.stack([portrait()[60:188, 80:208]] * 3)
-    stretch = Stretch([0, 1, 2], [0.0, 0.04, 0.08], crops)
+    stretch = Stretch([0, 1, 2], crops)
     moved = np.zeros((3, 128, 128, 2), np.float32)
     moved[1] = 2.0
     assert not Evidence(stretch, 0, 1, 2, moved).implausible

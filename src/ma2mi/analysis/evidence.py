@@ -1,4 +1,4 @@
-"""From a spotted stretch of crops to an event: exact frames, the recognizer's answer, pictures."""
+"""From a spotted stretch of crops to evidence: how it moved, the recognizer's answer, pictures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from ma2mi.face.motion import (
     action_channels,
     draw_flow,
     expressive_mask,
-    find_apex,
     flow,
     magnify,
-    movement_along,
     remove_rigid,
 )
-from ma2mi.records import Interval, Reading
+from ma2mi.records import Reading
 from ma2mi.report.review import Card, Loop
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 MOST_FRAMES = 96  # of a stretch that are looked at; longer ones are thinned out
-CLEAR = 0.6  # confidence of an apex, see ``face.motion.find_apex``
-AGREEING = 0.3  # intersection over union with what was spotted
 FARTHEST = 0.08  # of the crop's width, about a quarter of the distance between the eyes
 LOOP_FRAMES = 24
 SHOWN_PX = 6.0  # a magnified movement's peak in the loop
@@ -48,12 +44,10 @@ class Stretch:
 
     Args:
         frames: numbers of the frames, rising, at least 3.
-        times_s: of those frames.
         crops: uint8 [T, S, S, 3].
     """
 
     frames: Sequence[int]
-    times_s: Sequence[float]
     crops: Image
 
 
@@ -64,7 +58,7 @@ class Evidence:
     Args:
         stretch: the crops.
         onset, apex, offset: positions in the stretch.
-        moved: float32 [T, S, S, 2], flow from where the onset was spotted, head motion removed.
+        moved: float32 [T, S, S, 2], flow from the onset, head motion removed.
     """
 
     stretch: Stretch
@@ -74,15 +68,9 @@ class Evidence:
     moved: Floats
 
     @property
-    def frames(self) -> tuple[int, int, int]:
-        """Onset, apex and offset as numbers of frames."""
-        numbers = self.stretch.frames
-        return numbers[self.onset], numbers[self.apex], numbers[self.offset]
-
-    @property
     def between(self) -> Floats:
-        """Flow from the chosen onset to the apex, [S, S, 2]."""
-        way: Floats = self.moved[self.apex] - self.moved[self.onset]
+        """Flow from the onset to the apex, [S, S, 2]."""
+        way: Floats = self.moved[self.apex]
         return way
 
     @property
@@ -99,19 +87,18 @@ def thin_out(stretch: Stretch, most: int = MOST_FRAMES) -> Stretch:
     if count <= most:
         return stretch
     keep = np.unique(np.linspace(0, count - 1, most).round().astype(int))
-    return Stretch(
-        [stretch.frames[i] for i in keep], [stretch.times_s[i] for i in keep], stretch.crops[keep]
-    )
+    return Stretch([stretch.frames[i] for i in keep], stretch.crops[keep])
 
 
 def examine(stretch: Stretch, spotted: tuple[int, int, int]) -> Evidence:
-    """Measure the whole stretch against its onset and find the three frames exactly.
+    """Measure the whole stretch against its onset.
 
-    What is found is believed where it is clear and agrees with what was spotted; a stretch may
-    hold another movement.
+    Onset, apex and offset stay as they were spotted: there they are read off the regions that
+    move, against their own noise. The curve of all skin in the crop would not do: over half a
+    second the eyes' own movements are larger than a micro-expression.
 
     Args:
-        stretch: with some frames before and after the movement.
+        stretch: the movement.
         spotted: onset, apex and offset, frame numbers.
 
     Raises:
@@ -122,11 +109,6 @@ def examine(stretch: Stretch, spotted: tuple[int, int, int]) -> Evidence:
     numbers = np.asarray(stretch.frames)
     onset, apex, offset = (int(np.abs(numbers - frame).argmin()) for frame in spotted)
     moved, _ = remove_rigid(flow(stretch.crops[onset], stretch.crops))
-    curve = movement_along(moved, weights=expressive_mask(moved.shape[1:3]))
-    found = find_apex(curve, stretch.times_s)
-    agreement = Interval(found.onset, found.offset).iou(Interval(onset, offset))
-    if found.confidence >= CLEAR and agreement >= AGREEING:
-        onset, apex, offset = found.onset, found.apex, found.offset
     return Evidence(stretch, onset, apex, offset, moved)
 
 

@@ -44,7 +44,6 @@ class AnalysisSettings(BaseModel):
         rate: movement is measured in so many frames a second at most.
         landmark_rate: faces are looked at in so many frames a second at most, on average; in those
             between them a face counts as seen where it was. A blink lasts 0.1 s or more.
-        lead_s: looked at before and after a spotted movement, to find its ends exactly.
         spotting: when a movement counts.
     """
 
@@ -53,13 +52,12 @@ class AnalysisSettings(BaseModel):
     most_faces: int = Field(4, ge=1)
     rate: float = Field(60.0, gt=0)
     landmark_rate: float = Field(20.0, gt=0)
-    lead_s: float = Field(0.1, ge=0)
     spotting: SpottingSettings = SpottingSettings()
 
     @property
     def memory_s(self) -> float:
         """How long crops are kept: until the longest movement has been told."""
-        return self.spotting.delay_s + self.spotting.longest_s + 2 * self.lead_s
+        return self.spotting.delay_s + self.spotting.longest_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,21 +267,18 @@ class FaceWatch:
     def finding(self, spotted: Spotted, event_id: int, recognizer: Recognizer | None) -> Finding:
         """Look at what was spotted frame by frame, and have it read."""
         evidence = self._examine(spotted) if spotted.kind in EXPRESSIONS else None
-        frames = (spotted.onset, spotted.apex, spotted.offset)
+        onset, apex, offset = spotted.onset, spotted.apex, spotted.offset
         reading, flags = None, []
         if evidence is not None:
-            frames = evidence.frames
             if evidence.implausible:
                 flags.append("too large for skin: hand or head?")
             elif recognizer is not None:
-                reading = ask(evidence, recognizer, f"face{self.face_id}@{frames[0]}")
+                reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
         elif spotted.kind in EXPRESSIONS:
             flags.append("not examined")
-        if len([f for f, _ in self._times if frames[0] <= f <= frames[2]]) < (
-            0.9 * (frames[2] - frames[0] + 1)
-        ):
+        seen = sum(onset <= frame <= offset for frame, _ in self._times)
+        if seen < 0.9 * (offset - onset + 1):
             flags.append("face lost meanwhile")
-        onset, apex, offset = frames
         event = Event(
             event_id,
             self.face_id,
@@ -335,14 +330,10 @@ class FaceWatch:
         self.row["movement_px"] = float(np.sort(moved)[-3:].mean())
 
     def _examine(self, spotted: Spotted) -> Evidence | None:
-        lead = self.settings.lead_s
-        first_s, last_s = self._time_of(spotted.onset) - lead, self._time_of(spotted.offset) + lead
-        kept = [crop for crop in self._crops if first_s <= crop[1] <= last_s]
+        kept = [crop for crop in self._crops if spotted.onset <= crop[0] <= spotted.offset]
         if len(kept) < 3:
             return None
-        stretch = thin_out(
-            Stretch([k[0] for k in kept], [k[1] for k in kept], np.stack([k[2] for k in kept]))
-        )
+        stretch = thin_out(Stretch([k[0] for k in kept], np.stack([k[2] for k in kept])))
         try:
             return examine(stretch, (spotted.onset, spotted.apex, spotted.offset))
         except MotionError:
