@@ -1,22 +1,24 @@
-"""How well the spotter finds planted expressions: ``python benchmarks/spotting/judge.py``.
+"""How well planted expressions are found: ``python benchmarks/spotting/judge.py``.
 
-Synthetic long videos are rendered, faces found, movement measured frame by frame, and spotted in
-one stream: by height in noise floors alone ("floor", no training) and by the learned scorer. By
-default videos are short and dense, for one core and some minutes; ``--minutes 10 --density 1``
-makes the long ones (20 micro-expressions in ten minutes). Measured tracks stay in ``--cache``.
+Synthetic long videos are rendered frame by frame into the ``Watcher`` that ``ma2mi analyze`` uses,
+once for each scorer: height in noise floors alone ("floor", no training) and "learned". Events are
+judged as a user gets them, examined and read. By default videos are short and dense, for one core
+and some minutes; ``--minutes 10 --density 1`` makes the long ones (20 micro-expressions in ten
+minutes).
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from fractions import Fraction
 
-import numpy as np
-from tracks import Video, measured
+from threadpoolctl import threadpool_limits
+from tracks import Video
 
+from ma2mi.analysis import AnalysisSettings, Watcher
 from ma2mi.datasets.synthetic.long_video import LongVideo
-from ma2mi.errors import CheckpointError, FaceError
 from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.spotting import (
     Mark,
@@ -26,29 +28,58 @@ from ma2mi.evaluation.spotting import (
     spotting_scores,
     strs,
 )
-from ma2mi.face.align import Template, estimate_warp, warp_image
 from ma2mi.face.detect import FaceDetector
 from ma2mi.records import Interval
-from ma2mi.spotting import Spotted, SpottingSettings, spot
-from ma2mi.training.recognizer import Recognizer, load_model
+from ma2mi.report.events import EXPRESSIONS, Event
+from ma2mi.spotting import SpottingSettings
+from ma2mi.training.recognizer import load_model
+from ma2mi.video import Frame, ahead
 
 SEEDS = {30: 5, 200: 6}  # none that ``learn.py`` learned from
+SCORERS = {"floor": "training-free", "learned": "learned"}
+REPORT_S = 60
 
 
-def counts_of(video: LongVideo, found: list[Spotted], kind: str) -> SpottingCounts:
-    """Blinks and speech, which the referee does not know."""
-    truth = [event.interval for event in video.events if event.kind == kind]
-    guess = [Interval(one.onset, one.offset) for one in found if one.kind == kind]
-    hits = len(match_intervals(truth, guess))
-    return SpottingCounts(hits, len(guess) - hits, len(truth) - hits)
+def watch(video: LongVideo, fps: int, weights: str) -> dict[str, list[Event]]:
+    """Each scorer's events in a rendered video."""
+    model = load_model(weights)
+    watchers = {
+        scorer: Watcher(
+            FaceDetector(), model, AnalysisSettings(spotting=SpottingSettings(scorer=scorer))
+        )
+        for scorer in SCORERS
+    }
+    events: dict[str, list[Event]] = {scorer: [] for scorer in SCORERS}
+    first = next(iter(watchers.values()))
+    seen, start = 0, time.perf_counter()
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ahead(first.see(frame) for frame in rendered(video, fps)) as sights,
+    ):
+        for sight in sights:
+            seen += bool(sight.faces)
+            for scorer, watcher in watchers.items():
+                events[scorer] += [found.event for found in watcher.measure(sight)]
+            if sight.index % (REPORT_S * fps) == 0:
+                took = time.perf_counter() - start
+                print(f"<!-- {sight.index / fps:.0f} s watched in {took:.0f} s -->", flush=True)
+    for scorer, watcher in watchers.items():
+        events[scorer] += [found.event for found in watcher.finish()]
+    print(f"face in {seen / video.frame_count:.1%} of the frames\n")
+    return events
 
 
-def judge(what: Video, video: LongVideo, found: list[Spotted], model: Recognizer | None) -> None:
+def rendered(video: LongVideo, fps: int) -> Iterator[Frame]:
+    for index in range(video.frame_count):
+        yield Frame(index, Fraction(index, fps), video.frame(index))
+
+
+def judge(what: Video, video: LongVideo, found: list[Event]) -> None:
     """Print one table."""
     planted = video.of_kind("micro", "macro")
-    movements = [one for one in found if one.kind in ("micro", "macro")]
+    movements = [one for one in found if one.kind in EXPRESSIONS]
     truth = [Mark("v", one.interval, kind=one.kind) for one in planted]
-    guess = [Mark("v", Interval(one.onset, one.offset), kind=one.kind) for one in movements]
+    guess = [Mark("v", interval_of(one), kind=one.kind) for one in movements]
     scores = spotting_scores(truth, guess)
     rows = {"micro": scores.micro, "macro": scores.macro, "both": scores.overall}
     rows |= {kind: counts_of(video, found, kind) for kind in ("blink", "speech")}
@@ -64,40 +95,39 @@ def judge(what: Video, video: LongVideo, found: list[Spotted], model: Recognizer
     if pairs:
         error = apex_errors(
             [planted[t].apex for t, _ in pairs],
-            [movements[p].apex for _, p in pairs],
+            [movements[p].apex_frame for _, p in pairs],
             [intervals[t] for t, _ in pairs],
             [what.fps] * len(pairs),
         )
         print(
             f"apex of {error.clips} hits: off by {error.mean_ms:.0f} ms; inside {error.inside:.0%}"
         )
-    if model is not None:
-        print(f"STRS {_strs(video, movements, model):.3f} (micro and macro, three classes)")
-
-
-def _strs(video: LongVideo, movements: list[Spotted], model: Recognizer) -> float:
-    """Spot-then-recognise, strict; a face that is lost counts as no answer."""
-    planted = video.of_kind("micro", "macro")
     names = LABEL_SETS["synthetic-3"]
     labels, _ = names.encode([one.emotion for one in planted])
-    truth = [
-        Mark("v", one.interval, emotion=names.classes[label] if label >= 0 else "other")
-        for one, label in zip(planted, labels, strict=True)
-    ]
-    detector, template, guess = FaceDetector(), Template(size=model.size + 16), []
-    for one in movements:
-        try:
-            onset = video.frame(one.onset)
-            faces = detector.detect(onset)
-            warp = estimate_warp(faces[0], template) if faces else None
-        except FaceError:
-            warp = None
-        said = "none"
-        if warp is not None:
-            crops = [warp_image(image, warp, template) for image in (onset, video.frame(one.apex))]
-            said = model.read(crops[0], crops[1][None])[0].label
-        guess.append(Mark("v", Interval(one.onset, one.offset), emotion=said))
-    return strs(truth, guess, classes=names.classes).strs
+    emotions = [names.classes[label] if label >= 0 else "other" for label in labels]
+    score = strs(
+        [Mark("v", m.interval, emotion=e) for m, e in zip(truth, emotions, strict=True)],
+        [Mark("v", m.interval, emotion=said(one)) for m, one in zip(guess, movements, strict=True)],
+        classes=names.classes,
+    )
+    print(f"STRS {score.strs:.3f} (micro and macro, three classes)")
+
+
+def interval_of(event: Event) -> Interval:
+    return Interval(event.onset_frame, event.offset_frame)
+
+
+def said(event: Event) -> str:
+    """The class that was named; none where the recognizer would not."""
+    return event.reading.label if event.reading and not event.reading.abstained else "none"
+
+
+def counts_of(video: LongVideo, found: list[Event], kind: str) -> SpottingCounts:
+    """Blinks and speech, which the referee does not know."""
+    truth = [event.interval for event in video.events if event.kind == kind]
+    guess = [interval_of(one) for one in found if one.kind == kind]
+    hits = len(match_intervals(truth, guess))
+    return SpottingCounts(hits, len(guess) - hits, len(truth) - hits)
 
 
 def main() -> None:
@@ -106,14 +136,8 @@ def main() -> None:
     parser.add_argument("--density", type=float, default=0.0, help="0: 2.5 at 30, 3 at 200 fps")
     parser.add_argument("--fps", type=int, nargs="*", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--seed", type=int, help="of the video; by default one a rate")
-    parser.add_argument("--cache", type=Path, default=Path("runs/spotting"))
-    parser.add_argument("--weights", default="zero", help="recognizer for STRS")
+    parser.add_argument("--weights", default="zero", help="recognizer")
     options = parser.parse_args()
-    try:
-        model = load_model(options.weights)
-    except CheckpointError as error:
-        model = None
-        print(f"no STRS: {error}\n")
     for fps in options.fps:
         short = fps == 30
         what = Video(
@@ -123,24 +147,16 @@ def main() -> None:
             options.density or (2.5 if short else 3.0),
         )
         video = what.make()
+        print(
+            f"## {what.minutes:g} minutes at {fps} fps, {video.frame_count} frames; "
+            f"seed {what.seed}, {what.density:g} times 2 micro a minute"
+        )
         start = time.process_time()
-        track = measured(what, video, options.cache)
-        print(
-            f"## {what.minutes:g} minutes at {fps} fps, {video.frame_count} frames, every "
-            f"{what.every} measured; seed {what.seed}, {what.density:g} times 2 micro a minute"
-        )
-        print(
-            f"rendered and measured in {time.process_time() - start:.0f} s of CPU (0: from cache)"
-        )
-        print(f"face in {np.mean(track.present):.1%} of the frames\n")
-        for name, settings in (
-            ("floor (no training)", SpottingSettings(scorer="floor")),
-            ("learned", SpottingSettings(scorer="learned")),
-        ):
-            start = time.process_time()
-            found = spot(track, settings)
-            print(f"### {name}, {time.process_time() - start:.1f} s of CPU")
-            judge(what, video, found, model)
+        events = watch(video, fps, options.weights)
+        print(f"rendered and watched in {time.process_time() - start:.0f} s of CPU\n")
+        for scorer, name in SCORERS.items():
+            print(f"### {name}")
+            judge(what, video, events[scorer])
             print()
 
 

@@ -826,11 +826,11 @@ def _repeats(movement: _Movement, found: list[_Movement], names: tuple[str, ...]
 def _is_blink(
     movement: _Movement, block: _Block, blinks: list[tuple[float, float, float, float]]
 ) -> bool:
-    """Led by the eyes' surroundings while they blink, and no longer than that takes."""
+    """Led by the eyes' surroundings while they blink, and not much longer than that takes."""
     if block.names[int(movement.regions[0])] not in LIDS + BROWS:
         return False
     return any(
-        movement.offset_s - movement.onset_s < 2 * (offset - onset)
+        movement.offset_s - movement.onset_s < 3 * (offset - onset)
         and _shared(movement.interval, (onset - 0.05, offset + 0.05)) > 0.3
         for onset, _, offset, _ in blinks
     )
