@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
 from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
+from ma2mi.face.motion.solver import compiled
 from ma2mi.face.motion.thinplate import median
 
 Plane = NDArray[np.float32]
@@ -97,7 +98,7 @@ def remove_rigid(
     Raises:
         MotionError: not a flow, NaN, or weights that leave fewer than three pixels.
     """
-    field = np.asarray(flow, np.float64)
+    field = np.ascontiguousarray(flow, np.float32)
     single = field.ndim == 3
     field = field[None] if single else field
     if field.ndim != 4 or field.shape[-1] != 2 or not np.isfinite(field).all():
@@ -111,29 +112,74 @@ def remove_rigid(
         raise MotionError("need [H, W], at least 0, above 0 in three pixels", where="weights")
     # A third of the pixels each way says as much about six numbers, in a ninth of the time.
     step = 3 if np.count_nonzero(trust[::3, ::3]) >= 500 else 1
-    basis = _basis(height, width).reshape(3, height, width)[:, ::step, ::step].reshape(3, -1)
-    trust = trust[::step, ::step].ravel()
-    fits = [_fit(basis, frame[::step, ::step].reshape(-1, 2), trust, rounds) for frame in field]
-    motion = RigidMotion(np.stack(fits))
-    residual = (field - motion.field(height, width)).astype(np.float32)
-    return (residual[0] if single else residual), motion
+    rows, columns = np.nonzero(trust[::step, ::step])
+    rows, columns = rows * step, columns * step
+    trust = trust[rows, columns]
+    basis = _basis(height, width).reshape(3, height, width)[:, rows, columns]
+    fits = [_fit(basis, frame[rows, columns], trust, rounds) for frame in field]
+    residual = np.stack([_without(frame, fit) for frame, fit in zip(field, fits, strict=True)])
+    return (residual[0] if single else residual), RigidMotion(np.stack(fits))
 
 
-def _fit(basis: Floats, moved: Floats, trust: Floats, rounds: int) -> Floats:
-    weight, counts, reach = trust, trust > 0, float(np.abs(basis).max())
+def _fit(basis: Floats, moved: Plane, trust: Floats, rounds: int) -> Floats:
+    weight, reach = trust, float(np.abs(basis).max())
     solution: Floats = np.zeros((3, 2))
     for _ in range(rounds):
-        before = solution
-        weighted = basis * weight
-        normal = weighted @ basis.T
-        normal += np.diag(1e-9 * np.diag(normal) + 1e-12)
-        solution = np.linalg.solve(normal, weighted @ moved)
+        before, sums = solution, _sums(basis, moved, weight)
+        normal = sums[:, :3] + np.diag(1e-9 * np.diag(sums) + 1e-12)
+        solution = np.linalg.solve(normal, sums[:, 3:])
         if np.abs(solution - before).sum(axis=0).max() * reach < SETTLED_PX:
             break
-        off = np.square(moved - basis.T @ solution).sum(axis=1)
-        spread = float(median(off[counts])) + 1e-8
-        weight = trust / np.square(1 + off / spread)
+        off = _misfits(basis, moved, solution)
+        weight = trust / np.square(1 + off / (float(median(off)) + 1e-8))
     return solution.T
+
+
+@compiled
+def _sums(basis: Floats, moved: Plane, weight: Floats) -> Floats:
+    """Of the least squares: the normal matrix [3, 3] and, beside it, the right sides [3, 2]."""
+    out = np.empty((3, 5))
+    for i in range(3):
+        for j in range(i + 1):
+            total = 0.0
+            for n in range(weight.size):
+                total += weight[n] * basis[i, n] * basis[j, n]
+            out[i, j] = out[j, i] = total
+        for c in range(2):
+            total = 0.0
+            for n in range(weight.size):
+                total += weight[n] * basis[i, n] * moved[n, c]
+            out[i, 3 + c] = total
+    return out
+
+
+@compiled
+def _misfits(basis: Floats, moved: Plane, solution: Floats) -> Floats:
+    """Squared distances between what moved and the fit, [N]."""
+    out = np.empty(len(moved))
+    for n in range(len(moved)):
+        u, v = np.float64(moved[n, 0]), np.float64(moved[n, 1])
+        for i in range(3):
+            u -= basis[i, n] * solution[i, 0]
+            v -= basis[i, n] * solution[i, 1]
+        out[n] = u * u + v * v
+    return out
+
+
+@compiled
+def _without(field: Plane, fit: Floats) -> Plane:
+    """A flow [H, W, 2] without the affine one."""
+    out = np.empty_like(field)
+    height, width = field.shape[:2]
+    for row in range(height):
+        y = row - (height - 1) / 2
+        for column in range(width):
+            x = column - (width - 1) / 2
+            for c in range(2):
+                out[row, column, c] = field[row, column, c] - np.float32(
+                    fit[c, 0] + fit[c, 1] * x + fit[c, 2] * y
+                )
+    return out
 
 
 @lru_cache(maxsize=8)
