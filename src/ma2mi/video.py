@@ -510,7 +510,17 @@ def _encode(
         for index, image in enumerate(chain([first], images)):
             if bottom or right:
                 image = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if quick:
+                frame = av.VideoFrame.from_ndarray(_yuv(image), format="yuv420p")
+            else:
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = index, 1 / fps
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def _yuv(image: Image) -> Image:
+    """As ffmpeg would convert it, but for roundings, in a fifth of the time."""
+    with optional_part("cv2", "video"):
+        import cv2
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), np.uint8)

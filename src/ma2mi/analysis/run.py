@@ -30,6 +30,9 @@ from ma2mi.report.export.videos import write_annotated, write_magnified
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
 from ma2mi.video import Frame, TruncatedVideo, VideoInfo, ahead, inspect_video, read_frames
 
+with optional_part("cv2", "video"):
+    import cv2
+
 if TYPE_CHECKING:
     from ma2mi.analysis.faces import Detector
     from ma2mi.training.recognizer import Recognizer
@@ -381,10 +384,10 @@ def _watch(
             events.append(finding.event)
             tell(Progress("watch", watcher.frames, total, finding.event))
 
-    # Two threads share the work already; BLAS' own would only wait for each other's few numbers.
     with (
-        threadpool_limits(1, user_api="blas"),
-        ahead(watcher.see(frame) for frame in frames) as sights,
+        _one_thread_each(),
+        ahead(iter(frames)) as decoded,
+        ahead(watcher.see(frame) for frame in decoded) as sights,
     ):
         for sight in sights:
             found = watcher.measure(sight)
@@ -394,6 +397,18 @@ def _watch(
     if book is not None:
         book.close()
     return events
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Three threads share the work; those of BLAS and OpenCV would only stand in their way."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 @contextmanager

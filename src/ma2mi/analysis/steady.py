@@ -14,21 +14,18 @@ Floats = NDArray[np.float64]
 
 CROP = Template(size=128)
 STEADY_S = 0.5  # the head's track is a straight line over this long
+LOST_S = 0.25
 
 
 class SteadyWarp:
     """A face's warp steadied by what went before, so that landmarks' jitter moves no pixel.
 
     Scale, angle and place are each the end of a straight line fitted to the last half second,
-    recent frames counting most.
+    recent frames counting most. After a gap it starts anew: a lost face may return elsewhere.
     """
 
     def __init__(self) -> None:
         self._past: deque[tuple[float, Floats]] = deque()
-
-    def reset(self) -> None:
-        """The face was lost: it may return at another place."""
-        self._past.clear()
 
     def push(self, face: Face, time_s: float) -> Warp:
         """Float64 [2, 3], pixels of the next image to pixels of ``CROP``.
@@ -42,6 +39,8 @@ class SteadyWarp:
         centre = CROP.size / 2 * (1 + 1j)
         middle = (centre - shift) / turn
         now = np.array([np.log(np.abs(turn)), np.angle(turn), middle.real, middle.imag])
+        if self._past and time_s - self._past[-1][0] > LOST_S:
+            self._past.clear()
         if self._past:
             before = self._past[-1][1][1]
             now[1] = before + (now[1] - before + np.pi) % (2 * np.pi) - np.pi
