@@ -22,9 +22,12 @@ from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.faces import FaceTracker, overlap
 from ma2mi.analysis.run import analyze_camera, folder_name
-from ma2mi.analysis.watch import Sample
+from ma2mi.analysis.watch import HEAD_MOVES, FaceWatch, Sample, Sight
+from ma2mi.datasets.synthetic import make_person
+from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import Ma2miError, StoreError, VideoError
 from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.records import Interval
 from ma2mi.report.export.tables import read_json
 from ma2mi.report.export.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
@@ -262,6 +265,20 @@ def test_a_stream_tells_the_same_event_with_bounded_delay(result, smiling):
     assert when < seen[-1]  # while the stream still runs
     # The same to a frame: the spotter decides over other stretches, so its filters end elsewhere.
     assert any(abs(event.apex_frame - e.apex_frame) <= 1 for e in result[0].events)
+
+
+def test_events_keep_the_frames_of_planted_movements():
+    """Through the whole pipeline: the crops' own curve once put the apex 200 ms beside them."""
+    plan = LongVideoSettings(duration_s=9, micro_count=1, macro_count=1, speech_count=0)
+    video = make_long_video(make_person(2102), seed=2, fps=Fraction(30), plan=plan)
+    frames = (Frame(i, Fraction(i, 30), video.frame(i)) for i in range(video.frame_count))
+    events = [event for event in watch_frames(frames) if event.kind in ("micro", "macro")]
+    for planted in video.of_kind("micro", "macro"):
+        (event,) = [e for e in events if planted.onset <= e.apex_frame <= planted.offset]
+        told = Interval(event.onset_frame, event.offset_frame)
+        assert event.kind == planted.kind
+        assert planted.interval.iou(told) > 0.8
+        assert abs(event.apex_frame - planted.apex) <= 2
 
 
 def test_blurred_faces_are_gone_from_everything(smiling, tmp_path, result):
@@ -733,3 +750,14 @@ def test_an_event_without_crops_says_so():
     assert finding.evidence is None
     assert finding.event.flags == ("not examined",)
     assert (finding.event.onset_s, finding.event.offset_s) == (2 / FPS, 6 / FPS)
+
+
+@pytest.mark.parametrize("step_px", [0.0, 2.0])
+def test_an_event_while_the_head_moves_says_so(step_px):
+    watched = FaceWatch(0, AnalysisSettings())
+    for index in range(20):
+        face = moved(real_face(), step_px * index, 0)
+        crops = {0: np.zeros((128, 128, 3), np.uint8)}
+        watched.push(Sight(index, index / FPS, portrait(), {0: face}, crops), face)
+    told = watched.finding(Spotted(6, 8, 12, "blink", 1.0, 0.0, ()), 1, None)
+    assert told.event.flags == ((HEAD_MOVES,) if step_px else ())

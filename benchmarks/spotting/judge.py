@@ -10,6 +10,7 @@ minutes).
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -32,7 +33,7 @@ from ma2mi.face.detect import FaceDetector
 from ma2mi.records import Interval
 from ma2mi.report.events import EXPRESSIONS, Event
 from ma2mi.spotting import SpottingSettings
-from ma2mi.training.recognizer import load_model
+from ma2mi.training.recognizer import Recognizer, load_model
 from ma2mi.video import Frame, ahead
 
 SEEDS = {30: 5, 200: 6}  # none that ``learn.py`` learned from
@@ -40,9 +41,8 @@ SCORERS = {"floor": "training-free", "learned": "learned"}
 REPORT_S = 60
 
 
-def watch(video: LongVideo, fps: int, weights: str) -> dict[str, list[Event]]:
+def watch(video: LongVideo, fps: int, model: Recognizer | None = None) -> dict[str, list[Event]]:
     """Each scorer's events in a rendered video."""
-    model = load_model(weights)
     watchers = {
         scorer: Watcher(
             FaceDetector(), model, AnalysisSettings(spotting=SpottingSettings(scorer=scorer))
@@ -51,21 +51,19 @@ def watch(video: LongVideo, fps: int, weights: str) -> dict[str, list[Event]]:
     }
     events: dict[str, list[Event]] = {scorer: [] for scorer in SCORERS}
     first = next(iter(watchers.values()))
-    seen, start = 0, time.perf_counter()
+    start = time.perf_counter()
     with (
         threadpool_limits(1, user_api="blas"),
         ahead(first.see(frame) for frame in rendered(video, fps)) as sights,
     ):
         for sight in sights:
-            seen += bool(sight.faces)
             for scorer, watcher in watchers.items():
                 events[scorer] += [found.event for found in watcher.measure(sight)]
-            if sight.index % (REPORT_S * fps) == 0:
+            if sight.index % (REPORT_S * fps) == REPORT_S * fps - 1:
                 took = time.perf_counter() - start
-                print(f"<!-- {sight.index / fps:.0f} s watched in {took:.0f} s -->", flush=True)
+                print(f"{(sight.index + 1) / fps:.0f} s watched in {took:.0f} s", file=sys.stderr)
     for scorer, watcher in watchers.items():
         events[scorer] += [found.event for found in watcher.finish()]
-    print(f"face in {seen / video.frame_count:.1%} of the frames\n")
     return events
 
 
@@ -152,7 +150,7 @@ def main() -> None:
             f"seed {what.seed}, {what.density:g} times 2 micro a minute"
         )
         start = time.process_time()
-        events = watch(video, fps, options.weights)
+        events = watch(video, fps, load_model(options.weights))
         print(f"rendered and watched in {time.process_time() - start:.0f} s of CPU\n")
         for scorer, name in SCORERS.items():
             print(f"### {name}")

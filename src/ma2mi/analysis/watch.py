@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 
+HEAD_MOVES = "head moves meanwhile"
+FAST_HEAD = 0.15  # eye distances a second, over 0.2 s: an event meanwhile is flagged
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -68,12 +70,14 @@ class Sight:
         index, time_s: of the frame; seconds after the first.
         image: uint8 [H, W, 3].
         faces: number to face.
+        crops: number to steady crop, uint8 [128, 128, 3]; none of landmarks in a heap.
     """
 
     index: int
     time_s: float
     image: Image
     faces: dict[int, Face]
+    crops: dict[int, Image]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ class Finding:
 class Watcher:
     """Takes the frames of one video or camera and gives events with bounded delay.
 
-    ``see`` and ``measure`` are the two halves of ``push``: the first finds the faces, the second
+    ``see`` and ``measure`` are the two halves of ``push``: the first cuts the faces out, the second
     measures them, and each may run in a thread of its own, as long as frames keep their order.
 
     Args:
@@ -115,6 +119,7 @@ class Watcher:
         self.tracker = FaceTracker(detector, self.settings.most_faces, self.settings.landmark_rate)
         self.rows: list[dict[str, Any]] = []
         self.faces: dict[int, FaceWatch] = {}
+        self._warps: dict[int, SteadyWarp] = {}
         self.frames = 0
         self.start_s: Fraction | None = None
         self.last_s = 0.0
@@ -129,11 +134,17 @@ class Watcher:
         return round((self.frames - 1) / self.last_s, 6)
 
     def see(self, frame: Frame) -> Sight:
-        """Find the faces of the next frame."""
+        """Find the faces of the next frame, and cut them out."""
         if self.start_s is None:
             self.start_s = frame.time_s
         time_s = round(float(frame.time_s - self.start_s), 6)
-        return Sight(frame.index, time_s, frame.image, self.tracker.push(frame.image, time_s))
+        faces = self.tracker.push(frame.image, time_s)
+        crops = {}
+        for face_id, face in faces.items():
+            warp = self._warps.setdefault(face_id, SteadyWarp())
+            with suppress(FaceError):
+                crops[face_id] = warp_image(frame.image, warp.push(face, time_s), CROP)
+        return Sight(frame.index, time_s, frame.image, faces, crops)
 
     def measure(self, sight: Sight) -> list[Finding]:
         """Measure what moved; the events that are decided by now, by rising onset."""
@@ -188,11 +199,11 @@ class FaceWatch:
         self.first_s = self.last_s = 0.0
         self.sizes = Sample()
         self._meter = RegionMeter(CROP)
-        self._warp = SteadyWarp()
         self._quality = QualityMeter()
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
         self._times: deque[tuple[int, float]] = deque()
+        self._head: deque[tuple[float, complex, float]] = deque()
         self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
         self._measured_s = -np.inf
         self._gone = True
@@ -202,12 +213,9 @@ class FaceWatch:
         found = self._wait(sight.time_s)
         with suppress(FaceError):  # too small, or outside the image: counted, not looked at
             self._quality.push(sight.image, face, sight.time_s)
-        if face is None:
+        crop = sight.crops.get(self.face_id)
+        if face is None or crop is None:
             return found
-        try:
-            crop = warp_image(sight.image, self._warp.push(face, sight.time_s), CROP)
-        except FaceError:
-            return found  # landmarks in a heap
         if not self.frames:
             self.first_s = sight.time_s
         self.frames += 1
@@ -215,8 +223,9 @@ class FaceWatch:
         self._gone = False
         self._crops.append((sight.index, sight.time_s, crop))
         self._times.append((sight.index, sight.time_s))
-        size = float(np.linalg.norm(face.points[RIGHT_EYE_OUTER] - face.points[LEFT_EYE_OUTER]))
-        self.sizes.add(size)
+        right, left = face.points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(np.float64) @ (1, 1j)
+        self.sizes.add(abs(left - right))
+        self._head.append((sight.time_s, (left + right) / 2, abs(left - right)))
         x0, y0, x1, y1 = face.box
         self.row = {
             "frame": sight.index,
@@ -276,6 +285,8 @@ class FaceWatch:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
         elif spotted.kind in EXPRESSIONS:
             flags.append("not examined")
+        if self._head_speed(self._time_of(onset), self._time_of(offset)) > FAST_HEAD:
+            flags.append(HEAD_MOVES)
         seen = sum(onset <= frame <= offset for frame, _ in self._times)
         if seen < 0.9 * (offset - onset + 1):
             flags.append("face lost meanwhile")
@@ -303,13 +314,13 @@ class FaceWatch:
             self._crops.popleft()
         while self._times and time_s - self._times[0][1] > 4 * self.settings.memory_s:
             self._times.popleft()
+            self._head.popleft()
         if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
             return []
         if self._step_s() * 2.5 >= time_s - self.last_s:
             return []
         self._gone = True
         self._meter.forget()
-        self._warp.reset()
         self._places.clear()
         return self._spotter.finish()
 
@@ -338,6 +349,15 @@ class FaceWatch:
             return examine(stretch, (spotted.onset, spotted.apex, spotted.offset))
         except MotionError:
             return None  # crops that show nothing: the event stays as it was spotted
+
+    def _head_speed(self, first_s: float, last_s: float) -> float:
+        """Highest speed of the eyes' middle meanwhile, over 0.2 s, in eye distances a second."""
+        seen = [one for one in self._head if first_s - LAG_S <= one[0] <= last_s + LAG_S]
+        times, places, sizes = (np.array(column) for column in zip(*seen, strict=True))
+        before = np.searchsorted(times, times - 0.2 + 1e-6)
+        went, took = np.abs(places - places[before]), times - times[before]
+        whole = took > 0.1
+        return float((went[whole] / took[whole]).max(initial=0.0) / np.median(sizes))
 
     def _time_of(self, frame: int) -> float:
         """When a frame was seen; of frames without this face, the nearest's."""
