@@ -62,7 +62,11 @@ def write_annotated(
             blurred: a face may have been missed.
     """
     rate = Fraction(analysis.fps).limit_denominator(1001)
-    write_video(path, _annotated(analysis, frames_csv, fps, blur), rate, quick=True)
+    with warnings.catch_warnings():
+        # It broke off at the first reading, too; the notes say so.
+        warnings.simplefilter("ignore", TruncatedVideo)
+        with ahead(_annotated(analysis, frames_csv, fps, blur)) as images:
+            write_video(path, images, rate, quick=True)
 
 
 def write_magnified(loops: Iterable[tuple[Event, Image]], path: Path) -> bool:
@@ -99,13 +103,14 @@ def _slideshow(loops: Iterable[tuple[Event, Image]]) -> Iterator[Image]:
 def _annotated(
     analysis: Analysis, frames_csv: Path, fps: Fraction | None, blur: bool
 ) -> Iterator[Image]:
-    with warnings.catch_warnings():
-        # It broke off at the first reading, too; the notes say so.
-        warnings.simplefilter("ignore", TruncatedVideo)
-        with ahead(read_frames(analysis.source, fps=fps)) as pictures:
-            for picture, (row, near) in zip(pictures, _with_neighbours(frames_csv), strict=False):
-                image = _hide(picture.image, row, near) if blur else picture.image
-                yield _draw(image, row, analysis.events)
+    with ahead(read_frames(analysis.source, fps=fps)) as pictures:
+        if blur:
+            rows = _with_neighbours(frames_csv)
+            for picture, (row, near) in zip(pictures, rows, strict=False):
+                yield _draw(_hide(picture.image, row, near), row, analysis.events)
+        else:
+            for picture, row in zip(pictures, _rows(frames_csv), strict=False):
+                yield _draw(picture.image, row, analysis.events)
 
 
 def _rows(frames_csv: Path) -> Iterator[_Row]:
