@@ -759,5 +759,5 @@ def test_an_event_while_the_head_moves_says_so(step_px):
         face = moved(real_face(), step_px * index, 0)
         crops = {0: np.zeros((128, 128, 3), np.uint8)}
         watched.push(Sight(index, index / FPS, portrait(), {0: face}, crops), face)
-    told = watched.finding(Spotted(6, 8, 12, "blink", 1.0, 0.0, ()), 1, None)
-    assert told.event.flags == ((HEAD_MOVES,) if step_px else ())
+    told = watched.finding(Spotted(6, 8, 12, "micro", 1.0, 4.0, ()), 1, None)
+    assert (HEAD_MOVES in told.event.flags) == (step_px > 0)

@@ -285,7 +285,7 @@ class FaceWatch:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
         elif spotted.kind in EXPRESSIONS:
             flags.append("not examined")
-        if self._head_speed(self._time_of(onset), self._time_of(offset)) > FAST_HEAD:
+        if spotted.kind in EXPRESSIONS and self._head_speed(onset, offset) > FAST_HEAD:
             flags.append(HEAD_MOVES)
         seen = sum(onset <= frame <= offset for frame, _ in self._times)
         if seen < 0.9 * (offset - onset + 1):
@@ -350,8 +350,9 @@ class FaceWatch:
         except MotionError:
             return None  # crops that show nothing: the event stays as it was spotted
 
-    def _head_speed(self, first_s: float, last_s: float) -> float:
+    def _head_speed(self, onset: int, offset: int) -> float:
         """Highest speed of the eyes' middle meanwhile, over 0.2 s, in eye distances a second."""
+        first_s, last_s = self._time_of(onset), self._time_of(offset)
         seen = [one for one in self._head if first_s - LAG_S <= one[0] <= last_s + LAG_S]
         times, places, sizes = (np.array(column) for column in zip(*seen, strict=True))
         before = np.searchsorted(times, times - 0.2 + 1e-6)
