@@ -22,7 +22,7 @@ from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.faces import FaceTracker, overlap
 from ma2mi.analysis.run import analyze_camera, folder_name
-from ma2mi.analysis.watch import HEAD_MOVES, FaceWatch, Sample, Sight
+from ma2mi.analysis.watch import BLINKS, HEAD_MOVES, FaceWatch, Sample, Sight
 from ma2mi.datasets.synthetic import make_person
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import Ma2miError, StoreError, VideoError
@@ -761,3 +761,13 @@ def test_an_event_while_the_head_moves_says_so(step_px):
         watched.push(Sight(index, index / FPS, portrait(), {0: face}, crops), face)
     told = watched.finding(Spotted(6, 8, 12, "micro", 1.0, 4.0, ()), 1, None)
     assert (HEAD_MOVES in told.event.flags) == (step_px > 0)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_an_event_during_a_blink_says_so(shared):
+    watcher = Watcher(Held())
+    for index in range(10):
+        watcher.push(Frame(index, Fraction(index, FPS), portrait()))
+    spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, (), {"blink": shared})
+    told = watcher.faces[0].finding(spotted, 1, None)
+    assert told.event.flags == ((BLINKS,) if shared else ())

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 
-HEAD_MOVES = "head moves meanwhile"
+HEAD_MOVES, BLINKS = "head moves meanwhile", "blink meanwhile"
+BLINKING = 0.3  # shared time over that of the shorter of an event and a blink
 FAST_HEAD = 0.15  # eye distances a second, over 0.2 s: an event meanwhile is flagged
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
@@ -287,6 +288,8 @@ class FaceWatch:
             flags.append("not examined")
         if spotted.kind in EXPRESSIONS and self._head_speed(onset, offset) > FAST_HEAD:
             flags.append(HEAD_MOVES)
+        if spotted.evidence.get("blink", 0.0) > BLINKING:
+            flags.append(BLINKS)
         seen = sum(onset <= frame <= offset for frame, _ in self._times)
         if seen < 0.9 * (offset - onset + 1):
             flags.append("face lost meanwhile")
