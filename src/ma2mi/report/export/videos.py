@@ -194,5 +194,9 @@ def _write(
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
     plain = words.encode("ascii", "replace").decode()  # OpenCV's strokes know no other letters
     if colour is not None:
-        cv2.putText(image, plain, at, font, size, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, plain, at, font, size, colour or (0, 0, 0), 1, cv2.LINE_AA)
+        # Not thicker black letters beneath: some versions of OpenCV space them further apart.
+        (width, height), below = cv2.getTextSize(plain, font, size, 1)
+        corner = (at[0] + width + 2, at[1] + below)
+        cv2.rectangle(image, (at[0] - 2, at[1] - height - 2), corner, colour, cv2.FILLED)
+    black_or_white = (255, 255, 255) if colour and sum(colour) < 384 else (0, 0, 0)
+    cv2.putText(image, plain, at, font, size, black_or_white, 1, cv2.LINE_AA)
