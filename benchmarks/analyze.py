@@ -128,7 +128,7 @@ def peak_mebibytes() -> float:
 
 
 def clocks() -> dict[str, float]:
-    """Seconds of each step, filled while it runs. Two threads work: each tells its own."""
+    """Seconds of each step, filled while it runs. Each thread tells its own."""
     spent = dict.fromkeys(STEPS, 0.0)
 
     def timed(step: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of the video; by default one a rate")
     parser.add_argument("--weights", default="zero", help="recognizer")
     options = parser.parse_args()
+    model = load_model(options.weights)
     for fps in options.fps:
         short = fps == 30
         what = Video(
@@ -150,7 +151,7 @@ def main() -> None:
             f"seed {what.seed}, {what.density:g} times 2 micro a minute"
         )
         start = time.process_time()
-        events = watch(video, fps, load_model(options.weights))
+        events = watch(video, fps, model)
         print(f"rendered and watched in {time.process_time() - start:.0f} s of CPU\n")
         for scorer, name in SCORERS.items():
             print(f"### {name}")

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from tracks import Video, measured
 
+from ma2mi.analysis.steady import CROP
 from ma2mi.datasets.synthetic.long_video import Planted
 from ma2mi.evaluation.spotting import match_intervals
 from ma2mi.face.motion import REGIONS
-from ma2mi.face.movement import RegionMeter
 from ma2mi.records import Interval
 from ma2mi.spotting import FEATURES, MovementTrack, Scorer, SpottingSettings, spot
 
@@ -32,7 +32,6 @@ VIDEOS = [
 RIDGES = (1.0, 3.0, 10.0, 30.0)
 CUTS = np.arange(0.1, 0.9, 0.02)
 TARGET = Path(__file__).parents[2] / "src/ma2mi/spotting_scorer.json"
-
 
 Rows = tuple[np.ndarray, np.ndarray, int]  # evidence, whether right, how many to find
 
@@ -93,7 +92,7 @@ def main() -> None:
         video = what.make()
         track = measured(what, video, options.cache)
         tracks.append(rows(track, list(video.events)))
-        true = video.region_places(track.frames) * (RegionMeter().template.size / 224)
+        true = video.region_places(track.frames) * (CROP.size / 224)
         told = np.stack([track.regions[name] for name in REGIONS], axis=1)
         seen.append(_slopes(true, told))
         print(f"{what.name}: {len(tracks[-1][0])} swells", flush=True)

@@ -10,11 +10,7 @@ import numpy as np
 
 from ma2mi.analysis import AnalysisSettings, FaceTracker
 from ma2mi.datasets.synthetic import make_person
-from ma2mi.datasets.synthetic.long_video import (
-    LongVideo,
-    LongVideoSettings,
-    make_long_video,
-)
+from ma2mi.datasets.synthetic.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.face.detect import FaceDetector
 from ma2mi.face.motion import REGIONS
 from ma2mi.face.movement import RegionMeter, openings
@@ -55,7 +51,7 @@ def measured(what: Video, video: LongVideo, cache: Path) -> MovementTrack:
         for frame in range(video.frame_count):
             image, time_s = video.frame(frame), round(frame / what.fps, 6)
             face = tracker.push(image, time_s).get(0)
-            if time_s - measured_s < 0.9 / SETTINGS.rate:
+            if time_s - measured_s < SETTINGS.least_step_s:
                 continue
             measured_s = time_s
             if face is None:

@@ -70,8 +70,7 @@ class Evidence:
     @property
     def between(self) -> Floats:
         """Flow from the onset to the apex, [S, S, 2]."""
-        way: Floats = self.moved[self.apex]
-        return way
+        return np.asarray(self.moved[self.apex])
 
     @property
     def implausible(self) -> bool:

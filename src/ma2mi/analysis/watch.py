@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 
 HEAD_MOVES, BLINKS = "head moves meanwhile", "blink meanwhile"
-BLINKING = 0.3  # shared time over that of the shorter of an event and a blink
+BLINK_SHARE = 0.3  # shared time over that of the shorter of an event and a blink
 FAST_HEAD = 0.15  # eye distances a second, over 0.2 s: an event meanwhile is flagged
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
@@ -56,6 +56,11 @@ class AnalysisSettings(BaseModel):
     rate: float = Field(60.0, gt=0)
     landmark_rate: float = Field(20.0, gt=0)
     spotting: SpottingSettings = SpottingSettings()
+
+    @property
+    def least_step_s(self) -> float:
+        """Frames closer than this to the last measured one are not measured; times jitter."""
+        return 0.9 / self.rate
 
     @property
     def memory_s(self) -> float:
@@ -185,6 +190,15 @@ class Watcher:
         return found
 
 
+class _Look(NamedTuple):
+    """Where the eyes' outer corners were: their middle, x + iy, and how far they are apart."""
+
+    frame: int
+    time_s: float
+    eyes: complex
+    apart: float
+
+
 class FaceWatch:
     """One face: its movement, its newest crops, and what sums it up.
 
@@ -203,8 +217,7 @@ class FaceWatch:
         self._quality = QualityMeter()
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
-        self._times: deque[tuple[int, float]] = deque()
-        self._head: deque[tuple[float, complex, float]] = deque()
+        self._looks: deque[_Look] = deque()
         self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
         self._measured_s = -np.inf
         self._gone = True
@@ -223,10 +236,10 @@ class FaceWatch:
         self.last_s = sight.time_s
         self._gone = False
         self._crops.append((sight.index, sight.time_s, crop))
-        self._times.append((sight.index, sight.time_s))
         right, left = face.points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(np.float64) @ (1, 1j)
-        self.sizes.add(abs(left - right))
-        self._head.append((sight.time_s, (left + right) / 2, abs(left - right)))
+        look = _Look(sight.index, sight.time_s, (left + right) / 2, abs(left - right))
+        self._looks.append(look)
+        self.sizes.add(look.apart)
         x0, y0, x1, y1 = face.box
         self.row = {
             "frame": sight.index,
@@ -239,7 +252,7 @@ class FaceWatch:
             "face_w": x1 - x0,
             "face_h": y1 - y0,
         }
-        if sight.time_s - self._measured_s < 0.9 / self.settings.rate:
+        if sight.time_s - self._measured_s < self.settings.least_step_s:
             return found
         try:
             places = self._meter.push(sight.image, face, sight.time_s)
@@ -278,6 +291,7 @@ class FaceWatch:
         """Look at what was spotted frame by frame, and have it read."""
         evidence = self._examine(spotted) if spotted.kind in EXPRESSIONS else None
         onset, apex, offset = spotted.onset, spotted.apex, spotted.offset
+        onset_s, apex_s, offset_s = (self._time_of(frame) for frame in (onset, apex, offset))
         reading, flags = None, []
         if evidence is not None:
             if evidence.implausible:
@@ -286,11 +300,11 @@ class FaceWatch:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
         elif spotted.kind in EXPRESSIONS:
             flags.append("not examined")
-        if spotted.kind in EXPRESSIONS and self._head_speed(onset, offset) > FAST_HEAD:
+        if spotted.kind in EXPRESSIONS and self._head_speed(onset_s, offset_s) > FAST_HEAD:
             flags.append(HEAD_MOVES)
-        if spotted.evidence.get("blink", 0.0) > BLINKING:
+        if spotted.evidence.get("blink", 0.0) > BLINK_SHARE:
             flags.append(BLINKS)
-        seen = sum(onset <= frame <= offset for frame, _ in self._times)
+        seen = sum(onset <= look.frame <= offset for look in self._looks)
         if seen < 0.9 * (offset - onset + 1):
             flags.append("face lost meanwhile")
         event = Event(
@@ -300,9 +314,9 @@ class FaceWatch:
             onset,
             apex,
             offset,
-            self._time_of(onset),
-            self._time_of(apex),
-            self._time_of(offset),
+            onset_s,
+            apex_s,
+            offset_s,
             round(spotted.score, 6),
             round(spotted.floor_multiple, 6),
             spotted.regions,
@@ -315,9 +329,8 @@ class FaceWatch:
         """Forget what is too old; a face that has been gone too long starts anew."""
         while self._crops and time_s - self._crops[0][1] > self.settings.memory_s:
             self._crops.popleft()
-        while self._times and time_s - self._times[0][1] > 4 * self.settings.memory_s:
-            self._times.popleft()
-            self._head.popleft()
+        while self._looks and time_s - self._looks[0].time_s > 4 * self.settings.memory_s:
+            self._looks.popleft()
         if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
             return []
         if self._step_s() * 2.5 >= time_s - self.last_s:
@@ -329,7 +342,7 @@ class FaceWatch:
 
     def _step_s(self) -> float:
         """Seconds from frame to frame, lately."""
-        times = [time for _, time in islice(reversed(self._times), 8)]
+        times = [look.time_s for look in islice(reversed(self._looks), 8)]
         return float(np.median(-np.diff(times))) if len(times) > 1 else 0.0
 
     def _add_curve(self, time_s: float, places: NDArray[np.float64]) -> None:
@@ -353,23 +366,22 @@ class FaceWatch:
         except MotionError:
             return None  # crops that show nothing: the event stays as it was spotted
 
-    def _head_speed(self, onset: int, offset: int) -> float:
+    def _head_speed(self, first_s: float, last_s: float) -> float:
         """Highest speed of the eyes' middle meanwhile, over 0.2 s, in eye distances a second."""
-        first_s, last_s = self._time_of(onset), self._time_of(offset)
-        seen = [one for one in self._head if first_s - LAG_S <= one[0] <= last_s + LAG_S]
-        times, places, sizes = (np.array(column) for column in zip(*seen, strict=True))
+        seen = [x for x in self._looks if first_s - LAG_S <= x.time_s <= last_s + LAG_S]
+        _, times, eyes, apart = (np.array(column) for column in zip(*seen, strict=True))
         before = np.searchsorted(times, times - 0.2 + 1e-6)
-        went, took = np.abs(places - places[before]), times - times[before]
+        went, took = np.abs(eyes - eyes[before]), times - times[before]
         whole = took > 0.1
-        return float((went[whole] / took[whole]).max(initial=0.0) / np.median(sizes))
+        return float((went[whole] / took[whole]).max(initial=0.0) / np.median(apart))
 
     def _time_of(self, frame: int) -> float:
         """When a frame was seen; of frames without this face, the nearest's."""
-        numbers = [number for number, _ in self._times]
+        numbers = [look.frame for look in self._looks]
         at = min(bisect_left(numbers, frame), len(numbers) - 1)
         if at > 0 and frame - numbers[at - 1] < numbers[at] - frame:
             at -= 1
-        return self._times[at][1]
+        return self._looks[at].time_s
 
 
 class Sample:

@@ -54,8 +54,7 @@ class RigidMotion:
 
     def field(self, height: int, width: int) -> Plane:
         """The movement as a flow, float32 [T, H, W, 2]."""
-        flat = np.einsum("tck,kn->tnc", self.matrix, _basis(height, width))
-        return np.asarray(flat.reshape(len(self.matrix), height, width, 2), np.float32)
+        return np.stack([_affine(one, height, width) for one in self.matrix])
 
 
 def stable_weights(
@@ -117,8 +116,9 @@ def remove_rigid(
     trust = trust[rows, columns]
     basis = _basis(height, width).reshape(3, height, width)[:, rows, columns]
     fits = [_fit(basis, frame[rows, columns], trust, rounds) for frame in field]
-    residual = np.stack([_without(frame, fit) for frame, fit in zip(field, fits, strict=True)])
-    return (residual[0] if single else residual), RigidMotion(np.stack(fits))
+    motion = RigidMotion(np.stack(fits))
+    residual = field - motion.field(height, width)
+    return (residual[0] if single else residual), motion
 
 
 def _fit(basis: Floats, moved: Plane, trust: Floats, rounds: int) -> Floats:
@@ -167,18 +167,15 @@ def _misfits(basis: Floats, moved: Plane, solution: Floats) -> Floats:
 
 
 @compiled
-def _without(field: Plane, fit: Floats) -> Plane:
-    """A flow [H, W, 2] without the affine one."""
-    out = np.empty_like(field)
-    height, width = field.shape[:2]
+def _affine(matrix: Floats, height: int, width: int) -> Plane:
+    """The flow [H, W, 2] of one frame's matrix [2, 3]."""
+    out = np.empty((height, width, 2), np.float32)
     for row in range(height):
         y = row - (height - 1) / 2
         for column in range(width):
             x = column - (width - 1) / 2
             for c in range(2):
-                out[row, column, c] = field[row, column, c] - np.float32(
-                    fit[c, 0] + fit[c, 1] * x + fit[c, 2] * y
-                )
+                out[row, column, c] = matrix[c, 0] + matrix[c, 1] * x + matrix[c, 2] * y
     return out
 
 

@@ -103,14 +103,12 @@ def _slideshow(loops: Iterable[tuple[Event, Image]]) -> Iterator[Image]:
 def _annotated(
     analysis: Analysis, frames_csv: Path, fps: Fraction | None, blur: bool
 ) -> Iterator[Image]:
+    alone = ((row, ()) for row in _rows(frames_csv))
+    rows = _with_neighbours(frames_csv) if blur else alone
     with ahead(read_frames(analysis.source, fps=fps)) as pictures:
-        if blur:
-            rows = _with_neighbours(frames_csv)
-            for picture, (row, near) in zip(pictures, rows, strict=False):
-                yield _draw(_hide(picture.image, row, near), row, analysis.events)
-        else:
-            for picture, row in zip(pictures, _rows(frames_csv), strict=False):
-                yield _draw(picture.image, row, analysis.events)
+        for picture, (row, near) in zip(pictures, rows, strict=False):
+            image = _hide(picture.image, row, near) if blur else picture.image
+            yield _draw(image, row, analysis.events)
 
 
 def _rows(frames_csv: Path) -> Iterator[_Row]:
