@@ -75,7 +75,7 @@ class Held:
                 found.append(face)
         return found
 
-    def detect(self, image):
+    def detect(self, image, known=()):
         self.looks += 1
         return self._faces(image)
 

@@ -154,6 +154,17 @@ def test_two_faces_come_largest_first(
     np.testing.assert_allclose(small.points.mean(0), face.points.mean(0) - (80, -20), atol=2)
 
 
+def test_a_known_face_is_found_as_it_is(
+    detector: FaceDetector, portrait: np.ndarray, face: Face
+) -> None:
+    twice = np.hstack([portrait, portrait])
+    once, other = sorted(detector.detect(twice, [face]), key=lambda one: one.box[0])
+    assert once is face
+    assert other is not face
+    np.testing.assert_allclose(other.points - (portrait.shape[1], 0), face.points, atol=2)
+    assert detector.detect(np.zeros_like(portrait), [face]) == []
+
+
 def test_detector_crosses_to_another_process(
     detector: FaceDetector, portrait: np.ndarray, face: Face
 ) -> None:

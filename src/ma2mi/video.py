@@ -507,6 +507,8 @@ def _encode(
     with av.open(f"file:{path}", "w", container_format, container_options=flags) as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=fps, options=options))
         stream.width, stream.height, stream.pix_fmt = width + right, height + bottom, pixels
+        if quick:
+            stream.codec_context.thread_count = 1  # whoever is in a hurry has other work for them
         for index, image in enumerate(chain([first], images)):
             if bottom or right:
                 image = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,7 +28,7 @@ _PORTRAIT = Template(size=32)
 class Detector(Protocol):
     """What :class:`ma2mi.face.detect.FaceDetector` does."""
 
-    def detect(self, image: Image) -> list[Face]: ...
+    def detect(self, image: Image, known: Sequence[Face] = ()) -> list[Face]: ...
 
     def follow(self, image: Image, face: Face) -> Face | None: ...
 
@@ -97,7 +98,7 @@ class FaceTracker:
         return missed
 
     def _look(self, image: Image, time_s: float) -> None:
-        for face in self.detector.detect(image):
+        for face in self.detector.detect(image, [track.newest for track in self._active]):
             taken = any(overlap(face.box, track.newest.box) > 0.2 for track in self._active)
             if taken or len(self._active) >= self.most:
                 continue

@@ -112,7 +112,7 @@ class RegionMeter:
             self._key = _Key(image, face, float(time_s), self.template, self.settings)
         crop = warp_image(image, self._key.warp, self.template)
         moved, motion = self._key.measure(crop)
-        places = self._start + self._key.means @ moved.reshape(-1, 2)
+        places = self._start + self._key.means @ moved.reshape(-1, 2)[self._key.pixels]
         self.crop, self.motion, self._flow = crop, motion, moved
         if self._is_old(float(time_s), float(np.hypot(*motion.translation_px[0])), face):
             self._key = _Key(image, face, float(time_s), self.template, self.settings)
@@ -156,7 +156,8 @@ class _Key:
         empty = [name for name, mask in zip(REGIONS, masks, strict=True) if not mask.any()]
         if empty:
             raise MotionError("lies outside the crop", where=empty[0])
-        self.means = np.stack([mask / mask.sum() for mask in masks])
+        self.pixels = np.flatnonzero(np.any(masks, axis=0))
+        self.means = np.stack([mask[self.pixels] / mask.sum() for mask in masks])
         self.stable = stable_weights(self.shape, self.points)
         self.grid: NDArray[np.float32] | None = None
 
