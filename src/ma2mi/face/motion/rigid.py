@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from ma2mi.errors import MotionError
 from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
 from ma2mi.face.motion.solver import compiled
-from ma2mi.face.motion.thinplate import median
 
 Plane = NDArray[np.float32]
 Floats = NDArray[np.floating]
@@ -111,59 +109,54 @@ def remove_rigid(
         raise MotionError("need [H, W], at least 0, above 0 in three pixels", where="weights")
     # A third of the pixels each way says as much about six numbers, in a ninth of the time.
     step = 3 if np.count_nonzero(trust[::3, ::3]) >= 500 else 1
-    rows, columns = np.nonzero(trust[::step, ::step])
-    rows, columns = rows * step, columns * step
-    trust = trust[rows, columns]
-    basis = _basis(height, width).reshape(3, height, width)[:, rows, columns]
-    fits = [_fit(basis, frame[rows, columns], trust, rounds) for frame in field]
+    fits = [_fit(frame, trust, step, rounds) for frame in field]
     motion = RigidMotion(np.stack(fits))
     residual = field - motion.field(height, width)
     return (residual[0] if single else residual), motion
 
 
-def _fit(basis: Floats, moved: Plane, trust: Floats, rounds: int) -> Floats:
-    weight, reach = trust, float(np.abs(basis).max())
-    solution: Floats = np.zeros((3, 2))
+@compiled
+def _fit(flow: Plane, trust: Floats, step: int, rounds: int) -> Floats:
+    """The matrix [2, 3] that fits every ``step``-th pixel's movement best."""
+    height, width = trust.shape
+    places, moved, sure = np.empty((trust.size, 3)), np.empty((trust.size, 2)), np.empty(trust.size)
+    count, reach = 0, 1.0
+    for row in range(0, height, step):
+        for column in range(0, width, step):
+            if trust[row, column] > 0:
+                x, y = column - (width - 1) / 2, row - (height - 1) / 2
+                places[count, 0], places[count, 1], places[count, 2] = 1.0, x, y
+                moved[count] = flow[row, column]
+                sure[count] = trust[row, column]
+                reach = max(reach, abs(x), abs(y))
+                count += 1
+    weight, off = sure[:count].copy(), np.empty(count)
+    solution = np.zeros((3, 2))
     for _ in range(rounds):
-        before, sums = solution, _sums(basis, moved, weight)
-        normal = sums[:, :3] + np.diag(1e-9 * np.diag(sums) + 1e-12)
-        solution = np.linalg.solve(normal, sums[:, 3:])
+        normal, right = np.zeros((3, 3)), np.zeros((3, 2))
+        for n in range(count):
+            for i in range(3):
+                share = weight[n] * places[n, i]
+                for j in range(3):
+                    normal[i, j] += share * places[n, j]
+                for c in range(2):
+                    right[i, c] += share * moved[n, c]
+        for i in range(3):
+            normal[i, i] *= 1 + 1e-9
+            normal[i, i] += 1e-12
+        before, solution = solution, np.linalg.solve(normal, right)
         if np.abs(solution - before).sum(axis=0).max() * reach < SETTLED_PX:
             break
-        off = _misfits(basis, moved, solution)
-        weight = trust / np.square(1 + off / (float(median(off)) + 1e-8))
-    return solution.T
-
-
-@compiled
-def _sums(basis: Floats, moved: Plane, weight: Floats) -> Floats:
-    """Of the least squares: the normal matrix [3, 3] and, beside it, the right sides [3, 2]."""
-    out = np.empty((3, 5))
-    for i in range(3):
-        for j in range(i + 1):
-            total = 0.0
-            for n in range(weight.size):
-                total += weight[n] * basis[i, n] * basis[j, n]
-            out[i, j] = out[j, i] = total
-        for c in range(2):
-            total = 0.0
-            for n in range(weight.size):
-                total += weight[n] * basis[i, n] * moved[n, c]
-            out[i, 3 + c] = total
-    return out
-
-
-@compiled
-def _misfits(basis: Floats, moved: Plane, solution: Floats) -> Floats:
-    """Squared distances between what moved and the fit, [N]."""
-    out = np.empty(len(moved))
-    for n in range(len(moved)):
-        u, v = np.float64(moved[n, 0]), np.float64(moved[n, 1])
-        for i in range(3):
-            u -= basis[i, n] * solution[i, 0]
-            v -= basis[i, n] * solution[i, 1]
-        out[n] = u * u + v * v
-    return out
+        for n in range(count):
+            u, v = moved[n, 0], moved[n, 1]
+            for i in range(3):
+                u -= places[n, i] * solution[i, 0]
+                v -= places[n, i] * solution[i, 1]
+            off[n] = u * u + v * v
+        usual = np.median(off) + 1e-8
+        for n in range(count):
+            weight[n] = sure[n] / (1 + off[n] / usual) ** 2
+    return solution.T.copy()
 
 
 @compiled
@@ -177,11 +170,3 @@ def _affine(matrix: Floats, height: int, width: int) -> Plane:
             for c in range(2):
                 out[row, column, c] = matrix[c, 0] + matrix[c, 1] * x + matrix[c, 2] * y
     return out
-
-
-@lru_cache(maxsize=8)
-def _basis(height: int, width: int) -> NDArray[np.float64]:
-    """1, x and y from the centre in pixels at every pixel, [3, H * W]."""
-    y, x = np.mgrid[:height, :width]
-    basis = [np.ones((height, width)), x - (width - 1) / 2, y - (height - 1) / 2]
-    return np.stack(basis).reshape(3, -1)
