@@ -28,6 +28,7 @@ VIDEOS = [
     *(Video(seed, 30, 2, 2.5) for seed in (61, 62, 63, 64)),
     *(Video(seed, 200, 0.7, 4) for seed in (21, 22)),
     Video(65, 200, 0.7, 3),
+    *(Video(seed, 30, 2, 1, head_moves=0.3) for seed in (71, 72, 73)),
 ]
 RIDGES = (1.0, 3.0, 10.0, 30.0)
 CUTS = np.arange(0.1, 0.9, 0.02)

@@ -49,11 +49,15 @@ FEATURES = (
     "blink",  # overlap with a blink
     "talk",  # share of talking within a second
     "repeats",  # other movements led by the mouth within 1.5 s, if the mouth leads this one
+    "head",  # logarithm of the head's highest speed meanwhile, eye distances a second
 )
 FIT = 0.6  # with the floor alone: least correlation with a swell
 FLOORS = {"learned": 2.8, "floor": 4.5}
 """Noise floors that a swell must reach: for the learned scorer to be asked, or to count."""
 LEAST_NEUTRAL_S = 2.0
+HEAD_S = 0.2  # the head's speed is its way over this long
+HEAD_REST = 0.02  # eye distances a second: slower heads count as this fast
+HEAD_COST = 0.15  # with the floor alone: at this speed of the head a swell must be twice as high
 
 
 class SpottingSettings(BaseModel):
@@ -184,6 +188,8 @@ class MovementTrack:
         openings: float [T, 2], of eyes and mouth, shares of the distance between the eyes; None
             where nobody measured them: then blinks and speech are not told apart.
         frames: int [T], frame numbers; 0, 1, 2 ... by default.
+        head: float [T, 2], where the head has gone (right, down), px of the crop; None if nobody
+            measured it: then it counts as at rest.
     """
 
     times_s: Floats
@@ -191,6 +197,7 @@ class MovementTrack:
     present: NDArray[np.bool_]
     openings: Floats | None = None
     frames: NDArray[np.intp] | None = None
+    head: Floats | None = None
 
     @property
     def curve_px(self) -> Floats:
@@ -217,6 +224,7 @@ def spot(track: MovementTrack, settings: SpottingSettings | None = None) -> list
             places if track.present[row] else None,
             openings=None if track.openings is None else tuple(track.openings[row]),
             frame=row if track.frames is None else int(track.frames[row]),
+            head=None if track.head is None else tuple(track.head[row]),
         )
     return sorted(found + spotter.finish(), key=lambda event: (event.onset, event.offset))
 
@@ -272,6 +280,7 @@ class Spotter:
         *,
         openings: Sequence[float] | None = None,
         frame: int | None = None,
+        head: Sequence[float] | None = None,
     ) -> list[Spotted]:
         """Take the next frame; return the events that are decided by now.
 
@@ -281,6 +290,7 @@ class Spotter:
             present: False is no face, too.
             openings: of eyes and mouth (``face.movement.openings``), if measured.
             frame: its number; by default frames pushed are counted. Numbers may leave frames out.
+            head: where it has gone (right, down), px of the crop, if measured.
 
         Raises:
             MotionError: a time that does not rise, other regions than before, no finite place.
@@ -302,7 +312,8 @@ class Spotter:
         if places.shape != (len(names), 2) or not np.isfinite(places).all():
             raise MotionError("places must be finite pairs", where=f"frame {number}")
         eye, mouth = openings if openings is not None else (np.nan, np.nan)
-        self._rows.append(_Row(time, number, places, float(eye), float(mouth)))
+        x, y = head if head is not None else (0.0, 0.0)
+        self._rows.append(_Row(time, number, places, float(eye), float(mouth), complex(x, y)))
         if not np.isfinite(self._decided_s):
             self._decided_s = time
         if time - self._decided_s >= self.settings.delay_s:
@@ -361,14 +372,14 @@ class Spotter:
         even = np.arange(first, last + 1) * self._step_s
         flat = np.stack([row.places.ravel() for row in self._rows])
         places = np.stack([np.interp(even, times, column) for column in flat.T], axis=1)
-        eye, mouth = (
+        eye, mouth, head = (
             np.interp(even, times, [getattr(row, name) for row in self._rows])
-            for name in ("eye", "mouth")
+            for name in ("eye", "mouth", "head")
         )
         places = places.reshape(len(even), len(self._names), 2)
         masked = _without_blinks(places, eye, self._names, self._usual_eye(eye), self.settings)
         frames = np.array([row.frame for row in self._rows])
-        return _Block(even, masked, eye, mouth, self._step_s, times, frames, self._names)
+        return _Block(even, masked, eye, mouth, head, self._step_s, times, frames, self._names)
 
     def _usual_eye(self, eye: Floats) -> float:
         return float(np.median(np.concatenate([list(self._open_eye), eye])))
@@ -432,6 +443,7 @@ class _Row:
     places: Floats
     eye: float
     mouth: float
+    head: complex  # x + iy
 
 
 @dataclass(slots=True)
@@ -455,6 +467,7 @@ class _Block:
         places: Floats,
         eye: Floats,
         mouth: Floats,
+        head: NDArray[np.complex128],
         step_s: float,
         row_times: Floats,
         row_frames: NDArray[np.intp],
@@ -463,6 +476,9 @@ class _Block:
         self.times, self.places, self.eye, self.mouth = times, places, eye, mouth
         self.step_s, self.names = step_s, names
         self._row_times, self._row_frames = row_times, row_frames
+        reach = max(1, round(HEAD_S / 2 / step_s))
+        way = np.pad(head, reach, mode="edge")
+        self.head_px_s = np.abs(way[2 * reach :] - way[: -2 * reach]) / (2 * reach * step_s)
         self.responses = np.stack([_matched(places, scale / step_s) for scale in SCALES_S])
 
     @property
@@ -525,6 +541,11 @@ class _Movement:
     def interval(self) -> tuple[float, float]:
         return self.onset_s, self.offset_s
 
+    @property
+    def head_speed(self) -> float:
+        """Eye distances a second; 0 at rest."""
+        return float(np.exp(self.features["head"])) - HEAD_REST
+
     def told(self, block: _Block, names: tuple[str, ...], settings: SpottingSettings) -> Spotted:
         kind: SpottedKind = "micro" if self.offset_s - self.onset_s <= settings.micro_s else "macro"
         frames = block.frames_of(self.onset_s, self.apex_s, self.offset_s)
@@ -570,12 +591,23 @@ def _movements(
             (_shared(movement.interval, (one[0] - 0.1, one[2] + 0.1)) for one in blinks),
             default=0.0,
         )
+        meanwhile = block.head_px_s[
+            (block.times >= movement.onset_s) & (block.times <= movement.offset_s)
+        ]
+        head = float(meanwhile.max(initial=0.0)) / settings.eye_distance_px
+        movement.features["head"] = float(np.log(max(head, HEAD_REST)))
         movement.features["talk"] = float(talking[np.abs(block.times - centre) < 1.0].mean())
         found.append(movement)
     for movement in found:
         movement.features["repeats"] = min(_repeats(movement, found, block.names), 4)
     if learned is None:
-        found = [one for one in found if one.features["repeats"] < 2 and one.features["fit"] > FIT]
+        found = [
+            one
+            for one in found
+            if one.features["repeats"] < 2
+            and one.features["fit"] > FIT
+            and one.height > settings.least_floors * (1 + one.head_speed / HEAD_COST)
+        ]
         for movement in found:
             movement.score = movement.height / (movement.height + settings.least_floors)
         return found

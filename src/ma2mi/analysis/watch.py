@@ -22,7 +22,7 @@ from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import warp_image
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.motion import REGIONS
-from ma2mi.face.movement import RegionMeter, openings
+from ma2mi.face.movement import Moment, RegionMeter, openings
 from ma2mi.face.quality import QualityMeter
 from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import Spotted, Spotter, SpottingSettings
@@ -35,7 +35,7 @@ Image = NDArray[np.uint8]
 
 HEAD_MOVES, BLINKS = "head moves meanwhile", "blink meanwhile"
 BLINK_SHARE = 0.3  # shared time over that of the shorter of an event and a blink
-FAST_HEAD = 0.15  # eye distances a second, over 0.2 s: an event meanwhile is flagged
+FAST_HEAD = 0.15  # eye distances a second: an event meanwhile is flagged
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -44,7 +44,8 @@ class AnalysisSettings(BaseModel):
 
     Args:
         most_faces: followed at a time, the largest.
-        rate: movement is measured in so many frames a second at most.
+        rate: movement is measured so many times a second at most; of faster videos, frames are
+            averaged.
         landmark_rate: faces are looked at in so many frames a second at most, on average; in those
             between them a face counts as seen where it was. A blink lasts 0.1 s or more.
         spotting: when a movement counts.
@@ -56,11 +57,6 @@ class AnalysisSettings(BaseModel):
     rate: float = Field(60.0, gt=0)
     landmark_rate: float = Field(20.0, gt=0)
     spotting: SpottingSettings = SpottingSettings()
-
-    @property
-    def least_step_s(self) -> float:
-        """Frames closer than this to the last measured one are not measured; times jitter."""
-        return 0.9 / self.rate
 
     @property
     def memory_s(self) -> float:
@@ -213,13 +209,12 @@ class FaceWatch:
         self.frames = 0
         self.first_s = self.last_s = 0.0
         self.sizes = Sample()
-        self._meter = RegionMeter(CROP)
+        self._meter = RegionMeter(CROP, rate=settings.rate)
         self._quality = QualityMeter()
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
         self._looks: deque[_Look] = deque()
         self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
-        self._measured_s = -np.inf
         self._gone = True
 
     def push(self, sight: Sight, face: Face | None) -> list[Spotted]:
@@ -252,16 +247,19 @@ class FaceWatch:
             "face_w": x1 - x0,
             "face_h": y1 - y0,
         }
-        if sight.time_s - self._measured_s < self.settings.least_step_s:
-            return found
         try:
-            places = self._meter.push(sight.image, face, sight.time_s)
+            moment = self._meter.push(sight.image, face, sight.time_s, sight.index)
         except MotionError:
             return found  # a blank frame, or a face half outside: nothing to measure
-        self._measured_s = sight.time_s
-        self._add_curve(sight.time_s, np.array(list(places.values())))
+        if moment is None:
+            return found
+        self._add_curve(moment)
         return found + self._spotter.push(
-            sight.time_s, places, openings=openings(face), frame=sight.index
+            moment.time_s,
+            moment.places,
+            openings=openings(face),
+            frame=moment.frame,
+            head=moment.head,
         )
 
     def facts(self) -> FaceFacts:
@@ -300,7 +298,7 @@ class FaceWatch:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
         elif spotted.kind in EXPRESSIONS:
             flags.append("not examined")
-        if spotted.kind in EXPRESSIONS and self._head_speed(onset_s, offset_s) > FAST_HEAD:
+        if spotted.evidence.get("head", -np.inf) > np.log(FAST_HEAD):
             flags.append(HEAD_MOVES)
         if spotted.evidence.get("blink", 0.0) > BLINK_SHARE:
             flags.append(BLINKS)
@@ -345,8 +343,9 @@ class FaceWatch:
         times = [look.time_s for look in islice(reversed(self._looks), 8)]
         return float(np.median(-np.diff(times))) if len(times) > 1 else 0.0
 
-    def _add_curve(self, time_s: float, places: NDArray[np.float64]) -> None:
+    def _add_curve(self, moment: Moment) -> None:
         """Movement of each region against a moment ago, into the row."""
+        time_s, places = moment.time_s, np.array(list(moment.places.values()))
         self._places.append((time_s, places))
         while len(self._places) > 1 and time_s - self._places[1][0] >= LAG_S - 1e-6:
             self._places.popleft()
@@ -365,15 +364,6 @@ class FaceWatch:
             return examine(stretch, (spotted.onset, spotted.apex, spotted.offset))
         except MotionError:
             return None  # crops that show nothing: the event stays as it was spotted
-
-    def _head_speed(self, first_s: float, last_s: float) -> float:
-        """Highest speed of the eyes' middle meanwhile, over 0.2 s, in eye distances a second."""
-        seen = [x for x in self._looks if first_s - LAG_S <= x.time_s <= last_s + LAG_S]
-        _, times, eyes, apart = (np.array(column) for column in zip(*seen, strict=True))
-        before = np.searchsorted(times, times - 0.2 + 1e-6)
-        went, took = np.abs(eyes - eyes[before]), times - times[before]
-        whole = took > 0.1
-        return float((went[whole] / took[whole]).max(initial=0.0) / np.median(apart))
 
     def _time_of(self, frame: int) -> float:
         """When a frame was seen; of frames without this face, the nearest's."""

@@ -14,14 +14,21 @@ from ma2mi.face.align import Template, Warp, estimate_warp, warp_image, warp_poi
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.motion.clip_flow import grey, matched
 from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
-from ma2mi.face.motion.rigid import RigidMotion, remove_rigid, stable_weights
-from ma2mi.face.motion.thinplate import FlowSettings, Onset, doubled
+from ma2mi.face.motion.rigid import remove_rigid, stable_weights
+from ma2mi.face.motion.thinplate import FlowSettings, Onset, doubled, halved
+
+Image = NDArray[np.uint8]
 
 EYELIDS = ((159, 145), (386, 374))  # upper and lower edge of the right and of the left eye
 LIPS = (13, 14)  # inner edges
 KEY_EVERY_S = 1.0
 BLINKING = 0.75  # of the usual opening: a closed eye is no reference for an open one
-KEY_SHIFT_PX = 4.0  # head motion in the crop after which a new reference is taken
+KEY_SHIFT = 0.1  # head motion, of the crop's side, after which a new reference is taken
+LOST = 0.08  # of the crop's side: head motion by flow and by landmarks may differ so far
+METER_FLOW = FlowSettings(presmooth_px=0.4, warps=1, curvature=1e-3)
+"""One warp, since each frame starts where the last one ended; a stiffness that does not follow the
+frame, since a flow that sees noise in one frame and movement in the next cannot be held against
+the noise of a minute."""
 
 
 class Openings(NamedTuple):
@@ -48,6 +55,22 @@ def _apart(points: NDArray[np.float64], pair: tuple[int, int]) -> float:
     return float(np.linalg.norm(points[pair[0]] - points[pair[1]]))
 
 
+class Moment(NamedTuple):
+    """Where the regions were.
+
+    Args:
+        frame, time_s: of the moment; where several frames were averaged, the middle one's.
+        places: each of ``REGIONS`` to its place (right, down) in px of the crop, from where it
+            was in the first frame.
+        head: likewise where the head has gone, the middle of the crop.
+    """
+
+    frame: int
+    time_s: float
+    places: dict[str, tuple[float, float]]
+    head: tuple[float, float]
+
+
 class RegionMeter:
     r"""Movement of one face's regions against a reference frame that follows the head.
 
@@ -58,71 +81,84 @@ class RegionMeter:
         reference  K------------K------------K------      flow runs from K to each frame
         place      0 ..........p1 ..........p2 .....      the new K starts where the old one ended
 
-    Within a stretch all frames are cut out by one warp, so landmarks add no jitter; what the head
-    does meanwhile is taken out of the flow. Places are chained at the references, so they drift
-    slowly (a random walk of the flow's error, a step a second) and brief movements stay as they
-    are: look at them against their own surroundings.
+    Within a stretch all frames are cut out by one warp, moved by what the head has done since: so
+    landmarks add no jitter, and the flow measures small movements only, whose error is small. What
+    is left of the head's is taken out of the flow. Places are chained at the references, so they
+    drift slowly (a random walk of the flow's error, a step a second) and brief movements stay as
+    they are: look at them against their own surroundings.
 
     Args:
         template: the crop that movement is measured in; its side is the unit's scale.
-        settings: of the flow; by default one warp: each frame starts where the last one ended.
+        settings: of the flow; by default ``METER_FLOW``.
+        rate: moments a second at most. Where frames come faster, those of a moment are averaged,
+            which takes their noise down.
     """
 
     def __init__(
-        self, template: Template | None = None, settings: FlowSettings | None = None
+        self,
+        template: Template | None = None,
+        settings: FlowSettings | None = None,
+        rate: float = np.inf,
     ) -> None:
         self.template = template or Template(size=128)
-        self.settings = settings or FlowSettings(warps=1)
-        self.motion: RigidMotion | None = None
-        self.crop: NDArray[np.uint8] | None = None
-        self._flow: NDArray[np.float32] | None = None
+        self.settings = settings or METER_FLOW
+        self.step_s = 0.9 / rate  # times jitter
         self.forget()
 
     def forget(self) -> None:
         """Start anew at the next frame: the face was gone, or it is another one."""
         self._key: _Key | None = None
-        self._start = np.zeros((len(REGIONS), 2))
+        self._frames: list[tuple[int, float, Image]] = []
+        self._newest_s = -np.inf
+        self._start = self._places = np.zeros((len(REGIONS), 2))
+        self._head_start = np.zeros(2)
         self._eye = 0.0
 
-    @property
-    def flow(self) -> NDArray[np.float32]:
-        """Float32 [side, side, 2]: from the reference to the last frame, head motion removed."""
-        if self._flow is None:
-            raise MotionError("no frame yet, so no flow")
-        return self._flow
-
     def push(
-        self, image: NDArray[np.uint8], face: Face, time_s: float | Fraction
-    ) -> dict[str, tuple[float, float]]:
-        """Measure the next frame.
+        self, image: Image, face: Face, time_s: float | Fraction, frame: int = 0
+    ) -> Moment | None:
+        """Take the next frame.
 
         Args:
             image: uint8 [H, W, 3], RGB.
             face: its landmarks, of this frame or one shortly before it.
             time_s: of the frame; rises.
+            frame: its number.
 
         Returns:
-            Each of ``REGIONS`` to its place (right, down) in px of the crop, from where it was in
-            the first frame.
+            The moment that ends with this frame, or None where it waits for the next ones.
 
         Raises:
             MotionError: an image without structure, or a face partly outside of any sense.
         """
-        if self._key is None:
-            self._key = _Key(image, face, float(time_s), self.template, self.settings)
-        crop = warp_image(image, self._key.warp, self.template)
-        moved, motion = self._key.measure(crop)
-        places = self._start + self._key.means @ moved.reshape(-1, 2)[self._key.pixels]
-        self.crop, self.motion, self._flow = crop, motion, moved
-        if self._is_old(float(time_s), float(np.hypot(*motion.translation_px[0])), face):
-            self._key = _Key(image, face, float(time_s), self.template, self.settings)
-            self._start = places
-        return {name: (float(x), float(y)) for name, (x, y) in zip(REGIONS, places, strict=True)}
+        now = float(time_s)
+        self._frames.append((frame, now, image))
+        if now - self._newest_s < self.step_s:
+            return None
+        frames, self._frames = self._frames, []
+        self._measure([image for _, _, image in frames], face, now)
+        self._newest_s = now
+        number, middle_s, _ = frames[(len(frames) - 1) // 2]
+        places = zip(REGIONS, self._places.tolist(), strict=True)
+        x, y = (self._head_start + (0 if self._key is None else self._key.shift)).tolist()
+        return Moment(number, middle_s, {name: (u, v) for name, (u, v) in places}, (x, y))
 
-    def _is_old(self, time_s: float, shift_px: float, face: Face) -> bool:
+    def _measure(self, images: list[Image], face: Face, time_s: float) -> None:
+        if self._key is None:
+            self._key = _Key(images, face, time_s, self.template, self.settings)
+        moved = self._key.measure(images)
+        lost = self._key.misses(face)
+        if not lost:  # else something moved before the face, and of the skin nothing is known
+            self._places = self._start + moved
+        if lost or self._is_old(time_s, face):
+            self._head_start = self._head_start + self._key.shift
+            self._key = _Key(images, face, time_s, self.template, self.settings)
+            self._start = self._places
+
+    def _is_old(self, time_s: float, face: Face) -> bool:
         """Whether the next frames need another reference: one with open eyes, if it can wait."""
         key, eye = self._key, openings(face).eye
-        if key is None or shift_px > KEY_SHIFT_PX:
+        if key is None or np.hypot(*key.shift) > KEY_SHIFT * self.template.size:
             return True
         age, self._eye = time_s - key.time_s, max(eye, 0.98 * self._eye)
         if eye < BLINKING * self._eye:
@@ -135,20 +171,21 @@ class _Key:
 
     def __init__(
         self,
-        image: NDArray[np.uint8],
+        images: list[Image],
         face: Face,
         time_s: float,
         template: Template,
         settings: FlowSettings,
     ) -> None:
-        self.time_s, self.eye = time_s, openings(face).eye
+        self.time_s, self.eye, self.template = time_s, openings(face).eye, template
         self.warp: Warp = estimate_warp(face, template)
+        self.head = np.eye(3)  # from the crop of the reference to that of the newest frame
         self.points = warp_points(face.points, self.warp)
         self.shape = (template.size, template.size)
         deepest = 1 + int(np.log2(template.size / 32))
         settings = replace(settings, levels=min(settings.levels, deepest))
         self.mask = face_mask(self.shape, self.points).astype(np.float32)
-        self.image = grey(warp_image(image, self.warp, template), "reference")
+        self.image = self._cut(images, self.warp)
         self.onset = Onset(self.image, self.mask, settings)
         masks = [
             region_mask(region, self.shape, self.points).ravel() for region in REGIONS.values()
@@ -161,8 +198,33 @@ class _Key:
         self.stable = stable_weights(self.shape, self.points)
         self.grid: NDArray[np.float32] | None = None
 
-    def measure(self, crop: NDArray[np.uint8]) -> tuple[NDArray[np.float32], RigidMotion]:
-        frame = matched(grey(crop, "frame"), self.image, self.mask)
-        self.grid = self.onset.follow(frame, self.grid)
-        field = np.moveaxis(doubled(self.grid), 0, -1)
-        return remove_rigid(field, weights=self.stable)
+    @property
+    def shift(self) -> NDArray[np.float64]:
+        """How far the head has gone since, at the middle of the crop, px [2]."""
+        middle = np.array([*(np.array(self.shape[::-1]) - 1) / 2, 1])
+        return np.asarray((self.head @ middle - middle)[:2])
+
+    def misses(self, face: Face) -> bool:
+        """Whether what it follows is not the head: the landmarks are elsewhere."""
+        anchors = [index for index, _, _ in self.template.anchors]
+        off = warp_points(face.points[anchors], self._following()) - self.points[anchors]
+        return not float(np.abs(off).max()) < LOST * self.template.size
+
+    def _following(self) -> Warp:
+        """From the image to the crop, as the head lies by now."""
+        return np.asarray((np.linalg.inv(self.head) @ np.vstack([self.warp, [0, 0, 1]]))[:2])
+
+    def _cut(self, images: list[Image], warp: Warp) -> NDArray[np.float32]:
+        """The mean of the images' grey crops, float32 [side, side]."""
+        crops = [grey(warp_image(image, warp, self.template), "frame") for image in images]
+        return np.asarray(np.mean(crops, axis=0)) if len(crops) > 1 else crops[0]
+
+    def measure(self, images: list[Image]) -> NDArray[np.float64]:
+        """Where each region is, px [regions, 2] from where it was, without the head's motion."""
+        frame = matched(self._cut(images, self._following()), self.image, self.mask)
+        grid = self.onset.follow(frame, self.grid)
+        moved, news = remove_rigid(np.moveaxis(doubled(grid), 0, -1), weights=self.stable)
+        # The next crop will follow the head, so the next flow starts without its motion.
+        self.grid = grid - halved(np.moveaxis(news.field(*self.shape)[0], -1, 0))
+        self.head = self.head @ news.maps(*self.shape)[0]
+        return np.asarray(self.means @ moved.reshape(-1, 2)[self.pixels])

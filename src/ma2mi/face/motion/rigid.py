@@ -50,6 +50,14 @@ class RigidMotion:
         stretch = (self.matrix[:, 0, 1] - self.matrix[:, 1, 2]) / 2
         return np.stack([stretch, (self.matrix[:, 0, 2] + self.matrix[:, 1, 1]) / 2], axis=1)
 
+    def maps(self, height: int, width: int) -> NDArray[np.float64]:
+        """[T, 3, 3]: where the head takes each pixel, (x', y', 1) = map @ (x, y, 1)."""
+        out = np.tile(np.eye(3), (len(self.matrix), 1, 1))
+        out[:, :2, :2] += self.matrix[:, :, 1:]
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        out[:, :2, 2] = self.matrix[:, :, 0] - self.matrix[:, :, 1:] @ centre
+        return out
+
     def field(self, height: int, width: int) -> Plane:
         """The movement as a flow, float32 [T, H, W, 2]."""
         return np.stack([_affine(one, height, width) for one in self.matrix])
@@ -131,7 +139,7 @@ def _fit(flow: Plane, trust: Floats, step: int, rounds: int) -> Floats:
                 reach = max(reach, abs(x), abs(y))
                 count += 1
     weight, off = sure[:count].copy(), np.empty(count)
-    solution = np.zeros((3, 2))
+    solution: Floats = np.zeros((3, 2))
     for _ in range(rounds):
         normal, right = np.zeros((3, 3)), np.zeros((3, 2))
         for n in range(count):

@@ -35,6 +35,8 @@ class FlowSettings:
         independent: share of the pixels whose noise counts as independent of its neighbours'.
         misfit_px: error of the model at edges, in pixels: caps the say of strong edges.
         outlier: brightness differences beyond this many noise sds count less (Cauchy).
+        curvature: mean squared second derivative of the movement, of which its stiffness follows.
+            By default each frame's own, from the evidence: then little is taken for nothing.
         reach: how far movement is believed beyond the texture that shows it, as a share of the
             shorter side.
         brightness: "global" takes a gain and an offset of the whole frame out, "local" also
@@ -52,16 +54,16 @@ class FlowSettings:
     independent: float = 0.25
     misfit_px: float = 0.03
     outlier: float = 4.0
+    curvature: float | None = None
     reach: float = 0.09
     brightness: Literal["global", "local", "none"] = "global"
     average_frames: int = 1
 
     def __post_init__(self) -> None:
-        wrong = [
-            name
-            for name in ("levels", "warps", "iterations", "independent", "outlier", "reach")
-            if getattr(self, name) <= 0
-        ]
+        positive = ("levels", "warps", "iterations", "independent", "outlier", "reach")
+        wrong = [name for name in positive if getattr(self, name) <= 0]
+        if self.curvature is not None and self.curvature <= 0:
+            wrong.append("curvature")
         if not 0 <= self.presmooth_px <= 4:
             wrong.append("presmooth_px")
         if self.misfit_px < 0:
@@ -121,7 +123,7 @@ class Onset:
             starts.append(halved(starts[-1]) * np.float32(0.5))
         coarsest = settings.levels - 1
         grid = self._registered(coarsest, solver.rim(targets[coarsest]), starts[coarsest])
-        drift, curvature = np.zeros_like(grid), FIRST_CURVATURE
+        drift, curvature = np.zeros_like(grid), settings.curvature or FIRST_CURVATURE
         for level in range(coarsest, -1, -1):
             if level < coarsest:
                 grid = starts[level] + 2 * doubled(grid - starts[level + 1])
@@ -177,6 +179,8 @@ class Onset:
                 grid = settle(left, pulled, stiffness, grid, settings.iterations)
                 if turn == 0:
                     drift = affine_part(data[0] + data[2], grid)
+            if settings.curvature is not None:
+                break
             left, stiffness = system()
             known = trace(data, left, stiffness)
             energy = bending(grid) + float(anchor * np.square(grid - drift).sum())
