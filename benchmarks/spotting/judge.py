@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
-from fractions import Fraction
 
 from threadpoolctl import threadpool_limits
-from tracks import Video
+from tracks import Calm, Video, filmed
 
 from ma2mi.analysis import AnalysisSettings, Watcher
 from ma2mi.datasets.synthetic.long_video import LongVideo
@@ -34,15 +32,17 @@ from ma2mi.records import Interval
 from ma2mi.report.events import EXPRESSIONS, Event
 from ma2mi.spotting import SpottingSettings
 from ma2mi.training.recognizer import Recognizer, load_model
-from ma2mi.video import Frame, ahead
+from ma2mi.video import ahead
 
 SEEDS = {30: 5, 200: 6}  # none that ``learn.py`` learned from
 SCORERS = {"floor": "training-free", "learned": "learned"}
 REPORT_S = 60
 
 
-def watch(video: LongVideo, fps: int, model: Recognizer | None = None) -> dict[str, list[Event]]:
-    """Each scorer's events in a rendered video."""
+def watch(
+    what: Video | Calm, video: LongVideo, model: Recognizer | None = None
+) -> dict[str, list[Event]]:
+    """Each scorer's events in a painted video."""
     watchers = {
         scorer: Watcher(
             FaceDetector(), model, AnalysisSettings(spotting=SpottingSettings(scorer=scorer))
@@ -54,22 +54,19 @@ def watch(video: LongVideo, fps: int, model: Recognizer | None = None) -> dict[s
     start = time.perf_counter()
     with (
         threadpool_limits(1, user_api="blas"),
-        ahead(first.see(frame) for frame in rendered(video, fps)) as sights,
+        ahead(first.see(frame) for frame in filmed(what, video)) as sights,
     ):
         for sight in sights:
             for scorer, watcher in watchers.items():
                 events[scorer] += [found.event for found in watcher.measure(sight)]
-            if sight.index % (REPORT_S * fps) == REPORT_S * fps - 1:
+            if (sight.index + 1) % (REPORT_S * what.fps) == 0:
                 took = time.perf_counter() - start
-                print(f"{(sight.index + 1) / fps:.0f} s watched in {took:.0f} s", file=sys.stderr)
+                print(
+                    f"{(sight.index + 1) / what.fps:.0f} s watched in {took:.0f} s", file=sys.stderr
+                )
     for scorer, watcher in watchers.items():
         events[scorer] += [found.event for found in watcher.finish()]
     return events
-
-
-def rendered(video: LongVideo, fps: int) -> Iterator[Frame]:
-    for index in range(video.frame_count):
-        yield Frame(index, Fraction(index, fps), video.frame(index))
 
 
 def judge(what: Video, video: LongVideo, found: list[Event]) -> None:
@@ -134,6 +131,7 @@ def main() -> None:
     parser.add_argument("--density", type=float, default=0.0, help="0: 2.5 at 30, 3 at 200 fps")
     parser.add_argument("--fps", type=int, nargs="*", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--seed", type=int, help="of the video; by default one a rate")
+    parser.add_argument("--coded", action="store_true", help="as H.264 (crf 20), not as rendered")
     parser.add_argument("--weights", default="zero", help="recognizer")
     options = parser.parse_args()
     model = load_model(options.weights)
@@ -144,14 +142,15 @@ def main() -> None:
             fps,
             options.minutes or (1.5 if short else 0.7),
             options.density or (2.5 if short else 3.0),
+            coded=options.coded,
         )
         video = what.make()
         print(
             f"## {what.minutes:g} minutes at {fps} fps, {video.frame_count} frames; "
-            f"seed {what.seed}, {what.density:g} times 2 micro a minute"
+            f"seed {what.seed}, {what.density:g} times 2 micro a minute{', coded' * what.coded}"
         )
         start = time.process_time()
-        events = watch(video, fps, model)
+        events = watch(what, video, model)
         print(f"rendered and watched in {time.process_time() - start:.0f} s of CPU\n")
         for scorer, name in SCORERS.items():
             print(f"### {name}")

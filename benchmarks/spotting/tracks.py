@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from ma2mi.analysis import AnalysisSettings, FaceTracker
 from ma2mi.analysis.steady import CROP
-from ma2mi.datasets.synthetic import make_person
+from ma2mi.datasets.synthetic import SyntheticSettings, make_person
 from ma2mi.datasets.synthetic.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.face.detect import FaceDetector
 from ma2mi.face.motion import REGIONS
 from ma2mi.face.movement import RegionMeter, openings
 from ma2mi.spotting import MovementTrack
+from ma2mi.video import Frame, read_frames, write_video
 
-FIRST_PERSON = 1000
+FIRST_PERSON, FIRST_CALM = 1000, 3000  # seeds of people
 SETTINGS = AnalysisSettings()
 
 
@@ -25,7 +28,7 @@ SETTINGS = AnalysisSettings()
 class Video:
     """What to make: ``density`` 1 is 20 micro-expressions in ten minutes.
 
-    ``head_moves``: how often a second the head goes elsewhere.
+    ``head_moves``: how often a second the head goes elsewhere. ``coded``: as H.264, crf 20.
     """
 
     seed: int
@@ -33,6 +36,7 @@ class Video:
     minutes: float
     density: float = 1.0
     head_moves: float = 0.1
+    coded: bool = False
 
     def make(self) -> LongVideo:
         plan = LongVideoSettings(duration_s=600 / self.density, head_move_rate=self.head_moves)
@@ -43,10 +47,65 @@ class Video:
     @property
     def name(self) -> str:
         name = f"{self.seed}_{self.fps}fps_{self.minutes:g}min_{self.density:g}"
-        return name if self.head_moves == 0.1 else f"{name}_head{self.head_moves:g}"
+        name += "" if self.head_moves == 0.1 else f"_head{self.head_moves:g}"
+        return f"{name}_coded" if self.coded else name
 
 
-def measured(what: Video, video: LongVideo, cache: Path) -> MovementTrack:
+QUIET = {"blink_rate": 0.0, "gaze_rate": 0.0}
+HELD = {"head_drift_px": 0.0, "head_turn_deg": 0.0, "head_tremor_px": 0.0}
+SCENES = {
+    "still picture": ({**QUIET, **HELD}, 0.0),
+    "only the head moves, or a photograph in a hand": (QUIET, 0.3),
+    "head, gaze and blinks": ({}, 0.3),
+}
+"""Scenes in which nobody makes an expression: what the painted scene has, and head moves a second.
+Heads move as a picture does (shift, turn, nearer), not in depth."""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """A video without expressions and speech."""
+
+    seed: int
+    scene: str
+    minutes: float = 1.0
+    fps: int = 30
+    coded: bool = False
+
+    def make(self) -> LongVideo:
+        scene, moves = SCENES[self.scene]
+        plan = LongVideoSettings(
+            duration_s=60 * self.minutes,
+            micro_count=0,
+            macro_count=0,
+            speech_count=0,
+            head_move_rate=moves,
+            scene=SyntheticSettings(**scene),
+        )
+        person = make_person(FIRST_CALM + self.seed)
+        return make_long_video(person, seed=self.seed, fps=Fraction(self.fps), plan=plan)
+
+    @property
+    def name(self) -> str:
+        scene = [*SCENES].index(self.scene)
+        name = f"calm{scene}_{self.seed}_{self.fps}fps_{self.minutes:g}min"
+        return f"{name}_coded" if self.coded else name
+
+
+def filmed(what: Video | Calm, video: LongVideo) -> Iterator[Frame]:
+    """Frames as rendered, or as they come out of a file of H.264."""
+    images = (video.frame(index) for index in range(video.frame_count))
+    if not what.coded:
+        for index, image in enumerate(images):
+            yield Frame(index, Fraction(index, what.fps), image)
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "filmed.mp4"
+        write_video(path, images, what.fps, quick=True)
+        yield from read_frames(path)
+
+
+def measured(what: Video | Calm, video: LongVideo, cache: Path) -> MovementTrack:
     """Render, find the face, measure each region; kept in ``cache``, since this takes minutes.
 
     Faces and movement are looked at as often as by the ``Watcher`` of ``ma2mi analyze``.
@@ -55,13 +114,15 @@ def measured(what: Video, video: LongVideo, cache: Path) -> MovementTrack:
     if not kept.exists():
         tracker = FaceTracker(FaceDetector(), 1, SETTINGS.landmark_rate)
         meter, rows = RegionMeter(CROP, rate=SETTINGS.rate), []
-        for frame in range(video.frame_count):
-            image, time_s = video.frame(frame), round(frame / what.fps, 6)
+        for frame in filmed(what, video):
+            image, time_s = frame.image, round(float(frame.time_s), 6)
             face = tracker.push(image, time_s).get(0)
             if face is None:
                 meter.forget()
-                rows.append((frame, np.zeros((len(REGIONS), 2)), (0.0, 0.0), (0.0, 0.0), False))
-            elif (moment := meter.push(image, face, time_s, frame)) is not None:
+                rows.append(
+                    (frame.index, np.zeros((len(REGIONS), 2)), (0.0, 0.0), (0.0, 0.0), False)
+                )
+            elif (moment := meter.push(image, face, time_s, frame.index)) is not None:
                 places = np.array(list(moment.places.values()))
                 rows.append((moment.frame, places, openings(face), moment.head, True))
         names = ("frames", "places", "openings", "head", "present")

@@ -52,9 +52,11 @@ FEATURES = (
     "head",  # logarithm of the head's highest speed meanwhile, eye distances a second
 )
 FIT = 0.6  # with the floor alone: least correlation with a swell
-FLOORS = {"learned": 2.8, "floor": 4.5}
+FLOORS = {"learned": 3.1, "floor": 4.5}
 """Noise floors that a swell must reach: for the learned scorer to be asked, or to count."""
 LEAST_NEUTRAL_S = 2.0
+FROZEN_PX = 0.0025  # no camera is so quiet: a codec has frozen the picture, and what moves in it
+CODED_PX = 0.02  # is the codec's refreshing, whose floor is that of coded videos
 HEAD_S = 0.2  # the head's speed is its way over this long
 HEAD_REST = 0.02  # eye distances a second: slower heads count as this fast
 HEAD_COST = 0.15  # with the floor alone: at this speed of the head a swell must be twice as high
@@ -91,7 +93,7 @@ class SpottingSettings(BaseModel):
     neutral_s: tuple[float, float] | None = None
     least_score: float | None = Field(None, ge=0, le=1)
     eye_distance_px: float = Field(56.0, gt=0)
-    least_px: float = Field(0.03, ge=0)
+    least_px: float = Field(0.06, ge=0)
     micro_s: float = Field(0.5, gt=0)
     shortest_s: float = Field(0.08, gt=0)
     longest_s: float = Field(4.0, gt=0)
@@ -562,7 +564,7 @@ def _movements(
     settings: SpottingSettings,
 ) -> list[_Movement]:
     """Candidates with their middle in ``where``, strongest first, hardly overlapping."""
-    floor = np.maximum(floor, 1e-3)
+    floor = np.maximum(floor, CODED_PX if np.median(floor[0]) < FROZEN_PX else 1e-3)
     length = np.hypot(block.responses[..., 0], block.responses[..., 1])  # [scales, T, regions]
     in_floors = length / floor[:, None]
     # Gaze and blinks move the lids all the time: they may take part in an event, not make one.
