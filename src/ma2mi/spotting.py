@@ -52,7 +52,7 @@ FEATURES = (
     "head",  # logarithm of the head's highest speed meanwhile, eye distances a second
 )
 FIT = 0.6  # with the floor alone: least correlation with a swell
-FLOORS = {"learned": 3.1, "floor": 4.5}
+FLOORS = {"learned": 3.5, "floor": 4.5}
 """Noise floors that a swell must reach: for the learned scorer to be asked, or to count."""
 LEAST_NEUTRAL_S = 2.0
 FROZEN_PX = 0.0025  # no camera is so quiet: a codec has frozen the picture, and what moves in it
