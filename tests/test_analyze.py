@@ -23,7 +23,7 @@ from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.faces import FaceTracker, overlap
 from ma2mi.analysis.run import analyze_camera, folder_name
-from ma2mi.analysis.watch import BLINKS, HEAD_MOVES, FaceWatch, Sample, Sight
+from ma2mi.analysis.watch import BLINKS, HEAD_MOVES, Sample
 from ma2mi.datasets.synthetic import make_person
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import Ma2miError, StoreError, VideoError
