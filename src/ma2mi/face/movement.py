@@ -102,7 +102,7 @@ class RegionMeter:
     ) -> None:
         self.template = template or Template(size=128)
         self.settings = settings or METER_FLOW
-        self.step_s = 0.9 / rate  # times jitter
+        self.step_s = 0.9 / rate - 1e-6  # times jitter, and are rounded
         self.forget()
 
     def forget(self) -> None:
@@ -130,6 +130,7 @@ class RegionMeter:
 
         Raises:
             MotionError: an image without structure, or a face partly outside of any sense.
+            FaceError: landmarks without direction.
         """
         now = float(time_s)
         self._frames.append((frame, now, image))
@@ -151,9 +152,9 @@ class RegionMeter:
         if not lost:  # else something moved before the face, and of the skin nothing is known
             self._places = self._start + moved
         if lost or self._is_old(time_s, face):
-            self._head_start = self._head_start + self._key.shift
+            self._start, self._head_start = self._places, self._head_start + self._key.shift
+            self._key = None  # even if there can be no other yet
             self._key = _Key(images, face, time_s, self.template, self.settings)
-            self._start = self._places
 
     def _is_old(self, time_s: float, face: Face) -> bool:
         """Whether the next frames need another reference: one with open eyes, if it can wait."""
