@@ -89,6 +89,25 @@ def test_noise_leaves_the_movement_visible_and_stillness_still():
     assert np.linalg.norm(nothing, axis=-1).max() < 0.1
 
 
+def test_a_given_stiffness_is_the_same_for_all_frames():
+    """Then twice the movement is told as twice as far, in noise, too; from the evidence it is not."""
+    rng, settings = np.random.default_rng(3), FlowSettings(curvature=1e-3)
+    x, y = grid()
+    told = []
+    for length in (0.1, 0.2, 0.4):
+        a, b = (axis - bump(x, y, length)[..., c] for c, axis in enumerate((x, y)))
+        means = [
+            flow(camera(waves(x, y), 4.0, rng), camera(waves(a, b), 4.0, rng), settings=settings)[
+                0, 40:49, 46:55
+            ]
+            for _ in range(6)
+        ]
+        told.append(float(np.mean(means, axis=(0, 1, 2)) @ (0.8, 0.6)))
+    assert told[1] / told[0] == pytest.approx(2, rel=0.2)
+    assert told[2] / told[1] == pytest.approx(2, rel=0.2)
+    assert told[2] > 0.2
+
+
 def test_equal_frames_give_zero():
     assert np.abs(flow(still(), np.stack([still(), still()]))).max() < 1e-6
 
@@ -209,6 +228,7 @@ def test_unusable_masks_are_named(mask):
         {"brightness": "maybe"},
         {"presmooth_px": 5},
         {"misfit_px": -1},
+        {"curvature": 0},
     ],
 )
 def test_impossible_settings_are_refused(wrong):

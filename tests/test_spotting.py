@@ -1,5 +1,7 @@
 """The spotter on made-up places: what is planted is found, what is none is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -94,6 +96,41 @@ def test_a_still_picture_has_no_events() -> None:
     still = make_track(20)
     frozen = {name: np.zeros_like(places) for name, places in still.regions.items()}
     assert spot(MovementTrack(still.times_s, frozen, still.present, still.openings)) == []
+
+
+def test_a_codec_that_refreshes_a_frozen_picture_makes_no_events() -> None:
+    """Each region stays where it is for seconds and is set elsewhere by a tenth of a pixel."""
+    still, rng = make_track(40), np.random.default_rng(5)
+    frozen = {}
+    for name, places in still.regions.items():
+        steps = np.zeros_like(places)
+        steps[rng.integers(0, len(steps), 12)] = rng.normal(0, 0.03, (12, 2))
+        frozen[name] = np.cumsum(steps, axis=0)
+    track = MovementTrack(still.times_s, frozen, still.present, still.openings)
+    assert not of_kind(spot(track), "micro", "macro")
+    # What is larger than that is seen in it all the same.
+    for name in BROWS:
+        frozen[name][:, 1] -= 0.5 * bump(still.times_s, 12.0, 0.36)
+    (found,) = of_kind(spot(track), "micro", "macro")
+    assert found.apex / 50 == pytest.approx(12.18, abs=0.05)
+
+
+def test_what_moves_with_the_head_must_be_clearer() -> None:
+    """The flow's error grows while the head moves: the same swell counts less then."""
+    track = make_track(brows=((12.0, 0.36, 0.2),))
+    head = np.zeros((len(track.times_s), 2))
+    head[:, 0] = 40 * np.clip(track.times_s - 11.5, 0, 1.5)  # px a second; eyes are 56 px apart
+    turning = replace(track, head=head)
+    assert of_kind(spot(track, FLOOR), "micro")
+    assert not of_kind(spot(turning, FLOOR), "micro")
+    every = SpottingSettings(least_score=0)
+    calm, same = (
+        next(e for e in spot(one, every) if abs(e.apex / 50 - 12.18) < 0.05)
+        for one in (track, turning)
+    )
+    assert np.exp(calm.evidence["head"]) < 0.05
+    assert np.exp(same.evidence["head"]) == pytest.approx(40 / 56, rel=0.05)
+    assert same.score < calm.score
 
 
 def test_a_step_is_no_expression() -> None:
