@@ -90,7 +90,7 @@ def test_noise_leaves_the_movement_visible_and_stillness_still():
 
 
 def test_a_given_stiffness_is_the_same_for_all_frames():
-    """Then twice the movement is told as twice as far, in noise, too; from the evidence it is not."""
+    """Then twice the movement is told as twice as far, in noise, too."""
     rng, settings = np.random.default_rng(3), FlowSettings(curvature=1e-3)
     x, y = grid()
     told = []

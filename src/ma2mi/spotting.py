@@ -814,8 +814,7 @@ def _talking(block: _Block, settings: SpottingSettings) -> NDArray[np.bool_]:
                 busy[first:stop] = True
         for first, stop in _runs(busy):
             short = (stop - first) * block.step_s < settings.speech_s
-            at_edge = first == 0 or stop == len(busy)
-            if at_edge or (not short and _turns(calm[first:stop]) >= 3):
+            if not short and _turns(calm[first:stop]) >= 3:
                 talking[first:stop] = True
     return talking
 
