@@ -187,12 +187,10 @@ class Watcher:
 
 
 class _Look(NamedTuple):
-    """Where the eyes' outer corners were: their middle, x + iy, and how far they are apart."""
+    """A frame with this face."""
 
     frame: int
     time_s: float
-    eyes: complex
-    apart: float
 
 
 class FaceWatch:
@@ -231,10 +229,9 @@ class FaceWatch:
         self.last_s = sight.time_s
         self._gone = False
         self._crops.append((sight.index, sight.time_s, crop))
-        right, left = face.points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(np.float64) @ (1, 1j)
-        look = _Look(sight.index, sight.time_s, (left + right) / 2, abs(left - right))
-        self._looks.append(look)
-        self.sizes.add(look.apart)
+        self._looks.append(_Look(sight.index, sight.time_s))
+        right, left = face.points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(np.float64)
+        self.sizes.add(float(np.hypot(*(left - right))))
         x0, y0, x1, y1 = face.box
         self.row = {
             "frame": sight.index,
