@@ -37,7 +37,8 @@ from ma2mi.video import Frame, read_frames
 FPS = 25
 COUNT = 200
 FILES = {
-    "analysis.json", "events.csv", "events.columns.json", "frames.csv", "frames.columns.json",
+    "analysis.json", "events.csv", "events.columns.json", "candidates.csv",
+    "candidates.columns.json", "frames.csv", "frames.columns.json",
     "report.html", "annotated.mp4",
 }  # fmt: skip
 

@@ -69,6 +69,12 @@ def analysis(tmp_path):
             event(3, "macro", 50, 60, 75, face_id=1, flags=("recording too poor",)),
             event(4, "micro", 100, 104, 108, reading=replace(READING, abstained=True)),
         ),
+        candidates=(
+            event(1, "macro", 20, 30, 40, score=0.04, reason="score 0.04 below 0.52"),
+            event(
+                2, "micro", 120, 124, 130, reason="follows the head", flags=("speech meanwhile",)
+            ),
+        ),
         classes=("negative", "positive", "surprise"),
         units=("1", "12", "6"),
         notes=("breaks off",),
@@ -131,7 +137,7 @@ def test_json_reads_back(analysis, folder):
     (path,) = write_json(analysis, folder)
     assert read_json(path) == analysis
     tree = json.loads(path.read_text("utf-8"))
-    assert tree["candidates"] == CANDIDATES
+    assert tree["about_events"] == CANDIDATES
     assert tree["responsible_use"] == list(RESPONSIBLE)
     path.write_text('{"name": "x"}')
     with pytest.raises(StoreError, match="is no readable analysis"):
@@ -247,7 +253,7 @@ def test_boris_pairs_overlapping_events(analysis, folder):
 
 @pytest.mark.parametrize("name", EXPORTS)
 def test_every_export_takes_nothing_found_and_repeats_itself(name, analysis, tmp_path):
-    empty = replace(analysis, faces=(), events=(), classes=(), units=())
+    empty = replace(analysis, faces=(), events=(), candidates=(), classes=(), units=())
     for given in (empty, analysis):
         written = []
         for run in ("a", "b"):

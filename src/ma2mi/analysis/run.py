@@ -198,7 +198,12 @@ def find_done(folder: Path, about: dict[str, Any]) -> Analysis | None:
         same = tree["settings"] == json.loads(json.dumps(about)) and tree["version"] == __version__
     except (OSError, ValueError, KeyError, TypeError):
         return None  # nothing there, or not ours: it is written anew
-    return read_json(folder / "analysis.json") if same else None
+    if not same:
+        return None
+    try:
+        return read_json(folder / "analysis.json")
+    except StoreError:
+        return None  # written by another state of this version
 
 
 def summarise(
@@ -212,19 +217,25 @@ def summarise(
 ) -> Analysis:
     """All that a watcher knows at the end; of faces that are seen too poorly nothing is read.
 
+    What has a reason why it is no event goes to the candidates.
+
     Args:
         watcher: after ``finish``.
         name, source, notes: as in the analysis.
         about: its settings.
-        events: found, in any order; they are numbered anew by their onsets.
+        events: events and candidates, in any order; each kind is numbered anew by its onsets.
     """
     faces = {number: watch.facts() for number, watch in watcher.faces.items()}
     ordered = sorted(events, key=lambda e: (e.onset_frame, e.offset_frame, e.face_id, e.event_id))
-    told = []
-    for number, event in enumerate(ordered, start=1):
+    told: list[Event] = []
+    below: list[Event] = []
+    for event in ordered:
+        if event.reason:
+            below.append(replace(event, event_id=len(below) + 1, reading=None))
+            continue
         if faces[event.face_id].level == "red":
             event = replace(event, reading=None, flags=(*event.flags, TOO_POOR))
-        told.append(replace(event, event_id=number))
+        told.append(replace(event, event_id=len(told) + 1))
     if stretch := watcher.settings.spotting.neutral_s:
         where = "neutral from {:g} to {:g} s".format(*stretch)
         for number, watch in watcher.faces.items():
@@ -249,6 +260,7 @@ def summarise(
         reasons=best.reasons if best else ("no face is seen",),
         faces=tuple(faces.values()),
         events=tuple(told),
+        candidates=tuple(below),
         classes=recognizer.classes if recognizer else (),
         units=recognizer.units if recognizer else (),
         notes=notes,
@@ -278,11 +290,11 @@ class Book:
         self._drawn: list[tuple[bool, float, str]] = []
 
     def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[Finding]) -> None:
-        """One frame's rows, and the events that were decided at it."""
+        """One frame's rows, and the events that were decided at it; candidates get no pictures."""
         for row in rows:
             self._table.add(row)
         for finding in found:
-            if finding.evidence is not None:
+            if finding.evidence is not None and not finding.event.reason:
                 self._draw(finding.event, finding.evidence)
 
     def close(self) -> None:
@@ -374,7 +386,7 @@ def _stem(event: Event) -> str:
 def _watch(
     frames: Iterable[Frame], watcher: Watcher, book: Book | None, total: int | None, tell: Hook
 ) -> list[Event]:
-    """Every frame through the watcher and into the book; all events."""
+    """Every frame through the watcher and into the book; all events and candidates."""
     events: list[Event] = []
 
     def add(found: list[Finding], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -382,7 +394,8 @@ def _watch(
             book.add(rows, found)
         for finding in found:
             events.append(finding.event)
-            tell(Progress("watch", watcher.frames, total, finding.event))
+            if not finding.event.reason:
+                tell(Progress("watch", watcher.frames, total, finding.event))
 
     with (
         _one_thread_each(),

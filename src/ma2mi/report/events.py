@@ -36,6 +36,8 @@ class Event:
         reading: what the recognizer says; None for blinks and speech, and where the recording is
             not good enough for an answer.
         flags: what a reviewer should know, such as "face lost".
+        reason: "" for an event; for a candidate below the thresholds why it is none, such as
+            "score 0.04 below 0.52" or "follows the head".
     """
 
     event_id: int
@@ -52,6 +54,7 @@ class Event:
     regions: tuple[str, ...] = ()
     reading: Reading | None = None
     flags: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def duration_ms(self) -> float:
@@ -119,6 +122,8 @@ class Analysis:
         duration_s: from the first frame to the end of the last.
         level, reasons: whether the recording is good enough; the best face's.
         faces, events: in the order of their ids.
+        candidates: movements below the thresholds, each with its reason; micro or macro, without a
+            reading, with ids of their own from 1 in the order of the onsets.
         classes, units: what the recognizer knows; empty where none was asked.
         notes: what happened on the way, such as a file that breaks off.
         settings: everything that the results depend on.
@@ -137,6 +142,7 @@ class Analysis:
     reasons: tuple[str, ...]
     faces: tuple[FaceFacts, ...]
     events: tuple[Event, ...]
+    candidates: tuple[Event, ...] = ()
     classes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -9,15 +9,24 @@ from ma2mi.report.events import Analysis
 from ma2mi.report.export.bids import write_bids
 from ma2mi.report.export.boris import write_boris
 from ma2mi.report.export.elan import write_elan
-from ma2mi.report.export.tables import write_events, write_json
+from ma2mi.report.export.tables import write_candidates, write_events, write_json, write_tables
 
 #: Format -> what writes it: (analysis, folder) -> the files written.
 EXPORTS: dict[str, Callable[[Analysis, Path], list[Path]]] = {
-    "csv": write_events,
+    "csv": write_tables,
     "json": write_json,
     "bids": write_bids,
     "elan": write_elan,
     "boris": write_boris,
 }
 
-__all__ = ["EXPORTS", "write_bids", "write_boris", "write_elan", "write_events", "write_json"]
+__all__ = [
+    "EXPORTS",
+    "write_bids",
+    "write_boris",
+    "write_candidates",
+    "write_elan",
+    "write_events",
+    "write_json",
+    "write_tables",
+]

@@ -13,7 +13,7 @@ from typing import Any
 from ma2mi.errors import StoreError
 from ma2mi.face.motion.regions import REGIONS
 from ma2mi.records import Reading
-from ma2mi.report.events import KINDS, Analysis, Event, FaceFacts
+from ma2mi.report.events import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts
 from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE
 
 Column = dict[str, Any]
@@ -49,6 +49,24 @@ EVENT_COLUMNS: dict[str, Column] = {
     "intensity": {"Description": "Largest movement of the skin.", "Units": "% of crop width"},
     "flags": {"Description": "What a reviewer should know, separated by ';'."},
 }  # fmt: skip
+
+CANDIDATE_COLUMNS: dict[str, Column] = {
+    "candidate_id": {"Description": "Number of the candidate, from 1, in the order of the onsets; "
+                     "it has nothing to do with event_id."},
+    **{
+        name: EVENT_COLUMNS[name]
+        for name in (
+            "face_id", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s", "apex_s",
+            "offset_s", "duration_ms", "score", "floor_multiple", "regions", "flags",
+        )
+    },
+    "reason": {"Description": "Why the movement is no event; --threshold and --least-score decide "
+               "how much counts."},
+}  # fmt: skip
+CANDIDATE_COLUMNS["kind"] = {
+    "Description": "What kind of movement.",
+    "Levels": {kind: KINDS[kind] for kind in EXPRESSIONS},
+}
 
 FRAME_COLUMNS: dict[str, Column] = {
     "frame": {"Description": "Decoded frame, counted from 0 (OpenFace counts from 1)."},
@@ -99,7 +117,7 @@ def event_row(event: Event, columns: Iterable[str]) -> dict[str, Any]:
         name: getattr(event, name)
         for name in (
             "event_id", "face_id", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s",
-            "apex_s", "offset_s", "duration_ms", "score", "floor_multiple", "label",
+            "apex_s", "offset_s", "duration_ms", "score", "floor_multiple", "label", "reason",
         )
     }  # fmt: skip
     row |= {
@@ -129,10 +147,27 @@ def write_events(analysis: Analysis, folder: Path) -> list[Path]:
     return [table, words]
 
 
+def write_candidates(analysis: Analysis, folder: Path) -> list[Path]:
+    """``candidates.csv``, movements below the thresholds and why, and its dictionary."""
+    rows = [
+        event_row(one, CANDIDATE_COLUMNS) | {"candidate_id": one.event_id}
+        for one in analysis.candidates
+    ]
+    table, words = folder / "candidates.csv", folder / "candidates.columns.json"
+    table.write_text(as_table(rows, CANDIDATE_COLUMNS), "utf-8")
+    words.write_text(as_json(CANDIDATE_COLUMNS), "utf-8")
+    return [table, words]
+
+
+def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
+    """``events.csv``, ``candidates.csv`` and their dictionaries."""
+    return write_events(analysis, folder) + write_candidates(analysis, folder)
+
+
 def write_json(analysis: Analysis, folder: Path) -> list[Path]:
     """``analysis.json``: everything but the rows of ``frames.csv``."""
     path = folder / "analysis.json"
-    tree = {**asdict(analysis), "candidates": CANDIDATES, "responsible_use": RESPONSIBLE}
+    tree = {**asdict(analysis), "about_events": CANDIDATES, "responsible_use": RESPONSIBLE}
     path.write_text(as_json(tree), "utf-8")
     return [path]
 
@@ -150,9 +185,10 @@ def read_json(path: Path) -> Analysis:
         for name in ("reasons", "classes", "units", "notes"):
             tree[name] = tuple(tree[name])
         tree["faces"] = tuple(FaceFacts(**_tuples(face)) for face in tree["faces"])
-        tree["events"] = tuple(_event(event) for event in tree["events"])
+        for name in ("events", "candidates"):
+            tree[name] = tuple(_event(event) for event in tree[name])
         return Analysis(**tree)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"is no readable analysis ({error})", where=path, cure="Analyse the video again"
         ) from error

@@ -1,0 +1,131 @@
+"""Candidates below the thresholds: kept with their reason, and never mixed with events."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ma2mi.analysis import Finding
+from ma2mi.analysis.evidence import Evidence, Stretch
+from ma2mi.analysis.run import Book, _watch, find_done, summarise
+from ma2mi.records import Reading
+from ma2mi.report.events import Analysis, Event, FaceFacts
+from ma2mi.report.export.tables import read_json, write_candidates, write_json
+
+LOW = "score 0.04 below 0.52"
+LIDS = "led by the lids: blink"
+
+
+def event(event_id, onset, reason="", kind="macro", **changes):
+    times = [frame / 25 for frame in (onset, onset + 5, onset + 15)]
+    known = {"score": 0.04 if reason else 0.9, "floor_multiple": 5.5, "regions": ("chin",)}
+    return Event(
+        event_id, 0, kind, onset, onset + 5, onset + 15, *times, reason=reason, **(known | changes)
+    )
+
+
+class FakeWatch:
+    knows_neutral = True
+
+    def facts(self):
+        return FaceFacts(0, 100, 0.0, 4.0, 80.0, "green")
+
+
+class FakeWatcher:
+    """Has watched one face; ``finish`` gives what it is told to."""
+
+    def __init__(self, findings=()):
+        from ma2mi.analysis import AnalysisSettings
+
+        self.faces, self.settings, self.recognizer = {0: FakeWatch()}, AnalysisSettings(), None
+        self.width, self.height, self.fps, self.frames = 640, 480, 25.0, 100
+        self.start_s, self.last_s = None, 3.96
+        self.findings = list(findings)
+
+    def finish(self):
+        return self.findings
+
+
+@pytest.fixture
+def analysis():
+    found = (event(7, 60), event(8, 10, LOW), event(9, 0), event(10, 40, LIDS, flags=("x", "y")))
+    return summarise(FakeWatcher(), name="talk", source="talk.mp4", about={}, events=found)
+
+
+def test_events_and_candidates_are_numbered_apart(analysis):
+    assert [(e.event_id, e.onset_frame) for e in analysis.events] == [(1, 0), (2, 60)]
+    assert [(e.event_id, e.onset_frame, e.reason) for e in analysis.candidates] == [
+        (1, 10, LOW),
+        (2, 40, LIDS),
+    ]
+
+
+def test_a_candidate_has_no_reading():
+    read = Reading("face0@10", {"positive": 1.0}, {}, intensity=0.5, expression=0.5)
+    found = (event(1, 10, reading=read), event(2, 30, LOW, reading=read))
+    analysis = summarise(FakeWatcher(), name="a", source="a.mp4", about={}, events=found)
+    assert analysis.events[0].reading == read
+    assert analysis.candidates[0].reading is None
+
+
+def test_candidates_csv_reads_back(analysis, tmp_path):
+    table, words = write_candidates(analysis, tmp_path)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["candidate_id"] for row in rows] == ["1", "2"]
+    for row, made in zip(rows, analysis.candidates, strict=True):
+        for name in ("onset_frame", "apex_frame", "offset_frame", "face_id"):
+            assert int(row[name]) == getattr(made, name)
+        assert float(row["duration_ms"]) == 600
+        assert (row["reason"], row["regions"]) == (made.reason, "chin")
+        assert tuple(f for f in row["flags"].split(";") if f) == made.flags
+    dictionary = json.loads(words.read_text("utf-8"))
+    assert list(dictionary) == list(rows[0])
+    assert all(column["Description"] for column in dictionary.values())
+    assert set(dictionary["kind"]["Levels"]) == {"micro", "macro"}
+
+
+def test_candidates_csv_has_a_header_without_candidates(analysis, tmp_path):
+    table, _ = write_candidates(replace(analysis, candidates=()), tmp_path)
+    (header,) = table.read_text("utf-8").splitlines()
+    assert header.startswith("candidate_id,face_id,kind,")
+    assert header.endswith(",reason")
+
+
+def test_json_reads_back(analysis, tmp_path):
+    (path,) = write_json(analysis, tmp_path)
+    assert read_json(path) == analysis
+    assert isinstance(read_json(path).candidates[1].flags, tuple)
+
+
+def test_results_of_an_older_form_are_not_taken_as_done(analysis, tmp_path):
+    write_json(analysis, tmp_path)
+    assert find_done(tmp_path, {}) == analysis
+    assert find_done(tmp_path, {"videos": True}) is None
+    path = tmp_path / "analysis.json"
+    tree = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(tree | {"candidates": "Events are candidates for a person"}))
+    assert find_done(tmp_path, {}) is None
+
+
+def test_pictures_and_progress_are_for_events_only(tmp_path):
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 255, (5, 128, 128, 3), np.uint8)
+    evidence = Evidence(Stretch([*range(5)], crops), 0, 2, 4, np.zeros((5, 128, 128, 2), "f4"))
+    watcher = FakeWatcher([Finding(event(1, 10), evidence), Finding(event(2, 40, LOW), evidence)])
+    book, told = Book(tmp_path, None, blur=False), []
+    found = _watch([], watcher, book, None, told.append)
+    assert len(found) == 2
+    assert [p.event.event_id for p in told if p.event] == [1]
+    assert {path.name[:21] for path in (tmp_path / "pictures").iterdir()} == {
+        "face0-frame000010-000"
+    }
+
+
+def test_an_analysis_without_candidates_needs_no_word_about_them():
+    bare = Analysis("a", "a.mp4", "1", 1, 1, 25.0, 1, 0.0, 0.04, "red", (), (), ())
+    assert bare.candidates == ()
