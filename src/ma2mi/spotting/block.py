@@ -1,0 +1,109 @@
+"""A stretch of region displacements on an even grid of times, and its matched responses."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+LIDS = ("right_upper_lid", "left_upper_lid", "right_lower_lid", "left_lower_lid")
+
+
+BROWS = ("right_inner_brow", "left_inner_brow", "right_outer_brow", "left_outer_brow")
+
+
+MOUTH = ("right_lip_corner", "left_lip_corner", "upper_lip", "lower_lip", "chin")
+
+
+SCALES_S = (0.13, 0.18, 0.26, 0.37, 0.52, 0.75, 1.06, 1.5, 2.1, 3.0)
+
+
+HEAD_S = 0.2  # the head's speed is its way over this long
+
+
+class _Block:
+    """A stretch on an even grid of times, with its responses at all widths."""
+
+    def __init__(
+        self,
+        times: Floats,
+        places: Floats,
+        eye: Floats,
+        mouth: Floats,
+        head: NDArray[np.complex128],
+        step_s: float,
+        row_times: Floats,
+        row_frames: NDArray[np.intp],
+        names: tuple[str, ...],
+    ) -> None:
+        self.times, self.places, self.eye, self.mouth = times, places, eye, mouth
+        self.step_s, self.names = step_s, names
+        self._row_times, self._row_frames = row_times, row_frames
+        reach = max(1, round(HEAD_S / 2 / step_s))
+        way = np.pad(head, reach, mode="edge")
+        self.head_px_s = np.abs(way[2 * reach :] - way[: -2 * reach]) / (2 * reach * step_s)
+        self.responses = np.stack([_matched(places, scale / step_s) for scale in SCALES_S])
+
+    @property
+    def jaw(self) -> Floats:
+        """How far the lower lip is from the upper one by flow, px from where it began."""
+        places = {name: self.places[:, index, 1] for index, name in enumerate(self.names)}
+        if not {"lower_lip", "upper_lip", "chin"} <= places.keys():
+            return np.zeros(len(self.times))
+        return np.asarray((places["lower_lip"] + places["chin"]) / 2 - places["upper_lip"])
+
+    @property
+    def has_openings(self) -> bool:
+        return bool(np.isfinite(self.eye).all())
+
+    def frames_of(self, onset_s: float, apex_s: float, offset_s: float) -> tuple[int, int, int]:
+        at = np.interp((onset_s, apex_s, offset_s), self._row_times, self._row_frames)
+        onset, apex, offset = (round(float(frame)) for frame in at)
+        return onset, min(max(apex, onset), offset), offset
+
+
+def swell(width: float) -> Floats:
+    """A cosine swell of ``width`` grid steps, blind to constants and drift; peak response 1.
+
+    Its support is twice as wide: the rest on either side tells it from a step. The response to
+    a swell of the same width and of height 1 is 1, so that responses are pixels.
+    """
+    half = max(int(np.ceil(width)), 2)
+    at = np.arange(-half, half + 1)
+    bump = np.where(np.abs(at) < width / 2, 0.5 + 0.5 * np.cos(2 * np.pi * at / width), 0.0)
+    blind = bump - bump.mean()  # it is even, so drift is seen as little as constants are
+    return np.asarray(blind / (blind @ bump))
+
+
+def _matched(places: Floats, width: float) -> Floats:
+    """Correlation of every column of [T, R, 2] with the swell, same shape; borders repeat."""
+    kernel = swell(width)
+    half = len(kernel) // 2
+    size = len(places) + 2 * half
+    padded = np.pad(places, ((half, half), (0, 0), (0, 0)), mode="edge")
+    length = 1 << int(np.ceil(np.log2(size + len(kernel))))
+    spectrum = np.fft.rfft(padded, length, axis=0)
+    spectrum *= np.fft.rfft(kernel[::-1], length)[:, None, None]
+    return np.fft.irfft(spectrum, length, axis=0)[2 * half : 2 * half + len(places)]
+
+
+def _smooth(curve: Floats, width: float) -> Floats:
+    """Gaussian mean, about ``width`` rows wide; the ends are held."""
+    sd = max(0.3 * width, 0.35)
+    reach = int(np.ceil(3 * sd))
+    kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sd))
+    return np.convolve(np.pad(curve, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+
+
+def _shared(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Shared time over the shorter of both."""
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    return max(shared, 0.0) / max(min(one[1] - one[0], other[1] - other[0]), 1e-9)
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """[first, stop) of each stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [(int(first), int(stop)) for first, stop in zip(edges[::2], edges[1::2], strict=True)]

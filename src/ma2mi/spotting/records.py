@@ -1,0 +1,71 @@
+"""What spotting takes and gives: the movement track of a face, and its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+SpottedKind = Literal["micro", "macro", "blink", "speech"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spotted:
+    """One candidate.
+
+    Args:
+        onset, apex, offset: frame numbers, ``onset <= apex <= offset``.
+        kind: "micro" (up to ``micro_s``), "macro", "blink" or "speech".
+        score: confidence in [0, 1]; ranks the candidates.
+        floor_multiple: height in units of the person's own noise floor; 0 for blinks and speech.
+        regions: those that move, strongest first (names of ``face.motion.REGIONS``).
+        evidence: the numbers that the learned scorer judges by (``FEATURES``); empty for blinks
+            and speech.
+    """
+
+    onset: int
+    apex: int
+    offset: int
+    kind: SpottedKind
+    score: float
+    floor_multiple: float
+    regions: tuple[str, ...]
+    evidence: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MovementTrack:
+    """Movement of one face over a whole video, as ``face.movement.RegionMeter`` measures it.
+
+    Args:
+        times_s: [T], rising.
+        regions: region to its places, float [T, 2] (right, down), px of the crop.
+        present: bool [T], False where there was no face; the places there mean nothing.
+        openings: float [T, 2], of eyes and mouth, shares of the distance between the eyes; None
+            where nobody measured them: then blinks and speech are not told apart.
+        frames: int [T], frame numbers; 0, 1, 2 ... by default.
+        head: float [T, 2], where the head has gone (right, down), px of the crop; None if nobody
+            measured it: then it counts as at rest.
+    """
+
+    times_s: Floats
+    regions: dict[str, Floats]
+    present: NDArray[np.bool_]
+    openings: Floats | None = None
+    frames: NDArray[np.intp] | None = None
+    head: Floats | None = None
+
+    @property
+    def curve_px(self) -> Floats:
+        """Float64 [T]: movement against 0.12 s before, mean of the three strongest regions, px."""
+        places = np.stack(list(self.regions.values()), axis=1)  # [T, R, 2]
+        before = np.searchsorted(self.times_s, self.times_s - 0.12)
+        step = np.hypot(*np.moveaxis(places - places[before], -1, 0))
+        strongest = np.sort(step, axis=1)[:, -3:].mean(axis=1)
+        return np.where(self.present & self.present[before], strongest, 0.0)
