@@ -13,16 +13,23 @@ import cv2
 import numpy as np
 import pytest
 
+from ma2mi.datasets.times import frame_times
 from ma2mi.errors import VideoError
 from ma2mi.video import (
+    KEPT_STEPS,
+    ClockRestart,
+    StepMeter,
     TruncatedVideo,
     ahead,
     inspect_video,
     list_videos,
     read_frames,
+    usual_step,
     write_frames,
     write_video,
 )
+
+SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -179,6 +186,106 @@ def test_failed_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"Name it bad\.mkv"):
         write_video(tmp_path / "bad.mp4", pictures(1), 25, lossless=True)
     assert list(tmp_path.iterdir()) == []
+
+
+# Clocks
+
+
+def joined(path: Path, *pieces: Sequence[int]) -> Path:
+    """One MPEG-TS of pieces that were recorded apart; times in units of 1/90000 s."""
+    parts = []
+    for pts in pieces:
+        encode(path.with_name("piece.ts"), pts, clock=Fraction(1, 90000))
+        parts.append(path.with_name("piece.ts").read_bytes())
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def test_pieces_whose_clock_restarts_are_laid_end_to_end(tmp_path: Path) -> None:
+    piece = [3600 * i for i in range(12)]
+    path = joined(tmp_path / "joined.ts", piece, piece)
+    with pytest.warns(ClockRestart, match=r"jumps back by 0.440 s after frame 11; .*end to end"):
+        found = times(path)
+    assert found == [found[0] + i * Fraction(1, 25) for i in range(24)]
+    assert inspect_video(path).fps == 25
+    assert frame_times(path) == found
+
+
+def test_the_median_step_lies_between_two_pieces(tmp_path: Path) -> None:
+    piece = [0, 3600, 7200, 10800, 36000, 39600, 43200]  # a pause within the piece
+    path = joined(tmp_path / "joined.ts", piece, piece, piece)
+    with pytest.warns(ClockRestart) as said:
+        found = times(path)
+    assert [str(one.message).split(": ")[1][:40] for one in said] == [
+        "the clock jumps back by 0.480 s after fr",
+        "the clock jumps back 2 times in all",
+    ]
+    steps = np.diff([float(time) for time in found]) * 25
+    pause = [1, 1, 1, 7, 1, 1]
+    np.testing.assert_allclose(steps, [*pause, 1, *pause, 1, *pause])
+    assert inspect_video(path).fps == 25
+
+
+def test_a_jump_forward_stays_and_does_not_change_the_rate(tmp_path: Path) -> None:
+    pts = [40 * i for i in range(20)] + [60_000 + 40 * i for i in range(20)]
+    encode(tmp_path / "pause.mkv", pts)
+    encode(tmp_path / "pause.mp4", pts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for suffix in ("mkv", "mp4"):
+            path = tmp_path / f"pause.{suffix}"
+            assert times(path) == [Fraction(t, 1000) for t in pts]
+            assert inspect_video(path).fps == 25
+
+
+def test_frames_of_an_avi_with_b_frames_are_even(tmp_path: Path) -> None:
+    path = tmp_path / "bframes.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "3", "b-adapt": "0"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for image in pictures(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    frames = list(read_frames(path))
+    assert [frame.time_s for frame in frames] == [i * Fraction(1, 25) for i in range(20)]
+    assert np.all(np.diff([frame.image.mean() for frame in frames]) > 0)  # in showing order
+    assert frame_times(path) == [frame.time_s for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "restarts"), [("joined_clock_restarts.ts", 60, 1), ("bframes.avi", 75, 0)]
+)
+def test_clocks_of_files_made_elsewhere(name: str, frames: int, restarts: int) -> None:
+    path = SHARED / "cases" / "video" / name
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = times(path)
+    assert [one.category for one in said] == [ClockRestart] * restarts
+    assert found == [found[0] + i * Fraction(1, 25) for i in range(frames)]
+    assert inspect_video(path).fps == 25
+
+
+def test_the_usual_step_sees_through_pauses_and_milliseconds() -> None:
+    ms = [33, 33, 34]
+    assert usual_step([Fraction(step, 1000) for step in ms * 40]) == Fraction(1, 30)
+    assert usual_step([0.04] * 50 + [7.0, 3600.0]) == pytest.approx(0.04)
+    assert usual_step([2.0]) == 2.0
+
+
+def test_steps_of_a_long_video_are_summed_up_in_constant_memory() -> None:
+    meter = StepMeter()
+    assert meter.usual_s is None
+    meter.push(Fraction(5))
+    assert meter.usual_s is None
+    clock = Fraction(5)
+    for index in range(20 * KEPT_STEPS):
+        clock += Fraction(7) if index == 10_000 else Fraction(1, 25)
+        meter.push(clock)
+    assert meter.usual_s == pytest.approx(0.04)
+    assert meter.longest_s == 7
+    assert len(meter._steps) <= KEPT_STEPS
 
 
 # Folders

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import queue
 import re
+import statistics
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 T = TypeVar("T")
+Number = TypeVar("Number", float, Fraction)
 
 AHEAD = 8  # items that wait for their reader
+RECENT_STEPS = 256  # of the newest frames, whose median is the usual step between two frames
+KEPT_STEPS = 1024  # of a whole video
+LOOKED_PACKETS = 256  # from whose times the frame rate is estimated, none of them decoded
+SAME_RATE = Fraction(1, 50)  # a container's frame rate is right if it is off by no more
+LEAST_STEPS = 8  # between frames; of fewer, the container's own frame rate is the better guess
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v", ".mpg", ".wmv", ".gif")
@@ -39,8 +47,16 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"))
 
 
-class TruncatedVideo(UserWarning):
+class VideoNote(UserWarning):
+    """What a reader of the results should know about the file; the frames that were read count."""
+
+
+class TruncatedVideo(VideoNote):
     """A video that ends before its header says, or breaks off; the frames before it are good."""
+
+
+class ClockRestart(VideoNote):
+    """A video whose clock jumps back, such as joined recordings; the pieces are laid end to end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +81,8 @@ class VideoInfo:
     Args:
         path: the file or the folder.
         width, height: pixels, after the rotation that the file asks for.
-        fps: average frames per second.
+        fps: frames per second: the inverse of the median step between the first frames, or the
+            container's average where the two agree; a pause in the recording does not lower it.
         frame_count: as the container states it, None where it does not.
         duration_s: as the container states it, None where it does not.
     """
@@ -83,9 +100,13 @@ def read_frames(
 ) -> Iterator[Frame]:
     """Frames ``start`` to ``stop`` (exclusive) in showing order, one in memory at a time.
 
-    A file's times are ``pts * time_base``; a frame without pts comes one average frame period
-    after the one before it (the first one at the stream's start). Rotation is applied in quarter
-    turns, mirroring is not. Colours follow the file's own matrix and range; untagged files count
+    A file's times are ``pts * time_base``, and they rise. A frame without pts comes one usual
+    step after the one before it (the first one at the stream's start); the usual step is the
+    median of the last 256. Where the clock jumps back, as in joined recordings, the pieces are
+    laid end to end with one usual step between them, and a ``ClockRestart`` warning says so.
+    A jump forward is kept: nobody knows what happened meanwhile. AVI stores the times of decoding
+    only; there frames are as far apart as these. Rotation is applied in quarter turns, mirroring
+    is not. Colours follow the file's own matrix and range; untagged files count
     as BT.601, limited range. Grey becomes three equal channels, deeper video 8 bits.
 
     A folder's images are sorted by the numbers in their names ("img2" before "img10"), and
@@ -125,12 +146,7 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
         return VideoInfo(path, width, height, rate, len(files), len(files) / rate)
     _check_file(path)
     with _open(path) as (container, stream):
-        try:
-            first = next(container.decode(stream), None)
-        except av.error.FFmpegError as error:
-            raise _undecodable(path) from error
-        if first is None:
-            raise _undecodable(path)
+        first, times = _look(container, stream, path)
         width, height = first.width, first.height
         if _quarter_turns(first) % 2:
             width, height = height, width
@@ -138,10 +154,60 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
             path,
             width,
             height,
-            _average_rate(stream),
+            _frame_rate(stream, times),
             stream.frames or None,
             _duration(container, stream),
         )
+
+
+def usual_step(steps: Sequence[Number]) -> Number:
+    """The step between frames that no pause, gap or lost frame distorts.
+
+    It is the mean of the steps that differ from their median by less than half of it: clocks that
+    count milliseconds show 30 frames a second as steps of 33, 33 and 34 ms, and a plain median
+    would make 30.3 of them.
+
+    Args:
+        steps: seconds between frames that follow one another, at least one, all above 0.
+    """
+    middle = statistics.median_low(steps)
+    usual = [step for step in steps if abs(step - middle) < middle / 2]
+    return sum(usual[1:], usual[0]) / len(usual)
+
+
+class StepMeter:
+    """Steps between the frames of a video of any length, summed up in constant memory.
+
+    An even sample of them is kept.
+
+    Attributes:
+        longest_s: the longest step so far, seconds.
+    """
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._steps: list[float] = []
+        self._before_s: float | Fraction | None = None
+        self._count, self._every = 0, 1
+
+    def push(self, time_s: float | Fraction) -> None:
+        """When the next frame is seen, in seconds; a frame that is no later is passed over."""
+        before, self._before_s = self._before_s, time_s
+        step_s = 0.0 if before is None else float(time_s - before)
+        if step_s <= 0:
+            return
+        self.longest_s = max(self.longest_s, step_s)
+        if self._count % self._every == 0:
+            self._steps.append(step_s)
+            if len(self._steps) > KEPT_STEPS:
+                self._steps = self._steps[::2]
+                self._every *= 2
+        self._count += 1
+
+    @property
+    def usual_s(self) -> float | None:
+        """The usual step as :func:`usual_step` has it; None until two frames were seen."""
+        return usual_step(self._steps) if self._steps else None
 
 
 @contextmanager
@@ -395,10 +461,8 @@ def _is_cover(stream: VideoStream) -> bool:
 
 def _read_file(path: Path, start: int) -> Iterator[Frame]:
     with _open(path) as (container, stream):
-        rate = _average_rate(stream)
-        clock = Fraction(stream.time_base or 0)
-        time_s = (stream.start_time or 0) * clock - 1 / rate
-        count, end_s, broken = 0, time_s, False
+        clock = _Clock(container, stream, path)
+        count, end_s, broken = 0, Fraction(0), False
         frames = container.decode(stream)
         while True:
             try:
@@ -410,23 +474,97 @@ def _read_file(path: Path, start: int) -> Iterator[Frame]:
                 break
             if frame is None:
                 break
-            time_s = time_s + 1 / rate if frame.pts is None else frame.pts * _clock(frame, clock)
-            end_s = time_s + ((frame.duration or 0) * _clock(frame, clock) or 1 / rate)
+            time_s = clock.read(frame)
+            end_s = time_s + ((frame.duration or 0) * clock.tick(frame) or clock.usual_step_s)
             if count >= start:
                 yield Frame(count, time_s, _upright(frame))
             count += 1
         if count == 0:
             raise _undecodable(path)
-        if broken or _falls_short(container, end_s, rate):
+        clock.close()
+        if broken or _falls_short(container, end_s, clock.usual_step_s):
             warnings.warn(
-                f"{path}: breaks off after frame {count - 1} ({float(time_s):.3f} s)",
+                f"{path}: breaks off after frame {count - 1} ({float(clock.time_s):.3f} s)",
                 TruncatedVideo,
                 stacklevel=2,
             )
 
 
-def _clock(frame: VideoFrame, fallback: Fraction) -> Fraction:
-    return Fraction(frame.time_base or fallback)
+class _Clock:
+    """Rising times of the frames of one file, in showing order, as exact as its time stamps.
+
+    Attributes:
+        time_s: of the newest frame, on the container's own clock, its start offset kept.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, path: Path) -> None:
+        self._path = path
+        self._tick_s = Fraction(stream.time_base or 0)
+        self._average_step_s = 1 / _average_rate(stream)
+        self._steps: deque[Fraction] = deque(maxlen=RECENT_STEPS)
+        self.time_s = (stream.start_time or 0) * self._tick_s - self._average_step_s
+        # AVI stores no times of showing: what it gives as pts is in the order of decoding.
+        self._no_pts = container.format.name == "avi"
+        self._newest: dict[str, int] = {}
+        self._faults = {"pts": 0, "dts": 0}
+        self._kind, self._shift_s = "pts", Fraction(0)
+        self._frames = self._restarts = 0
+
+    @property
+    def usual_step_s(self) -> Fraction:
+        """Seconds from frame to frame: the median of the newest steps."""
+        return statistics.median_low(self._steps) if self._steps else self._average_step_s
+
+    def tick(self, frame: VideoFrame) -> Fraction:
+        """Seconds of one unit of the frame's time stamps."""
+        return Fraction(frame.time_base or self._tick_s)
+
+    def read(self, frame: VideoFrame) -> Fraction:
+        """When the next frame is seen: later than the one before it."""
+        before, self.time_s = self.time_s, self.time_s + self.usual_step_s
+        kind, stamp = self._stamp(frame)
+        if stamp is not None:
+            time_s = stamp * self.tick(frame) + self._shift_s
+            restarts = self._frames > 0 and time_s <= before
+            if kind != self._kind or restarts:
+                self._shift_s += self.time_s - time_s
+                if kind == self._kind:
+                    self._tell(before - time_s)
+                self._kind = kind
+            else:
+                self.time_s = time_s
+            if self._frames:
+                self._steps.append(self.time_s - before)
+        self._frames += 1
+        return self.time_s
+
+    def close(self) -> None:
+        """Say in how many pieces the file came, if there were more than two."""
+        if self._restarts > 1:
+            words = f"the clock jumps back {self._restarts} times in all"
+            warnings.warn(f"{self._path}: {words}", ClockRestart, stacklevel=3)
+
+    def _stamp(self, frame: VideoFrame) -> tuple[str, int | None]:
+        """The better of a frame's two time stamps: the one that failed to rise less often.
+
+        ffmpeg's own best-effort time stamps choose so, too (``guess_correct_pts``).
+        """
+        for kind, stamp in (("pts", frame.pts), ("dts", frame.dts)):
+            if stamp is not None:
+                self._faults[kind] += stamp <= self._newest.get(kind, stamp - 1)
+                self._newest[kind] = stamp
+        by_dts = self._no_pts or self._faults["pts"] > self._faults["dts"]
+        return ("dts", frame.dts) if by_dts else ("pts", frame.pts)
+
+    def _tell(self, back_s: Fraction) -> None:
+        self._restarts += 1
+        if self._restarts == 1:
+            warnings.warn(
+                f"{self._path}: the clock jumps back by {float(back_s):.3f} s after frame"
+                f" {self._frames - 1}; the pieces are laid end to end",
+                ClockRestart,
+                stacklevel=4,
+            )
 
 
 def _upright(frame: VideoFrame) -> Image:
@@ -440,9 +578,46 @@ def _quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
+def _look(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> tuple[VideoFrame, list[Fraction]]:
+    """The first frame, and when the first packets are decoded."""
+    first, times = None, []
+    try:
+        for count, packet in enumerate(container.demux(stream)):
+            if packet.dts is not None:
+                times.append(packet.dts * Fraction(packet.time_base or stream.time_base or 0))
+            if first is None:
+                first = next(iter(packet.decode()), None)
+            elif count >= LOOKED_PACKETS:
+                break
+    except av.error.FFmpegError as error:
+        if first is None:
+            raise _undecodable(path) from error
+    if first is None:
+        raise _undecodable(path)
+    return first, times
+
+
 def _average_rate(stream: VideoStream) -> Fraction:
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     return Fraction(rate) if rate else Fraction(25)  # ffmpeg's own default rate
+
+
+def _frame_rate(stream: VideoStream, times: Sequence[Fraction]) -> Fraction:
+    """The container's average rate, unless the usual step of its first packets denies it.
+
+    Args:
+        stream: of the file.
+        times: of decoding, in the order of the packets; steps back are passed over.
+    """
+    average = _average_rate(stream)
+    steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
+    if len(steps) < LEAST_STEPS:
+        return average
+    step_s = usual_step(steps)
+    near = max(Fraction(stream.time_base or 0), SAME_RATE * step_s)
+    return average if abs(1 / average - step_s) <= near else (1 / step_s).limit_denominator(1001)
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -452,7 +627,7 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
     return Fraction(duration, av.time_base) if duration else None
 
 
-def _falls_short(container: InputContainer, end_s: Fraction, rate: Fraction) -> bool:
+def _falls_short(container: InputContainer, end_s: Fraction, step_s: Fraction) -> bool:
     """Whether a file of one stream ends well before its header says.
 
     Some demuxers take a missing end for the end. Beside a picture, sound may rightly last longer.
@@ -460,7 +635,7 @@ def _falls_short(container: InputContainer, end_s: Fraction, rate: Fraction) -> 
     if len(container.streams) != 1 or not container.duration:
         return False
     promised_s = Fraction(container.duration + (container.start_time or 0), av.time_base)
-    return promised_s - end_s > max(5 / rate, Fraction(container.duration, 20 * av.time_base))
+    return promised_s - end_s > max(5 * step_s, Fraction(container.duration, 20 * av.time_base))
 
 
 def _undecodable(path: Path) -> VideoError:

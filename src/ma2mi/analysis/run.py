@@ -28,7 +28,7 @@ from ma2mi.report.export import EXPORTS
 from ma2mi.report.export.tables import FrameTable, read_json
 from ma2mi.report.export.videos import write_annotated, write_magnified
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
-from ma2mi.video import Frame, TruncatedVideo, VideoInfo, ahead, inspect_video, read_frames
+from ma2mi.video import Frame, VideoInfo, VideoNote, ahead, inspect_video, read_frames
 
 with optional_part("cv2", "video"):
     import cv2
@@ -471,12 +471,12 @@ def _notes() -> Iterator[list[str]]:
     """What the video reader warns of, as lines."""
     lines: list[str] = []
     with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", TruncatedVideo)
+        warnings.simplefilter("always", VideoNote)
         try:
             yield lines
         finally:
-            lines += [str(w.message) for w in said if issubclass(w.category, TruncatedVideo)]
-            others = [w for w in said if not issubclass(w.category, TruncatedVideo)]
+            lines += [str(w.message) for w in said if issubclass(w.category, VideoNote)]
+            others = [w for w in said if not issubclass(w.category, VideoNote)]
     for other in others:
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 

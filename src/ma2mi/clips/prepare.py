@@ -20,7 +20,7 @@ from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.quality import FrameQuality, look_at
 from ma2mi.files import replace_file
 from ma2mi.records import Expression, Recording
-from ma2mi.video import Frame, TruncatedVideo, inspect_video, read_frames
+from ma2mi.video import Frame, VideoNote, inspect_video, read_frames
 
 #: Looking for a face costs ten times more than cropping one: without a face, look again this
 #: many frames later.
@@ -131,7 +131,7 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
     quality: list[ClipQuality] = []
     try:
         with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", TruncatedVideo)
+            warnings.simplefilter("always", VideoNote)
             cut = (
                 _cut_expressions(recording, expressions, store.recipe, _detector, failures)
                 if expressions
@@ -141,7 +141,7 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
                 store.write(clip)
                 keys.append(clip.key)
                 quality.append(row)
-        failures += [str(w.message) for w in said if issubclass(w.category, TruncatedVideo)]
+        failures += [str(w.message) for w in said if issubclass(w.category, VideoNote)]
     except Ma2miError as error:
         return Prepared(recording.key, tuple(keys), (*failures, str(error)), tuple(quality))
     except OSError as error:

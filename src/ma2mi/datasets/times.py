@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from ma2mi.errors import VideoError, optional_part
@@ -11,7 +13,8 @@ from ma2mi.errors import VideoError, optional_part
 def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
     """The times that ``video.read_frames`` gives, in seconds, from the packets of the file alone.
 
-    Files whose packets carry no times are decoded, which takes as long as it takes.
+    Files whose packets carry no times, or whose clock jumps back, are decoded, which takes as long
+    as it takes.
 
     Args:
         path: a video file, or a folder of frames.
@@ -20,7 +23,7 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
     Raises:
         VideoError: as ``video.read_frames``.
     """
-    from ma2mi.video import inspect_video, read_frames
+    from ma2mi.video import ClockRestart, inspect_video, read_frames
 
     info = inspect_video(path, fps=fps)  # refuses what does not decode
     if path.is_dir():
@@ -28,6 +31,7 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
     with optional_part("av", "video"):
         import av
     times: list[Fraction | None] = []
+    decoded: list[Fraction] = []
     try:
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             covers = av.stream.Disposition.attached_pic
@@ -36,6 +40,9 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
                 if packet.size and not packet.is_discard:
                     clock = Fraction(packet.time_base or stream.time_base or 0)
                     times.append(None if packet.pts is None else packet.pts * clock)
+                    decoded += [] if packet.dts is None else [packet.dts * clock]
+            start_s = (stream.start_time or 0) * Fraction(stream.time_base or 0)
+            avi = container.format.name == "avi"
     except av.error.FFmpegError as error:
         raise VideoError(
             f"breaks off after {len(times)} packets ({error.strerror})",
@@ -43,6 +50,11 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
             cure="Copy it again, or convert it",
         ) from error
     known = sorted(time for time in times if time is not None)
-    if len(known) < len(times) or not known:
-        return [frame.time_s for frame in read_frames(path)]
+    restarts = any(later <= earlier for earlier, later in pairwise(decoded))
+    if len(known) < len(times) or not known or restarts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ClockRestart)  # said when the video is analysed
+            return [frame.time_s for frame in read_frames(path)]
+    if avi and len(decoded) == len(times):  # which has no times of showing
+        return [time - decoded[0] + start_s for time in decoded]
     return known

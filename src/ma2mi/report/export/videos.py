@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import optional_part
 from ma2mi.report.events import Analysis, Event
-from ma2mi.video import TruncatedVideo, ahead, read_frames, write_video
+from ma2mi.video import VideoNote, ahead, read_frames, write_video
 
 with optional_part("cv2", "video"):
     import cv2
@@ -63,8 +63,8 @@ def write_annotated(
     """
     rate = Fraction(analysis.fps).limit_denominator(1001)
     with warnings.catch_warnings():
-        # It broke off at the first reading, too; the notes say so.
-        warnings.simplefilter("ignore", TruncatedVideo)
+        # What the first reading noted is in the notes.
+        warnings.simplefilter("ignore", VideoNote)
         with ahead(_annotated(analysis, frames_csv, fps, blur)) as images:
             write_video(path, images, rate, quick=True)
 
