@@ -9,12 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ma2mi.analysis import Finding
+from ma2mi.analysis import AnalysisSettings, Finding
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.run import Book, _watch, find_done, summarise
+from ma2mi.cli.analyze import count_events
 from ma2mi.records import Reading
 from ma2mi.report.events import Analysis, Event, FaceFacts
-from ma2mi.report.export.tables import read_json, write_candidates, write_json
+from ma2mi.report.export.tables import FrameTable, read_json, write_candidates, write_json
+from ma2mi.report.review import CARDS, LISTED, Card, write_review
 
 LOW = "score 0.04 below 0.52"
 LIDS = "led by the lids: blink"
@@ -39,8 +41,6 @@ class FakeWatcher:
     """Has watched one face; ``finish`` gives what it is told to."""
 
     def __init__(self, findings=()):
-        from ma2mi.analysis import AnalysisSettings
-
         self.faces, self.settings, self.recognizer = {0: FakeWatch()}, AnalysisSettings(), None
         self.width, self.height, self.fps, self.frames = 640, 480, 25.0, 100
         self.start_s, self.last_s = None, 3.96
@@ -129,3 +129,83 @@ def test_pictures_and_progress_are_for_events_only(tmp_path):
 def test_an_analysis_without_candidates_needs_no_word_about_them():
     bare = Analysis("a", "a.mp4", "1", 1, 1, 25.0, 1, 0.0, 0.04, "red", (), (), ())
     assert bare.candidates == ()
+
+
+# The page and the command line
+
+
+def page_of(analysis, tmp_path):
+    table = FrameTable(tmp_path)
+    for frame in range(100):
+        table.add({"frame": frame, "face_id": 0, "timestamp": frame / 25, "movement_px": 0.1})
+    table.close()
+    asked = []
+
+    def card(one):
+        asked.append(one)
+        return Card()
+
+    write_review(analysis, table.path, card, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text("utf-8"), asked
+
+
+def test_the_page_lists_candidates_folded_and_with_reasons(analysis, tmp_path):
+    page, asked = page_of(analysis, tmp_path)
+    assert [one.reason for one in asked] == ["", ""]
+    folded = page[page.index('<details id="candidates">') :]
+    folded = folded[: folded.index("</details>")]
+    assert "2 candidates stay below the threshold" in folded
+    rows = [row for row in folded.split("<tr") if 'id="candidate-' in row]
+    assert len(rows) == 2
+    for row, reason, height in zip(rows, (LOW, LIDS), (5.5, 5.5), strict=True):
+        assert f">{reason}<" in row
+        assert f">{height}<" in row
+    assert page.count('<rect class="candidate macro"') == 2
+    assert "No expression passed" not in page
+
+
+def test_the_page_says_what_stays_below_when_nothing_passed(analysis, tmp_path):
+    page, _ = page_of(replace(analysis, events=(event(1, 0, kind="blink"),)), tmp_path)
+    assert "No expression passed the threshold; 2 candidates stay below it" in page
+    assert "--least-score" in page
+    assert "stood out" not in page
+    one, _ = page_of(replace(analysis, events=(), candidates=analysis.candidates[:1]), tmp_path)
+    assert "1 candidate stays below it" in one
+    none, _ = page_of(replace(analysis, events=(), candidates=()), tmp_path)
+    assert "No movement stood out from the noise floor" in none
+    assert "<details" not in none
+
+
+def test_flags_stand_on_the_card_and_speech_lies_beneath(analysis, tmp_path):
+    talking = event(2, 8, kind="speech", regions=())
+    brows = event(1, 10, flags=("speech meanwhile", "lasts beyond the recording"))
+    page, _ = page_of(replace(analysis, events=(brows, talking)), tmp_path)
+    card = page[page.index('<article id="event-1"') :]
+    card = card[: card.index("</article>")]
+    for flag in brows.flags:
+        assert f'<span class="flag">{flag}</span>' in card
+    # What is drawn later lies above: it is seen and can be clicked.
+    assert page.index('<rect class="event speech"') < page.index('<rect class="event macro"')
+
+
+def test_every_event_is_listed_also_without_a_card(analysis, tmp_path):
+    many = tuple(event(number, number % 80, score=number / 1000) for number in range(1, 601))
+    page, asked = page_of(replace(analysis, events=many), tmp_path)
+    assert len(asked) == CARDS
+    assert all(f'id="row-{number}"' in page for number in range(1, 601))
+
+
+def test_of_very_many_candidates_the_best_are_listed(analysis, tmp_path):
+    many = tuple(event(n, n % 80, LOW, score=n / 1000) for n in range(1, LISTED + 11))
+    page, _ = page_of(replace(analysis, candidates=many), tmp_path)
+    assert page.count('<tr id="candidate-') == LISTED
+    assert 'id="candidate-10"' not in page
+    assert 'id="candidate-11"' in page
+    assert f"all {LISTED + 10} are in candidates.csv" in page
+
+
+def test_the_console_counts_candidates(analysis):
+    assert count_events(analysis) == "2 macro, 2 candidates below the threshold"
+    one = replace(analysis, events=(), candidates=analysis.candidates[:1])
+    assert count_events(one) == "no event, 1 candidate below the threshold"
+    assert count_events(replace(analysis, events=(), candidates=())) == "no event"

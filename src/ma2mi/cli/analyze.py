@@ -37,15 +37,22 @@ def analyze(
         "zero", help="zero, which ships with ma2mi, a folder, or none to name no classes."
     ),
     scorer: str = typer.Option(
-        "learned", help="learned (from synthetic videos), or floor: the height in noise floors."
+        "learned",
+        help="Detector of events: learned (from synthetic videos), or floor, which needs no "
+        "training and takes the multiple of the noise floor alone.",
     ),
     threshold: float = typer.Option(
         None,
         min=0.1,
-        help="Noise floors that an event must reach; fewer find more, and more wrong.",
+        help="Detection threshold as a multiple of the noise floor; lower finds more events and "
+        "more false alarms.",
     ),
     least_score: float = typer.Option(
-        None, min=0, max=1, help="Learned score that an event must reach; less finds more."
+        None,
+        min=0,
+        max=1,
+        help="Detection threshold on the learned score, 0 to 1; lower finds more events and more "
+        "false alarms.",
     ),
     neutral: str = typer.Option(
         None,
@@ -68,8 +75,9 @@ def analyze(
 ) -> None:
     """Find brief facial movements: candidates for a person to review, no findings.
 
-    Writes tables, JSON, BIDS, ELAN, BORIS, videos and a page to look at. It is no lie detector
-    and does not tell what a person feels. Analyse people only with their consent.
+    Movements below the thresholds stay in candidates.csv, each with the reason. Writes tables,
+    JSON, BIDS, ELAN, BORIS, videos and a page to look at. It is no lie detector and does not tell
+    what a person feels. Analyse people only with their consent.
     """
     from ma2mi.analysis import AnalysisSettings
     from ma2mi.analysis.batch import find_videos
@@ -134,18 +142,26 @@ def _watch_videos(paths: list[Path], out: Path, jobs: int, options: dict[str, An
 
 
 def _say(analysis: Analysis, out: Path) -> None:
-    counts = {
-        kind: sum(event.kind == kind for event in analysis.events)
-        for kind in ("micro", "macro", "blink", "speech")
-    }
-    found = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number) or "nothing"
     colour = COLOURS[analysis.level]
     console.out.print(
-        f"{analysis.name}: [{colour}]{analysis.level}[/{colour}], {found}; "
+        f"{analysis.name}: [{colour}]{analysis.level}[/{colour}], {count_events(analysis)}; "
         f"{out / analysis.name / 'report.html'}"
     )
     for reason in analysis.reasons:
         console.out.print(f"  {reason}", markup=False)
+
+
+def count_events(analysis: Analysis) -> str:
+    """How many events of each kind, and how many candidates stay below the threshold."""
+    counts = {
+        kind: sum(event.kind == kind for event in analysis.events)
+        for kind in ("micro", "macro", "blink", "speech")
+    }
+    found = [f"{number} {kind}" for kind, number in counts.items() if number] or ["no event"]
+    below = len(analysis.candidates)
+    if below:
+        found.append(f"{below} {'candidate' if below == 1 else 'candidates'} below the threshold")
+    return ", ".join(found)
 
 
 def _watch_camera(

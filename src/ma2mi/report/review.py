@@ -10,14 +10,16 @@ from importlib.resources import files
 from pathlib import Path
 
 from ma2mi.errors import optional_part
-from ma2mi.report.events import EXPRESSIONS, KINDS, Analysis, Event
+from ma2mi.report.events import EXPRESSIONS, KINDS, Analysis, Event, EventKind
 from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE
 
 with optional_part("jinja2", "report"):
     from jinja2 import Environment, StrictUndefined
 
 BINS = 1200  # of the timeline: the page stays as small for an hour as for a minute
-CARDS = 60  # events with pictures: the best; all are in events.csv
+CARDS = 60  # events with pictures: the best; all are listed
+LISTED = 500  # rows of candidates, and of blinks and utterances; all are in the tables
+LAYERS: tuple[EventKind, ...] = ("speech", "blink", "macro", "micro")  # the timeline's, upward
 CAPTIONS = {
     "onset": "onset",
     "apex": "apex",
@@ -88,7 +90,12 @@ def write_review(
         bins=BINS,
         kinds=KINDS,
         captions=CAPTIONS,
-        candidates=CANDIDATES,
+        layers=LAYERS,
+        listed=LISTED,
+        candidates=best_candidates(analysis),
+        below=_stay(len(analysis.candidates)),
+        several=len(analysis.faces) > 1,
+        about_events=CANDIDATES,
         responsible=RESPONSIBLE,
         counts={kind: sum(e.kind == kind for e in analysis.events) for kind in KINDS},
     )
@@ -101,6 +108,17 @@ def best_events(analysis: Analysis) -> list[Event]:
     found = [event for event in analysis.events if event.kind in EXPRESSIONS]
     found.sort(key=lambda e: (e.kind != "micro", -e.score, e.event_id))
     return found[:CARDS]
+
+
+def best_candidates(analysis: Analysis) -> list[Event]:
+    """The candidates of the highest scores, at most ``LISTED``, in the order of their ids."""
+    found = sorted(analysis.candidates, key=lambda e: (-e.score, -e.floor_multiple, e.event_id))
+    return sorted(found[:LISTED], key=lambda e: e.event_id)
+
+
+def _stay(count: int) -> str:
+    """ "1 candidate stays", "12 candidates stay"."""
+    return "1 candidate stays" if count == 1 else f"{count} candidates stay"
 
 
 def read_curves(frames_csv: Path, frames: int) -> list[Curve]:
