@@ -1,4 +1,4 @@
-"""False events where nothing is to be found: ``python benchmarks/spotting/calm.py``.
+"""False events where nothing is to be found: ``python benchmarks/spotting/false_alarms.py``.
 
 Painted people who make no expression, watched as ``ma2mi analyze`` does: a still picture with the
 camera's noise, a photograph in a moving hand, and a person who looks about, blinks and moves the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from judge import SCORERS, watch
+from evaluate import SCORERS, watch
 from tracks import SCENES, Calm
 
 from ma2mi.analysis.watch import HEAD_MOVES

@@ -1,4 +1,4 @@
-"""How well planted expressions are found: ``python benchmarks/spotting/judge.py``.
+"""How well planted expressions are found: ``python benchmarks/spotting/evaluate.py``.
 
 Synthetic long videos are rendered frame by frame into the ``Watcher`` that ``ma2mi analyze`` uses,
 once for each scorer: height in noise floors alone ("floor", no training) and "learned". Events are
