@@ -1,5 +1,7 @@
 """Suitability: each fault is seen, named, and none is invented."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -79,7 +81,9 @@ def test_frame_rate() -> None:
 def test_missing_faces_and_frames() -> None:
     assert judged(seen=0.9).level == "amber"
     assert judged(seen=0.3).level == "red"
-    assert judged(gap=3).level == "amber"
+    assert judged(gap=3).level == judged(gap=3000).level == "amber"
+    assert judged(lost=0.2).level == "amber"
+    assert judged(lost=0.6).level == "red"
     assert judged(looks=[]).reasons == ("no face is seen",)
 
 
@@ -124,15 +128,84 @@ def test_look_refuses_what_is_no_face() -> None:
         judge_suitability([GOOD], [], fps=30)
 
 
+def pushed(faces: Sequence[bool], times_s: Sequence[Fraction]) -> QualityMeter:
+    meter, image, face = QualityMeter(), noise(), a_face()
+    for seen, time_s in zip(faces, times_s, strict=True):
+        meter.push(image, face if seen else None, time_s)
+    return meter
+
+
+def even(count: int, fps: int = 25) -> list[Fraction]:
+    return [Fraction(frame, fps) for frame in range(count)]
+
+
 def test_meter_counts_all_and_keeps_little() -> None:
     meter, image = QualityMeter(every_s=0.02), noise()
     for frame in range(300):
         meter.push(image, a_face() if frame % 3 else None, Fraction(frame, 100))
     verdict = meter.judge()
-    assert verdict.values["seen"] == pytest.approx(2 / 3)
+    assert verdict.values["seen"] == pytest.approx(200 / 299)  # from the first to the last
+    assert verdict.values["present"] == pytest.approx(2 / 3)
     assert verdict.values["fps"] == pytest.approx(100)
     assert verdict.values["gap"] == pytest.approx(1)
     meter._kept *= 1 + KEPT // len(meter._kept)
     meter.push(image, a_face(), 10)
     assert len(meter._kept) <= KEPT // 2 + 100
     assert QualityMeter().judge().level == "red"
+
+
+def test_a_face_is_judged_over_the_time_it_is_in_view() -> None:
+    comes_and_goes = [False] * 400 + [True] * 100 + [False] * 500
+    verdict = pushed(comes_and_goes, even(1000)).judge(frames=2000)
+    assert verdict.values["seen"] == 1
+    assert verdict.values["visible_s"] == pytest.approx(4)
+    assert verdict.values["present"] == pytest.approx(0.05)
+    assert not any("frames from its first" in reason for reason in verdict.reasons)
+
+
+def test_an_absence_counts_two_seconds_and_a_lost_face_in_full() -> None:
+    returns = [True] * 100 + [False] * 800 + [True] * 100
+    seen = pushed(returns, even(1000)).judge().values["seen"]
+    assert seen == pytest.approx(200 / 250, abs=0.01)
+    flickers = ([True] * 10 + [False] * 15) * 8
+    verdict = pushed(flickers, even(200)).judge()
+    assert verdict.values["seen"] == pytest.approx(80 / 185)
+    assert verdict.level == "red"
+    assert any("found in 43% of the frames" in reason for reason in verdict.reasons)
+
+
+def test_a_face_seen_too_briefly_is_named() -> None:
+    brief = [True] * 8 + [False] * 92
+    verdict = pushed(brief, even(100)).judge()
+    assert verdict.level == "red"
+    assert any("seen for 0.3 s only" in reason for reason in verdict.reasons)
+    verdict = pushed([True] * 30, even(30)).judge()
+    assert any("seen for 1.2 s only" in reason for reason in verdict.reasons)
+
+
+def test_a_pause_lowers_no_frame_rate_and_spoils_no_recording() -> None:
+    times = even(200)
+    times = times[:100] + [time + 60 for time in times[100:]]
+    verdict = pushed([True] * 200, times).judge()
+    assert verdict.values["fps"] == pytest.approx(25)
+    assert verdict.values["gap"] == pytest.approx(60 * 25 + 1)
+    assert verdict.level == "amber"
+    assert any("longest step" in reason for reason in verdict.reasons)
+
+
+def test_many_lost_frames_are_named_with_the_time_they_cost() -> None:
+    kept = [time for frame, time in enumerate(even(300)) if frame % 10 < 6]
+    verdict = pushed([True] * len(kept), kept).judge()
+    assert verdict.values["fps"] == pytest.approx(25)
+    assert verdict.values["lost"] == pytest.approx(0.4, abs=0.01)
+    assert any("39% of the time is lost" in reason for reason in verdict.reasons)
+
+
+def test_a_face_that_is_never_whole_in_the_picture_is_named() -> None:
+    meter = QualityMeter()
+    for frame in range(50):
+        with suppress(FaceError):
+            meter.push(noise(), a_face(x=900), Fraction(frame, 25))
+    verdict = meter.judge()
+    assert verdict.level == "red"
+    assert verdict.reasons == ("the face is tiny or lies outside the picture",)

@@ -285,7 +285,7 @@ def test_steps_of_a_long_video_are_summed_up_in_constant_memory() -> None:
         meter.push(clock)
     assert meter.usual_s == pytest.approx(0.04)
     assert meter.longest_s == 7
-    assert len(meter._steps) <= KEPT_STEPS
+    assert len(meter.sample) <= KEPT_STEPS
 
 
 # Folders

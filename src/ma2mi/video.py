@@ -178,15 +178,14 @@ def usual_step(steps: Sequence[Number]) -> Number:
 class StepMeter:
     """Steps between the frames of a video of any length, summed up in constant memory.
 
-    An even sample of them is kept.
-
     Attributes:
+        sample: an even sample of them, seconds.
         longest_s: the longest step so far, seconds.
     """
 
     def __init__(self) -> None:
         self.longest_s = 0.0
-        self._steps: list[float] = []
+        self.sample: list[float] = []
         self._before_s: float | Fraction | None = None
         self._count, self._every = 0, 1
 
@@ -198,16 +197,16 @@ class StepMeter:
             return
         self.longest_s = max(self.longest_s, step_s)
         if self._count % self._every == 0:
-            self._steps.append(step_s)
-            if len(self._steps) > KEPT_STEPS:
-                self._steps = self._steps[::2]
+            self.sample.append(step_s)
+            if len(self.sample) > KEPT_STEPS:
+                self.sample = self.sample[::2]
                 self._every *= 2
         self._count += 1
 
     @property
     def usual_s(self) -> float | None:
         """The usual step as :func:`usual_step` has it; None until two frames were seen."""
-        return usual_step(self._steps) if self._steps else None
+        return usual_step(self.sample) if self.sample else None
 
 
 @contextmanager

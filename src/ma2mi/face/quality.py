@@ -22,6 +22,7 @@ from ma2mi.face.detect import (
     RIGHT_EYE_OUTER,
     Face,
 )
+from ma2mi.video import StepMeter
 
 Level = Literal["green", "amber", "red"]
 Floats = NDArray[np.float64]
@@ -30,6 +31,10 @@ NOSE_TIP = 4
 BRIEF_S = 0.2  # of a short micro-expression
 LEAST_PATCH = 24
 KEPT = 4096
+# Longer absences, and longer pauses of the recording, count as so long: only a short one is a face
+# or a frame that got lost.
+ABSENT_S = 2.0
+UNEVEN = 1.6  # usual steps; a longer step between frames lacks frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,14 @@ class Limits(BaseModel):
         luma: darker is worse.
         flicker: deviation of the face's brightness from one look to the next, relative.
         head_speed: of the nose bridge, in eye distances a second; nine tenths of the time below.
-        seen: share of the frames with a face; less is worse.
+        seen: share of the frames with the face, from its first to its last appearance, of which
+            absences count 2 s at most; less is worse.
+        visible_s: how long the face is seen in all; less is worse. A micro-expression lasts up to
+            0.5 s, and rest has to be known, too.
         confidence: median; less is worse.
-        gap: longest step between frames, in usual steps; more is worse.
+        gap: longest step between frames, in usual steps; more is worse, and never red: one pause
+            spoils no recording.
+        lost: share of the time that is lost in steps of more than 1.6 usual ones; more is worse.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,12 +111,14 @@ class Limits(BaseModel):
     flicker: tuple[float, float] = (0.02, 0.08)
     head_speed: tuple[float, float] = (0.4, 1.5)
     seen: tuple[float, float] = (0.95, 0.5)
+    visible_s: tuple[float, float] = (2.0, 0.5)
     confidence: tuple[float, float] = (0.9, 0.65)
-    gap: tuple[float, float] = (1.6, 6.0)
+    gap: tuple[float, float] = (UNEVEN, np.inf)
+    lost: tuple[float, float] = (0.05, 0.5)
 
 
 # Which way is worse, and what to say; {value} is the number.
-_LESS_IS_WORSE = {"brief_frames", "eye_distance_px", "luma", "seen", "confidence"}
+_LESS_IS_WORSE = {"brief_frames", "eye_distance_px", "luma", "seen", "visible_s", "confidence"}
 _SAY = {
     "brief_frames": "{fps:.4g} frames a second: a movement of 1/5 s gets {value:.1f} frames",
     "eye_distance_px": "the face is small: {value:.0f} px between the eyes' outer corners",
@@ -117,9 +129,11 @@ _SAY = {
     "turned": "the face is turned aside ({value:.2f} of 1)",
     "flicker": "the light flickers by {value:.1%}",
     "head_speed": "the head moves by {value:.2f} eye distances a second",
-    "seen": "a face is seen in {value:.0%} of the frames",
+    "seen": "the face is found in {value:.0%} of the frames from its first to its last",
+    "visible_s": "the face is seen for {value:.1f} s only",
     "confidence": "the face is partly hidden or unclear (confidence {value:.2f})",
     "gap": "frames are missing or uneven: the longest step is {value:.1f} usual ones",
+    "lost": "{value:.0%} of the time is lost in steps between frames that are too long",
 }
 
 
@@ -212,8 +226,11 @@ class QualityMeter:
         self._every_s = every_s
         self._next_s = -np.inf
         self._kept: list[tuple[float, FrameQuality]] = []
-        self._frames, self._with_face = 0, 0
-        self._first_s, self._last_s, self._longest_s = 0.0, 0.0, 0.0
+        self._steps = StepMeter()
+        self._frames = self._with_face = 0
+        self._missed = 0.0  # frames without the face between its appearances
+        self._gone = 0  # frames since its newest one
+        self._seen_s = -np.inf
 
     def push(
         self, image: NDArray[np.uint8], face: Face | None, time_s: float | Fraction
@@ -224,15 +241,15 @@ class QualityMeter:
             FaceError: as ``look_at``.
         """
         time = float(time_s)
-        if self._frames:
-            self._longest_s = max(self._longest_s, time - self._last_s)
-        else:
-            self._first_s = time
-        self._last_s = time
+        self._steps.push(time_s)
         self._frames += 1
         if face is None:
+            self._gone += 1
             return None
+        if self._with_face:
+            self._missed += self._gone * min(1.0, ABSENT_S / max(time - self._seen_s, 1e-9))
         self._with_face += 1
+        self._gone, self._seen_s = 0, time
         if time < self._next_s:
             return None
         look = look_at(image, face)
@@ -243,17 +260,30 @@ class QualityMeter:
             self._every_s *= 2
         return look
 
-    def judge(self) -> Suitability:
-        """The verdict on what was pushed so far."""
+    def judge(self, frames: int | None = None) -> Suitability:
+        """The verdict on what was pushed so far.
+
+        The face is judged over the time that it is in view; ``values["present"]`` is the share of
+        the recording that shows it.
+
+        Args:
+            frames: of the whole recording; by default as many as were pushed.
+        """
         if self._frames < 2:
             return Suitability("red", ("a single frame shows no movement",), {})
-        step_s = (self._last_s - self._first_s) / (self._frames - 1)
+        steps = np.minimum(self._steps.sample, ABSENT_S)
+        usual_s = self._steps.usual_s or 1e-9
+        if self._with_face and not self._kept:
+            return Suitability("red", ("the face is tiny or lies outside the picture",), {})
         return judge_suitability(
             [look for _, look in self._kept],
             [time for time, _ in self._kept],
-            fps=1 / max(step_s, 1e-9),
-            seen=self._with_face / self._frames,
-            gap=self._longest_s / max(step_s, 1e-9),
+            fps=1 / usual_s,
+            seen=self._with_face / max(self._with_face + self._missed, 1),
+            visible_s=self._with_face * usual_s,
+            present=self._with_face / max(frames or self._frames, 1),
+            gap=self._steps.longest_s / usual_s,
+            lost=float((steps - usual_s)[steps > UNEVEN * usual_s].sum() / max(steps.sum(), 1e-9)),
             limits=self.limits,
         )
 
@@ -264,7 +294,10 @@ def judge_suitability(
     *,
     fps: float | Fraction,
     seen: float = 1.0,
+    visible_s: float = np.inf,
+    present: float = 1.0,
     gap: float = 1.0,
+    lost: float = 0.0,
     limits: Limits | None = None,
 ) -> Suitability:
     """Green, amber or red, with reasons.
@@ -272,9 +305,12 @@ def judge_suitability(
     Args:
         looks: at frames with a face, in their order; none is red.
         times_s: of the looks, rising.
-        fps: true mean frame rate of the video.
-        seen: share of all frames that showed a face.
+        fps: true frame rate of the video, pauses left out.
+        seen: share of the frames with the face, from its first to its last appearance.
+        visible_s: how long the face is seen in all.
+        present: share of the recording that shows the face; nothing is judged by it.
         gap: longest step between frames, in usual steps.
+        lost: share of the time that is lost in overlong steps.
         limits: by default ``Limits()``.
 
     Raises:
@@ -283,9 +319,17 @@ def judge_suitability(
     limits = limits or Limits()
     if len(looks) != len(times_s):
         raise FaceError(f"{len(looks)} looks need as many times, not {len(times_s)}")
-    values = {"fps": float(fps), "brief_frames": float(fps) * BRIEF_S, "seen": seen, "gap": gap}
+    values = {
+        "fps": float(fps),
+        "brief_frames": float(fps) * BRIEF_S,
+        "seen": seen,
+        "visible_s": visible_s,
+        "present": present,
+        "gap": gap,
+        "lost": lost,
+    }
     if not looks:
-        return Suitability("red", ("no face is seen",), {**values, "seen": 0.0})
+        return Suitability("red", ("no face is seen",), {**values, "seen": 0.0, "present": 0.0})
     table = {name: np.array([getattr(look, name) for look in looks]) for name in _MEDIANS}
     values |= {name: float(np.median(column)) for name, column in table.items()}
     values["flicker"] = _flicker(table["luma"])
