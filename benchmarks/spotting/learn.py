@@ -4,8 +4,8 @@ Every swell that the spotter looks at is a row; it is right if it overlaps a pla
 half. A ridge-penalised logistic regression tells them apart. Its ridge is where F1 over the videos
 is best, each judged by a regression that has not seen it; its cut the strictest that is as good to
 half a percent, since most of most recordings holds nothing. The persons are none of those that
-``judge.py`` and ``calm.py`` measure on. From nothing this takes half an hour; measured tracks stay
-in ``--cache``.
+``evaluate.py`` and ``false_alarms.py`` measure on. From nothing this takes half an hour; measured
+tracks stay in ``--cache``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from tracks import SCENES, Calm, Video, measured
 
 from ma2mi.analysis.steady import CROP
-from ma2mi.datasets.synthetic.long_video import Planted
+from ma2mi.datasets.synthetic.long_video import GroundTruthEvent
 from ma2mi.evaluation.spotting import match_intervals
 from ma2mi.face.motion import REGIONS
 from ma2mi.records import Interval
@@ -44,7 +44,7 @@ TARGET = Path(__file__).parents[2] / "src/ma2mi/spotting_scorer.json"
 Rows = tuple[np.ndarray, np.ndarray, int]  # evidence, whether right, how many to find
 
 
-def rows(track: MovementTrack, events: list[Planted]) -> Rows:
+def rows(track: MovementTrack, events: list[GroundTruthEvent]) -> Rows:
     """Evidence [n, features], whether each is right, and how many there were to find."""
     found = [one for one in spot(track, SpottingSettings(least_score=0)) if one.evidence]
     truth = [event.interval for event in events if event.kind in ("micro", "macro")]

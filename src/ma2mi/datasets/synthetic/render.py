@@ -45,6 +45,26 @@ class Renderer:
         return seen
 
     @cached_property
+    def _along(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Canonical x and y of every pixel of the wall, and how far it goes along with the head.
+
+        All the way behind the head, not at all from the shoulders on.
+        """
+        person, scale = self.clip.person, np.float32(CANVAS / self.clip.settings.size)
+        x, y = ((side + np.float32(0.5)) * scale - np.float32(0.5) for side in self._pixels)
+        down = np.clip((person.chin_y + 70 - y) / 90, 0, 1)
+        out = np.clip(2.2 - np.abs(x - person.centre_x) / person.width, 0, 1)
+        share = down * out
+        return x, y, share * share * (3 - 2 * share)
+
+    def _neck(self, rest_x: np.ndarray, rest_y: np.ndarray) -> np.ndarray:
+        """The wall, its neck bent so that it ends below the head."""
+        x, y, share = self._along
+        return _look(
+            self.clip.person.layers.wall, x + share * (rest_x - x), y + share * (rest_y - y)
+        )
+
+    @cached_property
     def _noise(self) -> np.ndarray:
         rng = np.random.default_rng(self.clip.noise_seed)
         side = self.clip.settings.size + 64
@@ -60,10 +80,17 @@ class Renderer:
         moved = _sample(field.common, FACE, rest_x, rest_y)
         skin = _look(layers.head, rest_x - moved[..., 0], rest_y - moved[..., 1])
 
-        under = self._wall.copy()
+        follows = self.clip.settings.neck_follows
+        under = self._neck(rest_x, rest_y) if follows else self._wall.copy()
         box = self._box(head, MOUTH)
         throat = self._box(head, self._mouth_box)
-        under[throat] = _look(layers.inside, rest_x[throat], rest_y[throat])
+        inside = _look(layers.inside, rest_x[throat], rest_y[throat])
+        if follows:  # the corners of a box that is turned far reach beyond the face
+            rows, columns = self._mouth_box
+            beyond = (rest_y[throat] < rows.start) | (rest_y[throat] > rows.stop)
+            beyond |= (rest_x[throat] < columns.start) | (rest_x[throat] > columns.stop)
+            inside[beyond] = under[throat][beyond]
+        under[throat] = inside
         at = rest_x[box], rest_y[box]
         from_x, from_y = at[0] - moved[box][..., 0], at[1] - moved[box][..., 1]
         above = _look(layers.upper, from_x, from_y - _sample(field.upper, MOUTH, *at))

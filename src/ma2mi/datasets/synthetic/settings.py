@@ -34,6 +34,7 @@ class SyntheticSettings(BaseModel):
         flicker: relative deviation of the light.
         noise: deviation of the camera's noise, of 255.
         blur_px: Gaussian blur of the lens, in image pixels.
+        neck_follows: the head moves so far that the neck has to move along.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,3 +56,4 @@ class SyntheticSettings(BaseModel):
     flicker: float = Field(0.004, ge=0)
     noise: float = Field(3.0, ge=0)
     blur_px: float = Field(0.5, ge=0)
+    neck_follows: bool = False
