@@ -196,7 +196,7 @@ class LongVideo(SyntheticClip):
             if unfinished:
                 pieces[-1] = end_within(pieces[-1], rng)
             spare = self.frame_count - sum(len(piece) + gap for piece in pieces) - gap
-            if spare >= 0:
+            if spare >= 0 or not pieces:
                 break
         else:
             raise SettingsError(
@@ -204,7 +204,7 @@ class LongVideo(SyntheticClip):
                 cure="Plan fewer, or a longer video",
             )
         # Uniform spacings: the events fall like a Poisson process with a dead time.
-        starts = np.sort(rng.integers(0, spare + 1, len(pieces)))
+        starts = np.sort(rng.integers(0, max(spare, 0) + 1, len(pieces)))
         events, at = [], gap
         for number, (piece, start) in enumerate(zip(pieces, starts, strict=True)):
             first = at + int(start)
