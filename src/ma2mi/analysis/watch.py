@@ -24,6 +24,7 @@ from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.motion import REGIONS
 from ma2mi.face.movement import Moment, RegionMeter, openings
 from ma2mi.face.quality import QualityMeter
+from ma2mi.face.shape import Shape, face_shape
 from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import Spotted, Spotter, SpottingSettings
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 
-HEAD_MOVES, BLINKS = "head moves meanwhile", "blink meanwhile"
-BLINK_SHARE = 0.3  # shared time over that of the shorter of an event and a blink
-FAST_HEAD = 0.15  # eye distances a second: an event meanwhile is flagged
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -60,7 +58,7 @@ class AnalysisSettings(BaseModel):
 
     @property
     def memory_s(self) -> float:
-        """How long crops are kept: until the longest movement has been told."""
+        """How long crops are kept: until the longest movement has been reported."""
         return self.spotting.delay_s + self.spotting.longest_s
 
 
@@ -214,6 +212,8 @@ class FaceWatch:
         self._looks: deque[_Look] = deque()
         self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
         self._gone = True
+        self._newest: Face | None = None
+        self._shape: Shape | None = None
 
     def push(self, sight: Sight, face: Face | None) -> list[Spotted]:
         """The next frame, with the face or without it."""
@@ -251,12 +251,16 @@ class FaceWatch:
         if moment is None:
             return found
         self._add_curve(moment)
+        anew = face is not self._newest  # between two looks a face counts as it was
+        self._newest, self._shape = face, face_shape(face) if anew else self._shape
+        shape = self._shape
         return found + self._spotter.push(
             moment.time_s,
             moment.places,
-            openings=openings(face),
+            openings=openings(face) if shape is None else (shape.eye, shape.mouth),
             frame=moment.frame,
             head=moment.head,
+            shape=shape if anew else None,
         )
 
     def facts(self) -> FaceFacts:
@@ -284,7 +288,8 @@ class FaceWatch:
 
     def finding(self, spotted: Spotted, event_id: int, recognizer: Recognizer | None) -> Finding:
         """Look at what was spotted frame by frame, and have it read."""
-        evidence = self._examine(spotted) if spotted.kind in EXPRESSIONS else None
+        examined = spotted.kind in EXPRESSIONS and not spotted.reason
+        evidence = self._examine(spotted) if examined else None
         onset, apex, offset = spotted.onset, spotted.apex, spotted.offset
         onset_s, apex_s, offset_s = (self._time_of(frame) for frame in (onset, apex, offset))
         reading, flags = None, []
@@ -293,12 +298,9 @@ class FaceWatch:
                 flags.append("too large for skin: hand or head?")
             elif recognizer is not None:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
-        elif spotted.kind in EXPRESSIONS:
+        elif examined:
             flags.append("not examined")
-        if spotted.evidence.get("head", -np.inf) > np.log(FAST_HEAD):
-            flags.append(HEAD_MOVES)
-        if spotted.evidence.get("blink", 0.0) > BLINK_SHARE:
-            flags.append(BLINKS)
+        flags += spotted.flags
         seen = sum(onset <= look.frame <= offset for look in self._looks)
         if seen < 0.9 * (offset - onset + 1):
             flags.append("face lost meanwhile")
@@ -317,6 +319,7 @@ class FaceWatch:
             spotted.regions,
             reading,
             tuple(flags),
+            spotted.reason,
         )
         return Finding(event, evidence)
 

@@ -86,11 +86,14 @@ class Face:
         points: float32 [478, 2], pixels, x right and y down, (0, 0) the first pixel's centre.
         confidence: the landmark net's own belief that this is a face, in [0, 1].
         box: x0, y0, x1, y1 around the points, in the same pixels.
+        depths: float32 [478], away from the camera, in the same pixels, from an origin that means
+            nothing: the net's estimate from one image. None where no net gave any.
     """
 
     points: Floats
     confidence: float
     box: Box
+    depths: Floats | None = None
 
 
 class _Region(NamedTuple):
@@ -241,9 +244,12 @@ class FaceDetector:
         if confidence < _PRESENCE:
             return None
         back = cv2.invertAffineTransform(warp)
-        points = raw.reshape(478, 3)[:, :2].astype(np.float64) @ back[:, :2].T + back[:, 2]
+        solid = raw.reshape(478, 3).astype(np.float64)
+        points = solid[:, :2] @ back[:, :2].T + back[:, 2]
+        depths = solid[:, 2] * np.sqrt(abs(np.linalg.det(back[:, :2])))
         (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        return Face(points.astype(np.float32), confidence, (x0, y0, x1, y1))
+        box = (x0, y0, x1, y1)
+        return Face(points.astype(np.float32), confidence, box, depths.astype(np.float32))
 
 
 def resample(

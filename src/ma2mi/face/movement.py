@@ -16,11 +16,10 @@ from ma2mi.face.motion.clip_flow import grey, matched
 from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
 from ma2mi.face.motion.rigid import remove_rigid, stable_weights
 from ma2mi.face.motion.thinplate import FlowSettings, Onset, doubled, halved
+from ma2mi.face.shape import EYELIDS, LIPS
 
 Image = NDArray[np.uint8]
 
-EYELIDS = ((159, 145), (386, 374))  # upper and lower edge of the right and of the left eye
-LIPS = (13, 14)  # inner edges
 KEY_EVERY_S = 1.0
 BLINKING = 0.75  # of the usual opening: a closed eye is no reference for an open one
 KEY_SHIFT = 0.1  # head motion, of the crop's side, after which a new reference is taken

@@ -1,25 +1,29 @@
-"""Movement curves to intervals: brief movements, longer ones, blinks and speech, while they run.
+"""Movement to candidates: brief movements, longer ones, blinks and speech, while they run.
 
 What is spotted is a candidate for a person to review: spot-then-recognise on unseen long videos is
 an unsolved problem (see ``evaluation.spotting``).
 """
 
-from ma2mi.spotting.block import SCALES_S, swell
-from ma2mi.spotting.records import MovementTrack, Spotted
+from ma2mi.spotting.block import SCALES_S, pulse
+from ma2mi.spotting.records import BLINK, HEAD, LASTS, SPEECH, MovementTrack, Spotted
 from ma2mi.spotting.scorer import FEATURES, Scorer, learned_scorer
-from ma2mi.spotting.settings import FLOORS, SpottingSettings
-from ma2mi.spotting.spotter import Spotter, spot
+from ma2mi.spotting.settings import SpottingSettings
+from ma2mi.spotting.spotter import Spotter, spot, spot_candidates
 
 __all__ = [
+    "BLINK",
     "FEATURES",
-    "FLOORS",
+    "HEAD",
+    "LASTS",
     "SCALES_S",
+    "SPEECH",
     "MovementTrack",
     "Scorer",
     "Spotted",
     "Spotter",
     "SpottingSettings",
     "learned_scorer",
+    "pulse",
     "spot",
-    "swell",
+    "spot_candidates",
 ]

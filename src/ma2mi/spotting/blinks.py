@@ -2,46 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.spotting.block import LIDS, _Block, _runs
+from ma2mi.spotting.block import LIDS, runs
 from ma2mi.spotting.settings import SpottingSettings
 
 Floats = NDArray[np.float64]
 
+OPEN_AGAIN = 0.15  # of its depth: a lid this near to its usual opening has ended the blink
 
-def _blinks(
-    block: _Block, usual: float, settings: SpottingSettings
-) -> list[tuple[float, float, float, float]]:
-    """Onset, apex, offset in seconds and how far the eyes closed, of each blink."""
-    share = block.eye / max(usual, 1e-6)
-    found = []
-    for first, stop in _runs(share < settings.blink_share):
-        if (stop - first) * block.step_s > settings.blink_s:
+
+@dataclass(frozen=True, slots=True)
+class Blink:
+    """One blink, in seconds.
+
+    Args:
+        onset_s, apex_s, offset_s: when the lids begin to close, are closed furthest, are open.
+        depth: how far they close, in [0, 1].
+    """
+
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    depth: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.onset_s, self.offset_s
+
+
+def find_blinks(
+    times: Floats, eye: Floats, usual: float, settings: SpottingSettings
+) -> list[Blink]:
+    """The blinks of an even series; no two overlap, and none lasts longer than ``blink_s``.
+
+    Args:
+        times: [T] seconds, even.
+        eye: [T], opening of the eyes.
+        usual: what it usually is; a value that is not finite or above 0 means no blinks.
+        settings: ``blink_share`` and ``blink_s``.
+    """
+    if not np.isfinite(usual) or usual <= 0:
+        return []
+    share = eye / usual
+    step_s = float(times[1] - times[0]) if len(times) > 1 else 1.0
+    longest = max(1, round(settings.blink_s / step_s))
+    found: list[Blink] = []
+    free = 0  # first row that no blink has taken
+    for first, stop in runs(share < settings.blink_share):
+        if stop - first > longest:
             continue
         apex = first + int(share[first:stop].argmin())
-        depth = 1 - share[apex]
-        rest = 1 - 0.15 * depth
-        while first > 0 and share[first - 1] < rest:
+        rest = 1 - OPEN_AGAIN * (1 - share[apex])
+        # The lids' flanks, never beyond the longest blink, the last blink, or a lid that closes
+        # anew.
+        low, high = max(free, stop - longest - 1, 0), min(first + longest, len(share) - 1)
+        while first > low and share[first - 1] < rest and share[first - 1] >= share[first]:
             first -= 1
-        while stop < len(share) and share[stop] < rest:
+        while stop < high and share[stop] < rest and share[stop] >= share[stop - 1]:
             stop += 1
-        ends = block.times[max(first - 1, 0)], block.times[min(stop, len(share) - 1)]
-        found.append(
-            (float(ends[0]), float(block.times[apex]), float(ends[1]), float(np.clip(depth, 0, 1)))
-        )
+        onset, offset = max(first - 1, low), min(stop, high)
+        depth = float(np.clip(1 - share[apex], 0, 1))
+        found.append(Blink(float(times[onset]), float(times[apex]), float(times[offset]), depth))
+        free = offset
     return found
 
 
-def _without_blinks(
+def bridge_lids(
     places: Floats, eye: Floats, names: tuple[str, ...], usual: float, settings: SpottingSettings
 ) -> Floats:
-    """The places with those of the lids bridged over each blink: flow sees no closed eye."""
+    """Displacements [T, R, 2] with those of the lids bridged over each blink, where flow sees no
+    eye."""
     lids = [index for index, name in enumerate(names) if name in LIDS]
-    if not lids or not np.isfinite(eye).all():
+    if not lids or not np.isfinite(eye).all() or not np.isfinite(usual) or usual <= 0:
         return places
-    closed = eye / max(usual, 1e-6) < (1 + settings.blink_share) / 2
+    closed = eye / usual < (1 + settings.blink_share) / 2
     reach = 2
     closed = np.convolve(closed, np.ones(2 * reach + 1), mode="same") > 0
     seen = np.flatnonzero(~closed)

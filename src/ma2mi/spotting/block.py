@@ -7,24 +7,30 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-
 LIDS = ("right_upper_lid", "left_upper_lid", "right_lower_lid", "left_lower_lid")
-
-
 BROWS = ("right_inner_brow", "left_inner_brow", "right_outer_brow", "left_outer_brow")
-
-
 MOUTH = ("right_lip_corner", "left_lip_corner", "upper_lip", "lower_lip", "chin")
-
-
+AREAS: dict[str, tuple[str, ...]] = {
+    "brows": BROWS,
+    "mouth": (*MOUTH, "right_cheek", "left_cheek", "right_nose_wing", "left_nose_wing"),
+}
+"""Areas that move by themselves: what happens in one never hides what happens in the other. Gaze
+and blinks move the lids all the time, so they may take part in an event, not make one."""
 SCALES_S = (0.13, 0.18, 0.26, 0.37, 0.52, 0.75, 1.06, 1.5, 2.1, 3.0)
-
-
 HEAD_S = 0.2  # the head's speed is its way over this long
 
 
-class _Block:
-    """A stretch on an even grid of times, with its responses at all widths."""
+class Block:
+    """A stretch on an even grid of times, with its responses at all widths.
+
+    Args:
+        times: [T] seconds, even.
+        places: [T, R, 2], displacements in px of the crop.
+        eye, mouth: [T], openings; NaN where they were not measured.
+        head: [T], where the head has gone, right + 1j down, px of the crop.
+        row_times, row_frames: of the frames that it was made from.
+        names: of the regions.
+    """
 
     def __init__(
         self,
@@ -46,29 +52,22 @@ class _Block:
         self.head_px_s = np.abs(way[2 * reach :] - way[: -2 * reach]) / (2 * reach * step_s)
         self.responses = np.stack([_matched(places, scale / step_s) for scale in SCALES_S])
 
-    @property
-    def jaw(self) -> Floats:
-        """How far the lower lip is from the upper one by flow, px from where it began."""
-        places = {name: self.places[:, index, 1] for index, name in enumerate(self.names)}
-        if not {"lower_lip", "upper_lip", "chin"} <= places.keys():
-            return np.zeros(len(self.times))
-        return np.asarray((places["lower_lip"] + places["chin"]) / 2 - places["upper_lip"])
-
-    @property
-    def has_openings(self) -> bool:
-        return bool(np.isfinite(self.eye).all())
+    def members(self, area: str) -> NDArray[np.intp]:
+        """Which of the regions belong to an area."""
+        return np.array([i for i, name in enumerate(self.names) if name in AREAS[area]], np.intp)
 
     def frames_of(self, onset_s: float, apex_s: float, offset_s: float) -> tuple[int, int, int]:
+        """The nearest frames, in order."""
         at = np.interp((onset_s, apex_s, offset_s), self._row_times, self._row_frames)
         onset, apex, offset = (round(float(frame)) for frame in at)
         return onset, min(max(apex, onset), offset), offset
 
 
-def swell(width: float) -> Floats:
-    """A cosine swell of ``width`` grid steps, blind to constants and drift; peak response 1.
+def pulse(width: float) -> Floats:
+    """A cosine pulse of ``width`` grid steps, blind to constants and drift; peak response 1.
 
     Its support is twice as wide: the rest on either side tells it from a step. The response to
-    a swell of the same width and of height 1 is 1, so that responses are pixels.
+    a pulse of the same width and of height 1 is 1, so that responses are pixels.
     """
     half = max(int(np.ceil(width)), 2)
     at = np.arange(-half, half + 1)
@@ -78,8 +77,8 @@ def swell(width: float) -> Floats:
 
 
 def _matched(places: Floats, width: float) -> Floats:
-    """Correlation of every column of [T, R, 2] with the swell, same shape; borders repeat."""
-    kernel = swell(width)
+    """Correlation of every column of [T, R, 2] with the pulse, same shape; borders repeat."""
+    kernel = pulse(width)
     half = len(kernel) // 2
     size = len(places) + 2 * half
     padded = np.pad(places, ((half, half), (0, 0), (0, 0)), mode="edge")
@@ -89,7 +88,7 @@ def _matched(places: Floats, width: float) -> Floats:
     return np.fft.irfft(spectrum, length, axis=0)[2 * half : 2 * half + len(places)]
 
 
-def _smooth(curve: Floats, width: float) -> Floats:
+def smooth(curve: Floats, width: float) -> Floats:
     """Gaussian mean, about ``width`` rows wide; the ends are held."""
     sd = max(0.3 * width, 0.35)
     reach = int(np.ceil(3 * sd))
@@ -97,13 +96,20 @@ def _smooth(curve: Floats, width: float) -> Floats:
     return np.convolve(np.pad(curve, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
-def _shared(one: tuple[float, float], other: tuple[float, float]) -> float:
+def shared_time(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Shared time over the shorter of both."""
     shared = min(one[1], other[1]) - max(one[0], other[0])
     return max(shared, 0.0) / max(min(one[1] - one[0], other[1] - other[0]), 1e-9)
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def time_iou(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Shared time over that of both together."""
+    shared = min(one[1], other[1]) - max(one[0], other[0])
+    both = max(one[1], other[1]) - min(one[0], other[0])
+    return max(shared, 0.0) / max(both, 1e-9)
+
+
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """[first, stop) of each stretch of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(first), int(stop)) for first, stop in zip(edges[::2], edges[1::2], strict=True)]

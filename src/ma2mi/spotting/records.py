@@ -1,23 +1,27 @@
-"""What spotting takes and gives: the movement track of a face, and its events."""
+"""What spotting takes and gives: the movement track of a face, and its candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.face.shape import Shape
+
 Floats = NDArray[np.float64]
 
-
 SpottedKind = Literal["micro", "macro", "blink", "speech"]
+
+SPEECH, BLINK, HEAD = "speech meanwhile", "blink meanwhile", "head moves meanwhile"
+BEGUN, LASTS = "had begun before the recording", "lasts beyond the recording"
 
 
 @dataclass(frozen=True, slots=True)
 class Spotted:
-    """One candidate.
+    """One event, or one candidate below the thresholds.
 
     Args:
         onset, apex, offset: frame numbers, ``onset <= apex <= offset``.
@@ -25,8 +29,10 @@ class Spotted:
         score: confidence in [0, 1]; ranks the candidates.
         floor_multiple: height in units of the person's own noise floor; 0 for blinks and speech.
         regions: those that move, strongest first (names of ``face.motion.REGIONS``).
-        evidence: the numbers that the learned scorer judges by (``FEATURES``); empty for blinks
-            and speech.
+        evidence: the numbers that the learned scorer uses (``FEATURES``); empty for blinks and
+            speech.
+        flags: what happens meanwhile: ``SPEECH``, ``BLINK``, ``HEAD``, ``BEGUN``, ``LASTS``.
+        reason: why it stays below the thresholds; "" for an event.
     """
 
     onset: int
@@ -37,6 +43,8 @@ class Spotted:
     floor_multiple: float
     regions: tuple[str, ...]
     evidence: Mapping[str, float] = field(default_factory=dict, compare=False)
+    flags: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,13 +53,15 @@ class MovementTrack:
 
     Args:
         times_s: [T], rising.
-        regions: region to its places, float [T, 2] (right, down), px of the crop.
-        present: bool [T], False where there was no face; the places there mean nothing.
+        regions: region to its displacement, float [T, 2] (right, down), px of the crop.
+        present: bool [T], False where there was no face; the displacements there mean nothing.
         openings: float [T, 2], of eyes and mouth, shares of the distance between the eyes; None
-            where nobody measured them: then blinks and speech are not told apart.
+            where they were not measured: then blinks and speech are not told apart.
         frames: int [T], frame numbers; 0, 1, 2 ... by default.
-        head: float [T, 2], where the head has gone (right, down), px of the crop; None if nobody
-            measured it: then it counts as at rest.
+        head: float [T, 2], where the head has gone (right, down), px of the crop; None if it was
+            not measured: then it counts as at rest.
+        shapes: [T], the face in its own frame wherever landmarks were found anew, else None;
+            without them, ordinary expressions are seen as far as flow reaches.
     """
 
     times_s: Floats
@@ -60,6 +70,7 @@ class MovementTrack:
     openings: Floats | None = None
     frames: NDArray[np.intp] | None = None
     head: Floats | None = None
+    shapes: Sequence[Shape | None] | None = None
 
     @property
     def curve_px(self) -> Floats:

@@ -6,34 +6,40 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-FLOORS = {"learned": 3.5, "floor": 4.5}
-"""Noise floors that a swell must reach: for the learned scorer to be asked, or to count."""
-
-
+THRESHOLDS = {"learned": 3.5, "floor": 4.5}
+"""Multiples of the noise floor that a movement pulse must reach, for each scorer: below them, still
+photographs have events (``benchmarks/spotting/false_alarms.py``)."""
+EXCURSION_THRESHOLD = 5.0
+"""The same for an excursion, whose floor is the jitter of landmarks, which is not white."""
+KEPT = 0.7  # of the threshold: from there on a movement is kept as a candidate
 LEAST_NEUTRAL_S = 2.0
+LEAST_SCORE = 0.5
 
 
 class SpottingSettings(BaseModel):
     """When a movement counts. Times are in seconds: the rules hold at every frame rate.
 
     Args:
-        scorer: "learned" judges each swell by a dozen numbers (``Scorer``), learned from synthetic
-            videos; "floor" is free of training: the height in noise floors alone.
-        threshold: height in noise floors that an event must reach; by default ``FLOORS``.
+        scorer: "learned" scores each movement pulse by its evidence (``Scorer``), learned from
+            synthetic videos; "floor" is free of training: the height above the noise floor alone.
+        threshold: multiple of the noise floor that an event must reach; by default ``THRESHOLDS``
+            for movement pulses and ``EXCURSION_THRESHOLD`` for excursions.
         neutral_s: start and end in seconds of a stretch in which the person is known to be at
             rest. From its first second on, the noise floor is measured there alone; by default it
-            is found: what most seconds of ``floor_memory_s`` stay at.
-        least_score: with "learned", the score that it must reach; by default the scorer's own.
-        eye_distance_px: between the eyes' outer corners in the crop of the places (128 px wide).
-        least_px: height in pixels below which nothing counts, however quiet the recording.
+            is found: what the quietest tenth of ``floor_memory_s`` shows.
+        least_score: score that an event must reach; by default ``LEAST_SCORE``.
+        eye_distance_px: between the eyes' outer corners in the crop (128 px wide).
+        least_px: displacement in px below which no movement pulse counts, however quiet the
+            recording.
+        least_excursion_px: the same for an excursion: a millimetre on an adult's face.
         micro_s: longest micro-expression (1/2 s; Yan et al., J. Nonverbal Behavior 37, 2013).
-        shortest_s, longest_s: of any expression.
-        floor_memory_s: how far back the person's own noise floor is measured.
+        shortest_s: of any expression.
+        longest_s: of a movement pulse; an excursion may last longer.
+        floor_memory_s: how far back the noise floor and the rest of the face are measured.
         hop_s: how often events are decided.
         margin_s: how much must be seen after an apex; together with ``hop_s`` the delay's bound.
         blink_share: an eye closed to this share of its usual opening blinks.
         blink_s: longest blink; eyes shut for longer are shut.
-        speech_s: shortest utterance.
         gap_s: longest gap without a face that movement is followed over.
     """
 
@@ -45,6 +51,7 @@ class SpottingSettings(BaseModel):
     least_score: float | None = Field(None, ge=0, le=1)
     eye_distance_px: float = Field(56.0, gt=0)
     least_px: float = Field(0.06, ge=0)
+    least_excursion_px: float = Field(0.7, ge=0)
     micro_s: float = Field(0.5, gt=0)
     shortest_s: float = Field(0.08, gt=0)
     longest_s: float = Field(4.0, gt=0)
@@ -53,7 +60,6 @@ class SpottingSettings(BaseModel):
     margin_s: float = Field(4.0, ge=3.5)
     blink_share: float = Field(0.6, gt=0, lt=1)
     blink_s: float = Field(0.7, gt=0)
-    speech_s: float = Field(0.8, gt=0)
     gap_s: float = Field(0.12, ge=0)
 
     @field_validator("neutral_s")
@@ -64,11 +70,21 @@ class SpottingSettings(BaseModel):
         return stretch
 
     @property
-    def least_floors(self) -> float:
-        """Height in noise floors from which a swell is looked at."""
-        return FLOORS[self.scorer] if self.threshold is None else self.threshold
+    def pulse_threshold(self) -> float:
+        """Multiple of the noise floor that a movement pulse must reach."""
+        return THRESHOLDS[self.scorer] if self.threshold is None else self.threshold
+
+    @property
+    def excursion_threshold(self) -> float:
+        """Multiple of the noise floor that an excursion must reach."""
+        return EXCURSION_THRESHOLD if self.threshold is None else self.threshold
+
+    @property
+    def cut(self) -> float:
+        """Score that an event must reach."""
+        return LEAST_SCORE if self.least_score is None else self.least_score
 
     @property
     def delay_s(self) -> float:
-        """Longest time from an event's apex to its report."""
+        """Longest time from a movement pulse's apex, or an excursion's offset, to its report."""
         return self.hop_s + self.margin_s

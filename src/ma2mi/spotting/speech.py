@@ -1,68 +1,139 @@
-"""Speech, read off the repeated opening of the mouth."""
+"""Speech, read off its rhythm: the mouth opens and closes at syllable rate, several times.
+
+A jaw that drops, a smile that shows teeth, lips that part and stay, and a yawn are no speech: they
+open the mouth once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter1d
 
-from ma2mi.spotting.block import _Block, _runs, _smooth
-from ma2mi.spotting.records import Spotted
-from ma2mi.spotting.settings import SpottingSettings
+from ma2mi.spotting.block import smooth
 
 Floats = NDArray[np.float64]
 
-
-# Of the mouth's opening, in shares of the distance between the eyes.
-SPEECH_SPEED = 0.05  # per second, mean over 0.3 s
-
-
-SPEECH_TURN = 0.006
-
-
-SPEECH_PAUSE_S = 0.9
-
-
-@dataclass(slots=True)
-class _Speech:
-    start_s: float
-    end_s: float
-    widest_s: float
-    widest: float
-
-    def told(self, block: _Block) -> Spotted:
-        frames = block.frames_of(self.start_s, self.widest_s, self.end_s)
-        return Spotted(*frames, "speech", 1.0, 0.0, ())
+STEP_S = 0.04
+SMOOTH_S = 0.08
+SYLLABLE_S = (0.1, 0.6)
+"""Shortest and longest time from one opening to the next: the jaw's rhythm in speech is 2 to 8 Hz
+(Chandrasekaran et al. 2009, PLoS Comput. Biol. 5(7) e1000436), with a fifth to spare."""
+SYLLABLES = 4  # openings in a row, three cycles: fewer may be an expression shown twice
+OPENING = 0.012  # shares of the eye distance: least opening of a syllable
+NOISE = 5.0  # standard deviations of the opening's noise that a syllable must reach
+SHARE = 0.25  # of how far the mouth is open: a syllable closes it by so much
+PAUSE_S = 0.9  # longest pause within an utterance
+LONGEST_S = 10.0  # an utterance is reported in pieces of this length: its delay stays bounded
 
 
-def _talking(block: _Block, settings: SpottingSettings) -> NDArray[np.bool_]:
-    """Bool [T]: the mouth opens and closes again and again.
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """The mouth opening and closing at syllable rate, in seconds.
 
-    Landmarks miss a mouth that hardly opens, and flow loses one that opens wide: either may say so.
+    Args:
+        onset_s, offset_s: before the first opening and after the last.
+        apex_s: when the mouth is widest open.
     """
-    talking = np.zeros(len(block.times), bool)
-    for opening in (block.mouth, block.jaw / settings.eye_distance_px):
-        calm = _smooth(opening, 0.05 / block.step_s)
-        speed = np.abs(np.gradient(calm, block.step_s))
-        busy = _smooth(speed, 0.3 / block.step_s) > SPEECH_SPEED
-        for first, stop in _runs(~busy):
-            if first > 0 and stop < len(busy) and (stop - first) * block.step_s < SPEECH_PAUSE_S:
-                busy[first:stop] = True
-        for first, stop in _runs(busy):
-            short = (stop - first) * block.step_s < settings.speech_s
-            if not short and _turns(calm[first:stop]) >= 3:
-                talking[first:stop] = True
-    return talking
+
+    onset_s: float
+    apex_s: float
+    offset_s: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.onset_s, self.offset_s
 
 
-def _turns(opening: Floats) -> int:
-    """How often the opening turns back by more than ``SPEECH_TURN``: once for a single gasp."""
-    turns, way, low, high = 0, 0, float(opening[0]), float(opening[0])
-    for value in opening.tolist():
-        low, high = min(low, value), max(high, value)
-        if way >= 0 and value < high - SPEECH_TURN:
-            turns, way, low = turns + (way > 0), -1, value
-        elif way <= 0 and value > low + SPEECH_TURN:
-            turns, way, high = turns + (way < 0), 1, value
-    return turns
+def find_utterances(times_s: Floats, opening: Floats, *, drifts: bool = False) -> list[Utterance]:
+    """Stretches of speech.
+
+    Args:
+        times_s: [T], rising.
+        opening: [T], of the mouth, shares of the distance between the eyes.
+        drifts: what "closed" is wanders, as in a movement that is added up from frame to frame.
+    """
+    if len(times_s) < 2 or times_s[-1] - times_s[0] < SYLLABLES * SYLLABLE_S[0]:
+        return []
+    times = np.arange(times_s[0], times_s[-1] + 1e-9, STEP_S)
+    curve = smooth(np.interp(times, times_s, opening), SMOOTH_S / STEP_S)
+    if drifts:
+        curve -= minimum_filter1d(curve, 2 * round(SYLLABLE_S[1] / STEP_S) + 1, mode="nearest")
+    raw = np.diff(opening, 2)
+    noise = float(np.median(np.abs(raw))) * 1.4826 / np.sqrt(6) if len(raw) else 0.0
+    peaks, valleys = _turning_points(curve, max(OPENING, NOISE * noise))
+    found = [
+        (_closed(curve, chain[0], -1), _closed(curve, chain[-1], 1))
+        for chain in _chains(peaks, curve, valleys)
+    ]
+    merged: list[tuple[int, int]] = []
+    for first, last in found:
+        if merged and (first - merged[-1][1]) * STEP_S <= PAUSE_S:
+            merged[-1] = merged[-1][0], last
+        else:
+            merged.append((first, last))
+    widest = [first + int(curve[first : last + 1].argmax()) for first, last in merged]
+    return [
+        Utterance(*(float(times[row]) for row in (first, top, last)))
+        for (first, last), top in zip(merged, widest, strict=True)
+    ]
+
+
+def together(found: Sequence[Utterance]) -> list[Utterance]:
+    """Utterances without overlap: what two measurements hear of the same is one."""
+    whole: list[Utterance] = []
+    for one in sorted(found, key=lambda each: each.onset_s):
+        if whole and one.onset_s <= whole[-1].offset_s:
+            last = whole[-1]
+            whole[-1] = Utterance(last.onset_s, last.apex_s, max(last.offset_s, one.offset_s))
+        else:
+            whole.append(one)
+    return whole
+
+
+def _closed(curve: Floats, peak: int, way: int) -> int:
+    """The row where an opening has begun, or ended: nearly as closed as it gets beside it."""
+    reach = max(1, round(SYLLABLE_S[1] / STEP_S))
+    beside = curve[peak::way][: reach + 1]
+    low = float(beside.min())
+    return peak + way * int(np.argmax(beside <= low + 0.1 * (float(beside[0]) - low)))
+
+
+def _chains(peaks: list[int], curve: Floats, valleys: list[int]) -> list[list[int]]:
+    """Openings that follow each other at syllable rate, ``SYLLABLES`` or more."""
+    shortest, longest = (seconds / STEP_S for seconds in SYLLABLE_S)
+    chains: list[list[int]] = []
+    for peak in peaks:
+        previous = chains[-1][-1] if chains else None
+        if previous is not None and shortest <= peak - previous <= longest:
+            between = [v for v in valleys if previous < v < peak]
+            low = min((float(curve[v]) for v in between), default=float(curve[previous]))
+            # A mouth that is held open trembles; a syllable closes it.
+            if min(curve[previous], curve[peak]) - low >= SHARE * min(curve[previous], curve[peak]):
+                chains[-1].append(peak)
+                continue
+        chains.append([peak])
+    return [chain for chain in chains if len(chain) >= SYLLABLES]
+
+
+def _turning_points(curve: Floats, least: float) -> tuple[list[int], list[int]]:
+    """Rows of maxima and minima between which the curve goes by ``least`` or more."""
+    peaks: list[int] = []
+    valleys: list[int] = []
+    high = low = 0
+    rising = None
+    for row, value in enumerate(curve.tolist()):
+        if value > curve[high]:
+            high = row
+        if value < curve[low]:
+            low = row
+        if rising is not False and value < curve[high] - least:
+            peaks.append(high)
+            rising, low = False, row
+        elif rising is not True and value > curve[low] + least:
+            valleys.append(low)
+            rising, high = True, row
+    return peaks, valleys

@@ -1,4 +1,4 @@
-"""The streaming spotter: places frame by frame in, events with bounded delay out."""
+"""The streaming spotter: displacements frame by frame in, candidates with bounded delay out."""
 
 from __future__ import annotations
 
@@ -11,22 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
-from ma2mi.spotting.blinks import _blinks, _without_blinks
-from ma2mi.spotting.block import _Block, _shared
-from ma2mi.spotting.pulses import _movements
-from ma2mi.spotting.records import MovementTrack, Spotted
-from ma2mi.spotting.settings import SpottingSettings
-from ma2mi.spotting.speech import _Speech, _talking
+from ma2mi.face.shape import Shape
+from ma2mi.spotting.assessment import (
+    Assessment,
+    Meanwhile,
+    assess_excursion,
+    assess_pulse,
+    complete_evidence,
+    same_movement,
+)
+from ma2mi.spotting.blinks import Blink, bridge_lids, find_blinks
+from ma2mi.spotting.block import Block, shared_time
+from ma2mi.spotting.excursions import Excursion, displacement, find_excursions
+from ma2mi.spotting.noise_floor import NoiseFloor
+from ma2mi.spotting.pulses import Pulse, find_pulses
+from ma2mi.spotting.records import MovementTrack, Spotted, SpottedKind
+from ma2mi.spotting.settings import KEPT, SpottingSettings
+from ma2mi.spotting.speech import LONGEST_S, PAUSE_S, Utterance, find_utterances, together
 
 Floats = NDArray[np.float64]
+
+SETTLED_S = 0.4  # an excursion has ended when the face has been seen so long afterwards
+LEAST_LOOKS = 6  # landmarks from which a rest can be told
+REPORTED = 0.3  # shared time from which a movement is one that was reported before
 
 
 def spot(track: MovementTrack, settings: SpottingSettings | None = None) -> list[Spotted]:
     """All events of a track, by rising onset: the streaming ``Spotter`` run over it.
 
     Raises:
-        MotionError: times that do not rise, or places that are not finite where a face is.
+        MotionError: times that do not rise, or displacements that are not finite where a face is.
     """
+    return [one for one in spot_candidates(track, settings) if not one.reason]
+
+
+def spot_candidates(
+    track: MovementTrack, settings: SpottingSettings | None = None
+) -> list[Spotted]:
+    """Events and candidates below the thresholds, by rising onset; see :func:`spot`."""
     spotter, found = Spotter(settings), []
     names = list(track.regions)
     for row, time in enumerate(track.times_s):
@@ -37,52 +59,62 @@ def spot(track: MovementTrack, settings: SpottingSettings | None = None) -> list
             openings=None if track.openings is None else tuple(track.openings[row]),
             frame=row if track.frames is None else int(track.frames[row]),
             head=None if track.head is None else tuple(track.head[row]),
+            shape=None if track.shapes is None else track.shapes[row],
         )
     return sorted(found + spotter.finish(), key=lambda event: (event.onset, event.offset))
 
 
 class Spotter:
-    r"""Takes places frame by frame and gives events with bounded delay and constant memory.
+    r"""Takes displacements frame by frame and gives candidates with bounded delay.
 
     ::
 
-        place of a region            __
+        displacement of a region     __
                              _______/  \____________/\/\/\___
         matched with            __-^-__              (speech)
-        at ten widths            event
-                                   |------ margin ------| hop |   told here
+        at ten widths            pulse
+                                   |------ margin ------| hop |   reported here
 
-    Each region's place is correlated with swells of ten widths that are blind to constants and to
-    steady drift. The person's own noise floor is, at each width and region, what most seconds of
-    the last minute and a half stay at, or that of a stretch that is known to be neutral.
-    Responses in floors are put together over the strongest regions; tops over time and width are
-    candidates, the highest first. Onset and offset are the feet of the movement projected on the
-    way it goes.
+        landmarks beside rest      ______________
+                             _____/              \____________
+                                  excursion      |-- margin --| hop |
 
-    Blinks are read off the opening of the eyes, speech off repeated movement of the mouth.
+    Two measurements go in. Flow shows movement pulses below a pixel (``pulses``); landmarks in the
+    face's own frame show excursions of any size and length (``excursions``). Both are counted in
+    multiples of the person's own noise floor, which is what the quietest moments show. Blinks,
+    speech and the head's motion are flags and evidence of a movement, never a reason to drop it
+    without a word: what stays below the thresholds is a candidate with its reason.
+
+    Memory does not grow with the time: ``floor_memory_s`` of landmarks, a few seconds of flow.
 
     Args:
         settings: by default ``SpottingSettings()``.
-
-    Attributes:
-        knows_neutral: the noise floor is that of the named neutral stretch.
     """
 
     def __init__(self, settings: SpottingSettings | None = None) -> None:
         self.settings = settings or SpottingSettings()
-        self._names: tuple[str, ...] = ()
-        self._floors: deque[Floats] = deque()
-        self.knows_neutral = False
-        self._step_s = 0.0
         self._count = 0
-        self._open_eye: deque[float] = deque()
+        self.reset()
+
+    @property
+    def knows_neutral(self) -> bool:
+        """Whether the noise floor is that of the named neutral stretch."""
+        return self._floor.knows_neutral
+
+    def reset(self) -> None:
+        """Forget all: another face, or another shot."""
+        self._names: tuple[str, ...] = ()
+        self._step_s = 0.0
+        self._floor = NoiseFloor(self.settings)
         self._forget()
 
     def _forget(self) -> None:
         self._rows: list[_Row] = []
+        self._looks: deque[tuple[float, Shape]] = deque()
+        self._mouths: deque[tuple[float, int, float, float]] = deque()
         self._decided_s = -np.inf
-        self._told: list[tuple[float, float]] = []
-        self._speaking: _Speech | None = None
+        self._spoken_s = -np.inf
+        self._reported: list[tuple[bool, float, float, frozenset[int]]] = []
 
     def push(
         self,
@@ -93,19 +125,23 @@ class Spotter:
         openings: Sequence[float] | None = None,
         frame: int | None = None,
         head: Sequence[float] | None = None,
+        shape: Shape | None = None,
     ) -> list[Spotted]:
-        """Take the next frame; return the events that are decided by now.
+        """Take the next frame; return what is decided by now.
 
         Args:
             time_s: rises from frame to frame; the frame rate may vary.
-            regions_px: each region's place (right, down); always the same names. None is no face.
+            regions_px: each region's displacement (right, down); always the same names. None is no
+                face.
             present: False is no face, too.
             openings: of eyes and mouth (``face.movement.openings``), if measured.
             frame: its number; by default frames pushed are counted. Numbers may leave frames out.
             head: where it has gone (right, down), px of the crop, if measured.
+            shape: the face in its own frame, where landmarks were found anew.
 
         Raises:
-            MotionError: a time that does not rise, other regions than before, no finite place.
+            MotionError: a time that does not rise, other regions than before, no finite
+                displacement.
         """
         time, number = float(time_s), self._count if frame is None else frame
         self._count += 1
@@ -122,10 +158,13 @@ class Spotter:
         self._names = names
         places = np.array([regions_px[name] for name in names], np.float64)
         if places.shape != (len(names), 2) or not np.isfinite(places).all():
-            raise MotionError("places must be finite pairs", where=f"frame {number}")
+            raise MotionError("displacements must be finite pairs", where=f"frame {number}")
         eye, mouth = openings if openings is not None else (np.nan, np.nan)
         x, y = head if head is not None else (0.0, 0.0)
         self._rows.append(_Row(time, number, places, float(eye), float(mouth), complex(x, y)))
+        self._mouths.append((time, number, float(mouth), self._jaw(places)))
+        if shape is not None:
+            self._looks.append((time, shape))
         if not np.isfinite(self._decided_s):
             self._decided_s = time
         if time - self._decided_s >= self.settings.delay_s:
@@ -133,7 +172,7 @@ class Spotter:
         return found
 
     def finish(self) -> list[Spotted]:
-        """The events still undecided at the end; then the spotter may start on another stretch."""
+        """What is still undecided at the end; then the spotter may start on another stretch."""
         return self._flush()
 
     def _longest_gap(self) -> float:
@@ -145,36 +184,77 @@ class Spotter:
         return found
 
     def _decide(self, until_s: float) -> list[Spotted]:
-        """Events with an apex in [decided, until); older rows are dropped."""
+        """What has its apex, or its offset, in [decided, until); older rows are dropped."""
         settings, since_s = self.settings, self._decided_s
         block = self._block()
-        inside = (block.times >= since_s) & (block.times < until_s)
-        self._remember(block, inside)
-        floor = np.quantile(np.stack(self._floors), 0.5, axis=0)
-        eye = np.concatenate([list(self._open_eye), block.eye])
-        blinks = _blinks(block, float(np.nanmedian(eye)), settings) if block.has_openings else []
-        talking = _talking(block, settings) if block.has_openings else np.zeros(len(block.times))
-        found = [
-            Spotted(*block.frames_of(*times), "blink", score, 0.0, ())
-            for *times, score in blinks
-            if since_s <= times[1] < until_s
-        ]
-        found += self._utterances(block, talking > 0, inside, last=not np.isfinite(until_s))
+        self._floor.add(block, (block.times >= since_s) & (block.times < until_s))
+        blinks: list[Blink] = []
+        if np.isfinite(block.eye).all():
+            usual = self._floor.usual_eye(block.eye)
+            blinks = find_blinks(block.times, block.eye, usual, settings)
+        utterances = self._utterances()
+        meanwhile = Meanwhile(block, self._turns(block), blinks, utterances)
+        found: list[Spotted] = []
+        for blink in blinks:
+            if since_s <= blink.apex_s < until_s:
+                frames = block.frames_of(blink.onset_s, blink.apex_s, blink.offset_s)
+                found.append(Spotted(*frames, "blink", blink.depth, 0.0, ()))
+        found += self._speech(utterances, until_s)
+        excursions = self._excursions()
+        assessments = [assess_excursion(one, meanwhile, settings) for one in excursions]
+        events = [e for e, v in zip(excursions, assessments, strict=True) if not v.reason]
         near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
-        for movement in _movements(block, floor, blinks, talking > 0, near, settings):
-            if not since_s <= movement.apex_s < until_s:
-                continue
-            if any(_shared(movement.interval, told) > 0.3 for told in self._told):
-                continue
-            self._told.append(movement.interval)
-            found.append(movement.told(block, self._names, settings))
-        self._told = [told for told in self._told if told[1] > since_s - settings.margin_s]
-        keep = until_s - settings.margin_s
-        self._rows = [row for row in self._rows if row.time_s >= keep]
-        self._decided_s = until_s
+        least = KEPT * settings.pulse_threshold
+        pulses = find_pulses(block, self._floor.px(), near, settings, least)
+        pulses = complete_evidence(pulses, meanwhile, settings)
+        assessed = [assess_pulse(one, meanwhile, [], settings) for one in pulses]
+        # Of a brief movement that both measurements show, flow knows the frames better.
+        finer = [
+            excursion
+            for excursion in events
+            if excursion.offset_s - excursion.onset_s <= settings.micro_s
+            and any(
+                not assessment.reason and same_movement(excursion, one)
+                for one, assessment in zip(pulses, assessed, strict=True)
+            )
+        ]
+        events = [one for one in events if one not in finer]
+        for one, assessment in zip(excursions, assessments, strict=True):
+            ended = one.offset_s < until_s - SETTLED_S and not one.lasts
+            if (ended or until_s == np.inf) and one not in finer:
+                spotted = self._spotted_excursion(one, assessment)
+                found += self._report(spotted, one.interval, held=True)
+        for pulse in pulses:
+            if since_s <= pulse.apex_s < until_s:
+                assessment = assess_pulse(pulse, meanwhile, events, settings)
+                spotted = _spotted_pulse(pulse, assessment, block, settings)
+                found += self._report(spotted, pulse.interval, held=False)
+        self._drop(until_s)
         return sorted(found, key=lambda event: (event.onset, event.offset))
 
-    def _block(self) -> _Block:
+    def _drop(self, until_s: float) -> None:
+        """Forget what no later decision needs."""
+        settings = self.settings
+        keep, memory = until_s - settings.margin_s, until_s - settings.floor_memory_s
+        self._rows = [row for row in self._rows if row.time_s >= keep]
+        while self._looks and self._looks[0][0] < memory:
+            self._looks.popleft()
+        while self._mouths and self._mouths[0][0] < memory:
+            self._mouths.popleft()
+        self._reported = [one for one in self._reported if one[2] > memory]
+        self._decided_s = until_s
+
+    def _report(self, one: Spotted, interval: tuple[float, float], *, held: bool) -> list[Spotted]:
+        """The candidate, unless the same measurement reported the same movement before."""
+        moving = frozenset(self._names.index(name) for name in one.regions[:3])
+        for kind, onset, offset, regions in self._reported:
+            same = kind == held and moving & regions
+            if same and shared_time(interval, (onset, offset)) > REPORTED:
+                return []
+        self._reported.append((held, *interval, moving))
+        return [one]
+
+    def _block(self) -> Block:
         """The rows on an even grid: filters need one, variable frame rates have none."""
         times = np.array([row.time_s for row in self._rows])
         if not self._step_s:
@@ -184,68 +264,102 @@ class Spotter:
         even = np.arange(first, last + 1) * self._step_s
         flat = np.stack([row.places.ravel() for row in self._rows])
         places = np.stack([np.interp(even, times, column) for column in flat.T], axis=1)
-        eye, mouth, head = (
-            np.interp(even, times, [getattr(row, name) for row in self._rows])
-            for name in ("eye", "mouth", "head")
-        )
+        eye = _over_gaps(even, times, np.array([row.eye for row in self._rows]))
+        mouth = _over_gaps(even, times, np.array([row.mouth for row in self._rows]))
+        head = np.interp(even, times, np.array([row.head for row in self._rows]))
         places = places.reshape(len(even), len(self._names), 2)
-        masked = _without_blinks(places, eye, self._names, self._usual_eye(eye), self.settings)
+        usual = self._floor.usual_eye(eye)
+        places = bridge_lids(places, eye, self._names, usual, self.settings)
         frames = np.array([row.frame for row in self._rows])
-        return _Block(even, masked, eye, mouth, head, self._step_s, times, frames, self._names)
+        return Block(even, places, eye, mouth, head, self._step_s, times, frames, self._names)
 
-    def _usual_eye(self, eye: Floats) -> float:
-        return float(np.median(np.concatenate([list(self._open_eye), eye])))
+    def _turns(self, block: Block) -> Floats:
+        """[T, 3], how the head is turned, in degrees; 0 where no landmarks tell."""
+        if len(self._looks) < 2:
+            return np.zeros((len(block.times), 3))
+        times = np.array([time for time, _ in self._looks])
+        turns = np.array([shape.turn for _, shape in self._looks])
+        return np.stack([np.interp(block.times, times, column) for column in turns.T], axis=1)
 
-    def _remember(self, block: _Block, inside: NDArray[np.bool_]) -> None:
-        """Add the noise of these seconds to the memory, and forget the oldest."""
-        length = max(1, round(1.0 / block.step_s))
-        where = np.flatnonzero(inside)
-        memory = max(1, round(self.settings.floor_memory_s))
-        for start in range(0, len(where), length):
-            rows = where[start : start + length]
-            if named := self._is_named(block.times[rows]):
-                if not self.knows_neutral:
-                    self._floors.clear()
-                    self._open_eye.clear()
-                self.knows_neutral = True
-            if self.knows_neutral and not named:
-                continue
-            power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
-            # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
-            self._floors.append(np.sqrt(np.median(power, axis=1) / (2 * np.log(2))))
-            self._open_eye.append(float(np.median(block.eye[rows])))
-        while len(self._floors) > memory and not self.knows_neutral:
-            self._floors.popleft()
-            self._open_eye.popleft()
+    def _jaw(self, places: Floats) -> float:
+        """How far flow has taken the lower lip from the upper one, shares of the eye distance."""
+        down = dict(zip(self._names, places[:, 1].tolist(), strict=True))
+        if not {"lower_lip", "upper_lip", "chin"} <= down.keys():
+            return np.nan
+        apart = (down["lower_lip"] + down["chin"]) / 2 - down["upper_lip"]
+        return float(apart / self.settings.eye_distance_px)
 
-    def _is_named(self, times: Floats) -> bool:
-        """Whether these times lie in the stretch that the user calls neutral."""
-        stretch = self.settings.neutral_s
-        return bool(stretch and stretch[0] <= times[0] and times[-1] <= stretch[1])
+    def _utterances(self) -> list[Utterance]:
+        """Landmarks miss a mouth that hardly opens, and flow loses one that opens wide."""
+        times, _, openings, jaws = (np.array(c) for c in zip(*self._mouths, strict=True))
+        known = np.isfinite(openings)
+        if known.sum() < LEAST_LOOKS:
+            return []
+        found = find_utterances(times[known], openings[known])
+        if np.isfinite(jaws).all():
+            found += find_utterances(times, jaws, drifts=True)
+        return together(found)
 
-    def _utterances(
-        self, block: _Block, talking: NDArray[np.bool_], inside: NDArray[np.bool_], last: bool
-    ) -> list[Spotted]:
-        """Stretches of talking, put together over the blocks; long ones are cut, to bound delay."""
+    def _speech(self, utterances: list[Utterance], until_s: float) -> list[Spotted]:
+        """The utterances that have ended; of a long one the next piece, to bound the delay."""
+        times, frames, openings, _ = (np.array(c) for c in zip(*self._mouths, strict=True))
         found = []
-        for row in np.flatnonzero(inside):
-            now = float(block.times[row])
-            if talking[row]:
-                wide = float(block.mouth[row])
-                if self._speaking is None:
-                    self._speaking = _Speech(now, now, now, wide)
-                self._speaking.end_s = now
-                if wide > self._speaking.widest:
-                    self._speaking.widest, self._speaking.widest_s = wide, now
-            if self._speaking is not None:
-                length = self._speaking.end_s - self._speaking.start_s
-                if not talking[row] or length > 10.0:
-                    found.append(self._speaking.told(block))
-                    self._speaking = None
-        if last and self._speaking is not None:
-            found.append(self._speaking.told(block))
-            self._speaking = None
+        for one in utterances:
+            onset, offset = max(one.onset_s, self._spoken_s), one.offset_s
+            if offset >= until_s - PAUSE_S:
+                if until_s - onset < LONGEST_S:
+                    continue  # it may go on
+                offset = until_s
+            if offset - onset < self.settings.shortest_s:
+                continue
+            inside = np.flatnonzero((times >= onset) & (times <= offset))
+            if not len(inside):
+                continue
+            widest = inside[int(np.nanargmax(openings[inside]))]
+            onset_frame, apex, last = (int(frames[row]) for row in (inside[0], widest, inside[-1]))
+            found.append(Spotted(onset_frame, apex, last, "speech", 1.0, 0.0, ()))
+            self._spoken_s = offset
         return found
+
+    def _excursions(self) -> list[Excursion]:
+        if len(self._looks) < LEAST_LOOKS:
+            return []
+        times = np.array([time for time, _ in self._looks])
+        shapes = [shape for _, shape in self._looks]
+        moved = displacement(
+            times,
+            np.array([shape.places for shape in shapes]),
+            np.array([shape.turn for shape in shapes]),
+            np.array([shape.mouth for shape in shapes]),
+            np.array([shape.width for shape in shapes]),
+            self.settings.neutral_s,
+        )
+        settings = self.settings
+        return find_excursions(
+            moved,
+            self._names,
+            least=KEPT * settings.excursion_threshold,
+            least_px=KEPT * settings.least_excursion_px,
+        )
+
+    def _spotted_excursion(self, one: Excursion, assessment: Assessment) -> Spotted:
+        times, frames, _, _ = zip(*self._mouths, strict=True)
+        at = np.interp((one.onset_s, one.apex_s, one.offset_s), times, frames)
+        onset, apex, offset = (round(float(frame)) for frame in at)
+        height = np.hypot(*one.moving.T)
+        order = [int(i) for i in np.argsort(-height, kind="stable")]
+        names = tuple(self._names[i] for i in order if height[i] >= 0.5 * height[order[0]])
+        evidence = {
+            "height": float(np.log(one.height)),
+            "height_px": float(np.log(one.height_px / self.settings.eye_distance_px)),
+            "slow_height": float(np.log(max(one.slow_height, 1e-3))),
+            "duration": float(np.log(max(one.offset_s - one.onset_s, 1e-3))),
+            "turned": one.turned,
+        }
+        kind = _kind(one.offset_s - one.onset_s, self.settings)
+        apex = min(max(apex, onset), offset)
+        return Spotted(onset, apex, offset, kind, assessment.score, one.height, names, evidence,
+                       assessment.flags, assessment.reason)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,3 +370,25 @@ class _Row:
     eye: float
     mouth: float
     head: complex  # x + iy
+
+
+def _spotted_pulse(
+    one: Pulse, assessment: Assessment, block: Block, settings: SpottingSettings
+) -> Spotted:
+    frames = block.frames_of(one.onset_s, one.apex_s, one.offset_s)
+    kind = _kind(one.offset_s - one.onset_s, settings)
+    regions = tuple(block.names[index] for index in one.regions)
+    return Spotted(*frames, kind, assessment.score, one.height, regions, one.features,
+                   assessment.flags, assessment.reason)  # fmt: skip
+
+
+def _kind(duration_s: float, settings: SpottingSettings) -> SpottedKind:
+    return "micro" if duration_s <= settings.micro_s else "macro"
+
+
+def _over_gaps(even: Floats, times: Floats, values: Floats) -> Floats:
+    """Values at other times, gaps (NaN) bridged; NaN where nothing is known."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.full(len(even), np.nan)
+    return np.asarray(np.interp(even, times[known], values[known]))

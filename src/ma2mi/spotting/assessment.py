@@ -1,0 +1,245 @@
+"""What becomes of a movement: its score, its flags, and the reason why it is no event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ma2mi.spotting.blinks import Blink
+from ma2mi.spotting.block import BROWS, LIDS, MOUTH, Block, Floats, shared_time, time_iou
+from ma2mi.spotting.excursions import Excursion
+from ma2mi.spotting.pulses import Pulse
+from ma2mi.spotting.records import BEGUN, BLINK, HEAD, LASTS, SPEECH
+from ma2mi.spotting.scorer import learned_scorer
+from ma2mi.spotting.settings import SpottingSettings
+from ma2mi.spotting.speech import Utterance
+
+EXPLAINED = 0.2  # highest score of a movement that a blink or speech explains
+BLINK_SHARE = 0.3  # shared time over that of the shorter of a movement and a blink
+BLINK_LENGTHS = 3.0  # brows follow a blink for up to so many times its length
+LIPS_S = 0.25  # lips part before the first word and close after the last
+TALK_SHARE = 0.5  # of an excursion of the mouth: spoken through for so long, it is the speech
+SLOW_TIMES = 2.0  # an expression under speech is this many times as large as one in silence
+HEAD_REST = 0.02  # eye distances a second: slower heads count as this fast
+TURN_REST = 1.0  # degrees a second: slower turns count as this fast
+FAST_HEAD = 0.15  # eye distances a second: an event meanwhile is flagged
+TURN_PX = 0.1
+"""Apparent movement for each degree that the head turns meanwhile, px: what flow shows of outer
+brows in real turns (``../shared/clips``, cap13_edit2.mp4), beyond ``TURN_FREE`` degrees, which are
+the landmarks' own noise."""
+TURN_FREE = 1.5
+TURN_S = 0.2  # the speed of a turn is its way over this long
+FAR_HEAD = 6.0  # degrees away from where the head rests: an event meanwhile is flagged
+FIT = 0.6  # with the floor alone: least correlation with a pulse
+HEAD_COST = 0.15  # with the floor alone: at this speed of the head a pulse must be twice as high
+REPEATS = 2  # with the floor alone: a mouth that moves so often again mumbles or chews
+PART = 0.5  # of the shorter one's time: a pulse in an excursion of its area is part of it
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Score in [0, 1], what happens meanwhile, and why it is no event ("" for an event)."""
+
+    score: float
+    flags: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What else happens in a block: evidence for or against every movement in it.
+
+    Args:
+        block: the stretch.
+        turns: [T, 3], yaw, pitch and roll of the head in degrees; 0 where no landmarks tell.
+        blinks, utterances: in it.
+    """
+
+    block: Block
+    turns: Floats
+    blinks: Sequence[Blink]
+    utterances: Sequence[Utterance]
+
+    def head_speed(self, interval: tuple[float, float], eye_distance_px: float) -> float:
+        """The head's highest speed, eye distances a second."""
+        inside = self._inside(interval)
+        return float(self.block.head_px_s[inside].max(initial=0.0)) / eye_distance_px
+
+    def turn_speed(self, interval: tuple[float, float]) -> float:
+        """How fast the head turns at most, degrees a second."""
+        reach = max(1, round(TURN_S / 2 / self.block.step_s))
+        way = np.pad(self.turns, ((reach, reach), (0, 0)), mode="edge")
+        speed = np.linalg.norm(way[2 * reach :] - way[: -2 * reach], axis=1)
+        speed /= 2 * reach * self.block.step_s
+        return float(speed[self._inside(interval)].max(initial=0.0))
+
+    def turned(self, interval: tuple[float, float]) -> float:
+        """How far the head turns, degrees."""
+        turns = self.turns[self._inside(interval)]
+        return float(np.linalg.norm(np.ptp(turns, axis=0))) if len(turns) else 0.0
+
+    def blink_share(self, interval: tuple[float, float]) -> float:
+        """Largest shared time with a blink, over the shorter of both."""
+        wider = ((one.onset_s - 0.1, one.offset_s + 0.1) for one in self.blinks)
+        return max((shared_time(interval, blink) for blink in wider), default=0.0)
+
+    def talk_s(self, interval: tuple[float, float]) -> float:
+        """Seconds of the interval that are spoken through."""
+        return sum(
+            max(0.0, min(interval[1], one.offset_s) - max(interval[0], one.onset_s))
+            for one in self.utterances
+        )
+
+    def _inside(self, interval: tuple[float, float]) -> np.ndarray:
+        times = self.block.times
+        return (times >= interval[0]) & (times <= interval[1])
+
+
+def complete_evidence(
+    pulses: Sequence[Pulse], meanwhile: Meanwhile, settings: SpottingSettings
+) -> list[Pulse]:
+    """The pulses with what happens around them: more evidence, and a floor that the head raises."""
+    names = meanwhile.block.names
+    mouths = [one.apex_s for one in pulses if one.led_by(names, MOUTH)]
+    whole = []
+    for one in pulses:
+        head = meanwhile.head_speed(one.interval, settings.eye_distance_px)
+        turned = max(0.0, meanwhile.turned(one.interval) - TURN_FREE)
+        raised = float(np.hypot(1, TURN_PX * turned * one.height / one.height_px))
+        height = one.height / raised
+        near = sum(0 < abs(apex_s - one.apex_s) < 1.5 for apex_s in mouths)
+        features = {
+            **one.features,
+            "height": float(np.log(height)),
+            "blink": meanwhile.blink_share(one.interval),
+            "talk": meanwhile.talk_s((one.apex_s - 1.0, one.apex_s + 1.0)) / 2.0,
+            "head": float(np.log(max(head, HEAD_REST))),
+            "turn": float(np.log(max(meanwhile.turn_speed(one.interval), TURN_REST))),
+            "repeats": float(min(near, 4)) if one.led_by(names, MOUTH) else 0.0,
+        }
+        whole.append(replace(one, height=height, raised=raised, features=features))
+    return whole
+
+
+def assess_pulse(
+    one: Pulse,
+    meanwhile: Meanwhile,
+    excursions: Sequence[Excursion],
+    settings: SpottingSettings,
+) -> Assessment:
+    """Of one movement pulse.
+
+    Args:
+        one: its features are complete.
+        meanwhile: what happens around it.
+        excursions: those that are events.
+        settings: thresholds.
+    """
+    names = meanwhile.block.names
+    least, cut = settings.pulse_threshold, settings.cut
+    head = float(np.exp(one.features["head"])) - HEAD_REST
+    score, why = _scored(one, head, settings)
+    moves = head > FAST_HEAD or meanwhile.turned(one.interval) > FAR_HEAD
+    flags = _flags(one.features["blink"] > BLINK_SHARE, meanwhile.talk_s(one.interval) > 0, moves)
+    if _follows_blink(one, meanwhile):
+        score, why = min(score, EXPLAINED), "led by the lids: blink"
+    elif one.led_by(names, MOUTH) and meanwhile.talk_s(_wider(one.interval)) > 0:
+        score, why = min(score, EXPLAINED), "the mouth moves as in speech"
+    areas = one.features["brows"], one.features["mouth"]
+    for other in excursions:
+        same = ("brows" if areas[0] > areas[1] else "mouth") in other.areas
+        if same and shared_time(one.interval, other.interval) > PART:
+            reason = f"part of the movement at {other.onset_s:.2f} s"
+            return Assessment(min(score, EXPLAINED), flags, reason)
+    if one.height < least:
+        words = _below(one.height, least)
+        follows = one.height * one.raised >= least
+        return Assessment(score, flags, f"follows the head ({words})" if follows else words)
+    if one.height_px < settings.least_px:
+        return Assessment(score, flags, f"{one.height_px:.2f} px, below {settings.least_px:.2f} px")
+    if score < cut:
+        words = f"score {score:.2f} below {cut:.2f}"
+        return Assessment(score, flags, f"{why} ({words})" if why else words)
+    return Assessment(score, flags)
+
+
+def _scored(one: Pulse, head: float, settings: SpottingSettings) -> tuple[float, str]:
+    """The score, and a word on it if there is one."""
+    if settings.scorer == "learned":
+        score = learned_scorer()(one.features)
+        return score, "follows the head" if head > FAST_HEAD else ""
+    least = settings.pulse_threshold
+    score = one.height / (one.height + least)
+    needed = least * (1 + head / HEAD_COST)
+    if one.height < needed:
+        return one.height / (one.height + needed), "follows the head" if head > FAST_HEAD else ""
+    if one.features["repeats"] >= REPEATS:
+        return min(score, EXPLAINED), "the mouth moves again and again"
+    if one.features["fit"] <= FIT:
+        return min(score, EXPLAINED), "has not the shape of a movement that comes and goes"
+    return score, ""
+
+
+def assess_excursion(
+    one: Excursion, meanwhile: Meanwhile, settings: SpottingSettings
+) -> Assessment:
+    """Of one excursion, as :func:`assess_pulse`."""
+    least, cut = settings.excursion_threshold, settings.cut
+    height, height_px, why = one.height, one.height_px, ""
+    duration = one.offset_s - one.onset_s
+    talk_s = meanwhile.talk_s(one.interval)
+    flags = _flags(
+        meanwhile.blink_share(one.interval) > BLINK_SHARE and duration <= 1.0,
+        talk_s > 0,
+        one.turned > FAR_HEAD,
+    )
+    flags += (BEGUN,) * one.begun + (LASTS,) * one.lasts
+    score = height / (height + least)
+    if "brows" not in one.areas and talk_s > TALK_SHARE * duration:
+        height, height_px = one.slow_height / SLOW_TIMES, one.slow_px / SLOW_TIMES
+        why = "the mouth opens and closes as in speech"
+        score = height / (height + least)
+        if height < least or height_px < settings.least_excursion_px:
+            score = min(score, EXPLAINED)
+    if not why and height < least:
+        return Assessment(score, flags, _below(height, least))
+    if not why and height_px < settings.least_excursion_px:
+        words = f"{height_px:.2f} px, below {settings.least_excursion_px:.2f} px"
+        return Assessment(score, flags, words)
+    if duration < settings.shortest_s:
+        return Assessment(score, flags, f"{duration:.2f} s, below {settings.shortest_s:.2f} s")
+    if score < cut:
+        words = f"score {score:.2f} below {cut:.2f}"
+        return Assessment(score, flags, f"{why} ({words})" if why else words)
+    return Assessment(score, flags)
+
+
+def same_movement(one: Excursion, pulse: Pulse) -> bool:
+    """Whether a brief excursion is what a pulse shows more finely."""
+    areas = "brows" if pulse.features["brows"] > pulse.features["mouth"] else "mouth"
+    return areas in one.areas and time_iou(one.interval, pulse.interval) > 0.3
+
+
+def _flags(blink: bool, speech: bool, head: bool) -> tuple[str, ...]:
+    return (HEAD,) * head + (BLINK,) * blink + (SPEECH,) * speech
+
+
+def _below(height: float, least: float) -> str:
+    return f"{height:.1f} times the noise floor, below {least:.1f}"
+
+
+def _wider(interval: tuple[float, float]) -> tuple[float, float]:
+    return interval[0] - LIPS_S, interval[1] + LIPS_S
+
+
+def _follows_blink(one: Pulse, meanwhile: Meanwhile) -> bool:
+    """Led by the eyes' surroundings while they blink, and not much longer than that takes."""
+    if not one.led_by(meanwhile.block.names, LIDS + BROWS):
+        return False
+    return any(
+        one.offset_s - one.onset_s < BLINK_LENGTHS * (blink.offset_s - blink.onset_s)
+        and shared_time(one.interval, (blink.onset_s - 0.05, blink.offset_s + 0.05)) > BLINK_SHARE
+        for blink in meanwhile.blinks
+    )

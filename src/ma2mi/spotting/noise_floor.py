@@ -1,0 +1,96 @@
+"""The noise floor of one face: what its quietest moments show, at each width of a pulse."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.spotting.block import SCALES_S, Block
+from ma2mi.spotting.settings import SpottingSettings
+
+Floats = NDArray[np.float64]
+
+QUIETEST = 0.1
+"""The floor is what the quietest tenth of the recording shows: of a person who moves all the time,
+the usual second shows movement."""
+QUIETEST_TO_USUAL = 1.2
+"""Pure noise has a median second this much above its quietest tenth, measured on still recordings:
+so a floor is the noise itself, not its luckiest second."""
+BRIEF_S = 6.0
+"""In a recording shorter than this an event may fill most seconds: there the floor at a width is at
+most that of the narrowest pulse times ``GROWTH``."""
+GROWTH = (1.0, 1.2, 1.4, 1.8, 2.1, 2.6, 3.0, 3.5, 4.0, 4.5)
+"""How the floor grows with a pulse's width (``SCALES_S``) on quiet real faces, with a third to
+spare."""
+FROZEN_PX = 0.0025  # no camera is so quiet: a codec has frozen the picture, and what moves in it
+CODED_PX = 0.02  # is the codec's refreshing, whose floor is that of coded videos
+LEAST_PX = 1e-3
+
+
+class NoiseFloor:
+    """Remembers the noise of the last seconds, and how far the eyes were open.
+
+    Args:
+        settings: ``floor_memory_s`` and ``neutral_s``.
+
+    Attributes:
+        knows_neutral: the floor is that of the named neutral stretch.
+    """
+
+    def __init__(self, settings: SpottingSettings) -> None:
+        self.settings = settings
+        self.knows_neutral = False
+        self._seconds: deque[Floats] = deque()
+        self._eyes: deque[float] = deque()
+
+    def add(self, block: Block, inside: NDArray[np.bool_]) -> None:
+        """Add these seconds of a block, and forget the oldest."""
+        length = max(1, round(1.0 / block.step_s))
+        where = np.flatnonzero(inside)
+        memory = max(1, round(self.settings.floor_memory_s))
+        for start in range(0, len(where), length):
+            rows = where[start : start + length]
+            if len(rows) < length // 2 and self._seconds:
+                continue  # a rest of a second is no second
+            named = self._is_named(block.times[rows])
+            if named:
+                if not self.knows_neutral:
+                    self._seconds.clear()
+                    self._eyes.clear()
+                self.knows_neutral = True
+            if self.knows_neutral and not named:
+                continue
+            power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
+            # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
+            self._seconds.append(np.sqrt(np.median(power, axis=1) / (2 * np.log(2))))
+            self._eyes.append(float(np.median(block.eye[rows])))
+        while len(self._seconds) > memory and not self.knows_neutral:
+            self._seconds.popleft()
+            self._eyes.popleft()
+
+    def px(self) -> Floats:
+        """[scales, regions], px of the crop."""
+        seconds = np.stack(self._seconds)
+        if self.knows_neutral:
+            floor = np.median(seconds, axis=0)
+        else:
+            floor = QUIETEST_TO_USUAL * np.quantile(seconds, QUIETEST, axis=0)
+            if len(seconds) <= BRIEF_S:
+                floor = np.minimum(floor, floor[0] * np.array(GROWTH)[:, None])
+            # White noise falls with a pulse's width; nothing that was measured falls faster.
+            widths = np.array(SCALES_S)[:, None] / SCALES_S[0]
+            floor = np.maximum(floor, floor[0] / np.sqrt(widths))
+        return np.maximum(floor, CODED_PX if np.median(floor[0]) < FROZEN_PX else LEAST_PX)
+
+    def usual_eye(self, eye: Floats) -> float:
+        """The usual opening of the eyes, of what is remembered and of ``eye``; NaN if unknown."""
+        known = np.concatenate([np.array(self._eyes), eye])
+        known = known[np.isfinite(known)]
+        return float(np.median(known)) if len(known) else np.nan
+
+    def _is_named(self, times: Floats) -> bool:
+        """Whether these times lie in the stretch that the user calls neutral."""
+        stretch = self.settings.neutral_s
+        return bool(stretch and stretch[0] <= times[0] and times[-1] <= stretch[1])
