@@ -67,6 +67,15 @@ def times(path: Path) -> list[Fraction]:
     return [frame.time_s for frame in read_frames(path)]
 
 
+def test_a_larger_crf_gives_a_smaller_file(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 3), np.uint8)
+    sizes = []
+    for crf in (None, 20, 40):
+        write_video(tmp_path / f"{crf}.mp4", noise, 25, quick=True, crf=crf)
+        sizes.append((tmp_path / f"{crf}.mp4").stat().st_size)
+    assert sizes[0] == sizes[1] > 2 * sizes[2]
+
+
 @pytest.mark.parametrize("fps", [25, 200, Fraction(30000, 1001), Fraction(15, 2)])
 def test_times_of_an_even_video_are_exact(tmp_path: Path, fps: Fraction | int) -> None:
     write_video(tmp_path / "even.mp4", pictures(9), fps)

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from tracks import SCENES, Calm, Video, measured
+from tracks import SCENES, NoEventVideo, Video, measured
 
 from ma2mi.analysis.steady import CROP
 from ma2mi.datasets.synthetic.long_video import GroundTruthEvent
@@ -30,10 +30,10 @@ VIDEOS = [
     *(Video(seed, 200, 0.7, 4) for seed in (21, 22)),
     Video(65, 200, 0.7, 3),
     *(Video(seed, 30, 2, 1, head_moves=0.3) for seed in (71, 72, 73)),
-    *(Calm(seed, scene) for scene in SCENES for seed in (81, 82, 83)),
-    Calm(84, "still picture", fps=200),
+    *(NoEventVideo(seed, scene) for scene in SCENES for seed in (81, 82, 83)),
+    NoEventVideo(84, "still picture", fps=200),
     *(Video(seed, 30, 2, 2, head_moves=0.2, coded=True) for seed in (91, 92, 93, 94)),
-    *(Calm(seed, scene, coded=True) for scene in SCENES for seed in (85, 86)),
+    *(NoEventVideo(seed, scene, coded=True) for scene in SCENES for seed in (85, 86)),
     Video(95, 200, 0.7, 3, coded=True),
 ]
 RIDGES = (1.0, 3.0, 10.0, 30.0)

@@ -20,7 +20,7 @@ from ma2mi.face.movement import RegionMeter, openings
 from ma2mi.spotting import MovementTrack
 from ma2mi.video import Frame, read_frames, write_video
 
-FIRST_PERSON, FIRST_CALM = 1000, 3000  # seeds of people
+FIRST_PERSON, FIRST_NO_EVENT = 1000, 3000  # seeds of people
 SETTINGS = AnalysisSettings()
 
 
@@ -63,7 +63,7 @@ Heads move as a picture does (shift, turn, nearer), not in depth."""
 
 
 @dataclass(frozen=True)
-class Calm:
+class NoEventVideo:
     """A video without expressions and speech."""
 
     seed: int
@@ -82,17 +82,17 @@ class Calm:
             head_move_rate=moves,
             scene=SyntheticSettings(**scene),
         )
-        person = make_person(FIRST_CALM + self.seed)
+        person = make_person(FIRST_NO_EVENT + self.seed)
         return make_long_video(person, seed=self.seed, fps=Fraction(self.fps), plan=plan)
 
     @property
     def name(self) -> str:
         scene = [*SCENES].index(self.scene)
-        name = f"calm{scene}_{self.seed}_{self.fps}fps_{self.minutes:g}min"
+        name = f"noevent{scene}_{self.seed}_{self.fps}fps_{self.minutes:g}min"
         return f"{name}_coded" if self.coded else name
 
 
-def filmed(what: Video | Calm, video: LongVideo) -> Iterator[Frame]:
+def filmed(what: Video | NoEventVideo, video: LongVideo, crf: int = 20) -> Iterator[Frame]:
     """Frames as rendered, or as they come out of a file of H.264."""
     images = (video.frame(index) for index in range(video.frame_count))
     if not what.coded:
@@ -101,11 +101,11 @@ def filmed(what: Video | Calm, video: LongVideo) -> Iterator[Frame]:
         return
     with TemporaryDirectory() as folder:
         path = Path(folder) / "filmed.mp4"
-        write_video(path, images, what.fps, quick=True)
+        write_video(path, images, what.fps, quick=True, crf=crf)
         yield from read_frames(path)
 
 
-def measured(what: Video | Calm, video: LongVideo, cache: Path) -> MovementTrack:
+def measured(what: Video | NoEventVideo, video: LongVideo, cache: Path) -> MovementTrack:
     """Render, find the face, measure each region; kept in ``cache``, since this takes minutes.
 
     Faces and movement are looked at as often as by the ``Watcher`` of ``ma2mi analyze``.

@@ -259,6 +259,7 @@ def write_video(
     *,
     lossless: bool = False,
     quick: bool = False,
+    crf: int | None = None,
 ) -> None:
     """Write RGB images as H.264 (.mp4, yuv420p, crf 18), or bit for bit as FFV1 (.mkv).
 
@@ -271,6 +272,7 @@ def write_video(
         images: uint8 [H, W, 3], all of one size, at least one.
         fps: frames per second.
         quick: a third of the time for a larger file that is a little less fine (crf 20).
+        crf: another quality of H.264, 0 to 51, larger is worse.
 
     Raises:
         VideoError: wrong suffix, no image, images of other shape or type, or ffmpeg's refusal.
@@ -288,7 +290,8 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with unfinished(path) as part:
-            _encode(part, _checked(images, path), Fraction(fps), lossless=lossless, quick=quick)
+            checked, rate = _checked(images, path), Fraction(fps)
+            _encode(part, checked, rate, lossless=lossless, quick=quick, crf=crf)
     except av.error.FFmpegError as error:
         raise VideoError(f"cannot be written ({error.strerror})", where=path) from error
 
@@ -665,7 +668,13 @@ def _checked(images: Iterable[Image], where: Path) -> Iterator[Image]:
 
 
 def _encode(
-    path: Path, images: Iterator[Image], fps: Fraction, *, lossless: bool, quick: bool
+    path: Path,
+    images: Iterator[Image],
+    fps: Fraction,
+    *,
+    lossless: bool,
+    quick: bool,
+    crf: int | None,
 ) -> None:
     first = next(images)
     height, width = first.shape[:2]
@@ -675,6 +684,7 @@ def _encode(
     else:
         container_format, codec, pixels = "mp4", "libx264", "yuv420p"
         options = {"crf": "20", "preset": "ultrafast"} if quick else {"crf": "18"}
+        options |= {} if crf is None else {"crf": str(crf)}
         bottom, right = height % 2, width % 2
     # bitexact: the same images give the same bytes (Matroska would add a random number).
     flags = {"fflags": "+bitexact"}
