@@ -23,7 +23,7 @@ from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.faces import FaceTracker, overlap
 from ma2mi.analysis.run import analyze_camera, folder_name
-from ma2mi.analysis.watch import BLINKS, HEAD_MOVES, Sample
+from ma2mi.analysis.watch import Sample
 from ma2mi.datasets.synthetic import make_person
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import Ma2miError, StoreError, VideoError
@@ -32,6 +32,7 @@ from ma2mi.records import Interval
 from ma2mi.report.export.tables import read_json
 from ma2mi.report.export.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
+from ma2mi.spotting.records import BLINK, HEAD
 from ma2mi.video import Frame, read_frames
 
 FPS = 25
@@ -756,21 +757,13 @@ def test_an_event_without_crops_says_so():
     assert (finding.event.onset_s, finding.event.offset_s) == (2 / FPS, 6 / FPS)
 
 
-@pytest.mark.parametrize("speed", [0.03, 0.4])
-def test_an_event_while_the_head_moves_says_so(speed):
+def test_an_event_keeps_its_flags_and_a_candidate_its_reason():
     watcher = Watcher(Held())
     for index in range(10):
         watcher.push(Frame(index, Fraction(index, FPS), portrait()))
-    spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, (), {"head": float(np.log(speed))})
-    told = watcher.faces[0].finding(spotted, 1, None)
-    assert told.event.flags == ((HEAD_MOVES,) if speed > 0.15 else ())
-
-
-@pytest.mark.parametrize("shared", [0.0, 0.8])
-def test_an_event_during_a_blink_says_so(shared):
-    watcher = Watcher(Held())
-    for index in range(10):
-        watcher.push(Frame(index, Fraction(index, FPS), portrait()))
-    spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, (), {"blink": shared})
-    told = watcher.faces[0].finding(spotted, 1, None)
-    assert told.event.flags == ((BLINKS,) if shared else ())
+    for reason in ("", "follows the head"):
+        spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, (), flags=(HEAD, BLINK), reason=reason)
+        finding = watcher.faces[0].finding(spotted, 1, None)
+        assert finding.event.flags == (HEAD, BLINK)
+        assert finding.event.reason == reason
+        assert (finding.evidence is None) == bool(reason)  # only events are examined

@@ -12,8 +12,8 @@ import argparse
 from evaluate import RENDERERS, SCORERS, watch
 from tracks import SCENES, NoEventVideo
 
-from ma2mi.analysis.watch import HEAD_MOVES
 from ma2mi.report.events import EXPRESSIONS
+from ma2mi.spotting.records import HEAD
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
                 for event in events:
                     if event.kind in EXPRESSIONS:
                         counts[scorer, event.kind] += 1
-                        counts[scorer, "moved"] += HEAD_MOVES in event.flags
+                        counts[scorer, "moved"] += HEAD in event.flags
         for scorer, words in SCORERS.items():
             micro, macro, moved = (counts[scorer, kind] for kind in (*EXPRESSIONS, "moved"))
             print(

@@ -16,7 +16,7 @@ KINDS: dict[EventKind, str] = {
     "micro": "brief movement of the face, up to 1/2 s: a candidate for a micro-expression",
     "macro": "longer movement of the face: a candidate for an ordinary expression",
     "blink": "closing and opening of the eyes",
-    "speech": "the mouth opening and closing several times, as in talking or chewing",
+    "speech": "the mouth opening and closing at syllable rate, as in talking or chewing",
 }
 
 
