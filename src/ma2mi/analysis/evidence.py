@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ma2mi.records import Reading
 from ma2mi.report.review import Card, Loop
 
 if TYPE_CHECKING:
+    from ma2mi.clips.pairs import Pairs
     from ma2mi.training.recognizer import Recognizer
 
 with optional_part("cv2", "video"):
@@ -32,6 +33,7 @@ Floats = NDArray[np.float32]
 
 MOST_FRAMES = 96  # of a stretch that are looked at; longer ones are thinned out
 FARTHEST = 0.08  # of the crop's width, about a quarter of the distance between the eyes
+LARGEST = 0.015  # of the crop's width: larger movements are shown to the recognizer so large
 LOOP_FRAMES = 24
 SHOWN_PX = 6.0  # a magnified movement's peak in the loop
 MOST_TIMES = 20.0
@@ -59,6 +61,8 @@ class Evidence:
         stretch: the crops.
         onset, apex, offset: positions in the stretch.
         moved: float32 [T, S, S, 2], flow from the onset, head motion removed.
+        by_landmarks: float32 [S, S, 2], from onset to apex, where the movement is too large for
+            ``moved``.
     """
 
     stretch: Stretch
@@ -66,15 +70,21 @@ class Evidence:
     apex: int
     offset: int
     moved: Floats
+    by_landmarks: Floats | None = None
 
     @property
     def between(self) -> Floats:
         """Flow from the onset to the apex, [S, S, 2]."""
-        return np.asarray(self.moved[self.apex])
+        return np.asarray(self.moved[self.apex] if self.by_landmarks is None else self.by_landmarks)
 
     @property
     def implausible(self) -> bool:
-        """Skin does not go that far: a hand before the face, or a head that turns away."""
+        """Skin does not go that far: a hand before the face, or a head that turns away.
+
+        Landmarks follow no hand, so what they say stands.
+        """
+        if self.by_landmarks is not None:
+            return False
         skin = expressive_mask(self.between.shape[:2])
         length = np.hypot(self.between[..., 0], self.between[..., 1])[skin]
         return bool(np.quantile(length, 0.9) > FARTHEST * self.between.shape[0])
@@ -89,7 +99,9 @@ def thin_out(stretch: Stretch, most: int = MOST_FRAMES) -> Stretch:
     return Stretch([stretch.frames[i] for i in keep], stretch.crops[keep])
 
 
-def examine(stretch: Stretch, spotted: tuple[int, int, int]) -> Evidence:
+def examine(
+    stretch: Stretch, spotted: tuple[int, int, int], by_landmarks: Floats | None = None
+) -> Evidence:
     """Measure the whole stretch against its onset.
 
     Onset, apex and offset stay as they were spotted: there they are read off the regions that
@@ -99,6 +111,7 @@ def examine(stretch: Stretch, spotted: tuple[int, int, int]) -> Evidence:
     Args:
         stretch: the movement.
         spotted: onset, apex and offset, frame numbers.
+        by_landmarks: as in ``Evidence``.
 
     Raises:
         MotionError: fewer than 3 frames, or crops that show nothing.
@@ -108,33 +121,50 @@ def examine(stretch: Stretch, spotted: tuple[int, int, int]) -> Evidence:
     numbers = np.asarray(stretch.frames)
     onset, apex, offset = (int(np.abs(numbers - frame).argmin()) for frame in spotted)
     moved, _ = remove_rigid(flow(stretch.crops[onset], stretch.crops))
-    return Evidence(stretch, onset, apex, offset, moved)
+    return Evidence(stretch, onset, apex, offset, moved, by_landmarks)
 
 
 def ask(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
     """What the recognizer says of the way from onset to apex."""
-    crops = evidence.stretch.crops
-    apex = crops[evidence.apex : evidence.apex + 1]
-    return recognizer.read(crops[evidence.onset], apex, [key])[0]
+    shrunk = _shrunk(evidence.between)
+    reading = recognizer.readings(_pair(evidence, key))[0]
+    if reading.intensity is None or shrunk == 1:
+        return reading
+    return replace(reading, intensity=round(reading.intensity / shrunk, 4))
 
 
-def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
-    """What spoke for the answer, float32 [S, S] in [0, 1]; attention where captum is missing."""
+def _shrunk(field: Floats) -> float:
+    """What a movement larger than any micro-expression is multiplied by for the recognizer."""
+    peak = float(np.quantile(np.hypot(field[..., 0], field[..., 1]), 0.995))
+    return float(min(1.0, LARGEST * field.shape[1] / max(peak, 1e-6)))
+
+
+def _pair(evidence: Evidence, key: str) -> Pairs:
     from ma2mi.clips.pairs import Pairs
-    from ma2mi.training.heatmaps import attention_map, grad_cam
-    from ma2mi.training.views import batches
 
     crops = evidence.stretch.crops
     onset, apex = crops[evidence.onset][None], crops[evidence.apex][None]
-    pairs = Pairs(
-        keys=np.array(["0"]),
+    field = evidence.between
+    if evidence.by_landmarks is None:
+        field = flow(onset[0], apex)[0]
+    action = action_channels(_shrunk(field) * field)
+    return Pairs(
+        keys=np.array([key]),
         subjects=np.array([""]),
         first=onset,
         second=apex,
         third=np.empty((0, *onset.shape[1:]), np.uint8),
-        action=action_channels(flow(onset[0], apex)).astype(np.float16),
+        action=action[None].astype(np.float16),
         elapsed_s=np.full(1, np.nan),
     )
+
+
+def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
+    """What spoke for the answer, float32 [S, S] in [0, 1]; attention where captum is missing."""
+    from ma2mi.training.heatmaps import attention_map, grad_cam
+    from ma2mi.training.views import batches
+
+    pairs = _pair(evidence, "0")
     try:
         seen: Floats | None = grad_cam(recognizer, pairs)
     except MissingPart:
@@ -144,7 +174,8 @@ def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
     if seen is None:
         return None
     # The network sees the middle of the crop.
-    side, size = crops.shape[1], min(recognizer.size, crops.shape[1])
+    side = evidence.stretch.crops.shape[1]
+    size = min(recognizer.size, side)
     whole = np.zeros((side, side), np.float32)
     margin = (side - size) // 2
     middle = slice(margin, margin + size)

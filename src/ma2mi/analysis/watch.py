@@ -19,12 +19,12 @@ from ma2mi.analysis.evidence import Evidence, Stretch, ask, examine, thin_out
 from ma2mi.analysis.faces import Detector, FaceTracker
 from ma2mi.analysis.steady import CROP, SteadyWarp
 from ma2mi.errors import FaceError, MotionError
-from ma2mi.face.align import warp_image
+from ma2mi.face.align import Warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.motion import REGIONS
 from ma2mi.face.movement import Moment, RegionMeter, openings
 from ma2mi.face.quality import QualityMeter
-from ma2mi.face.shape import Shape, face_shape
+from ma2mi.face.shape import Shape, face_shape, landmark_flow
 from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import Spotted, Spotter, SpottingSettings
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 
+NEAR_S = 0.16  # landmarks so near to onset or apex are put together
+OLDER_EVERY_S = 0.2  # of crops older than the longest movement pulse, one in so long is kept
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -61,6 +63,11 @@ class AnalysisSettings(BaseModel):
         """How long crops are kept: until the longest movement has been reported."""
         return self.spotting.delay_s + self.spotting.longest_s
 
+    @property
+    def long_memory_s(self) -> float:
+        """How long few crops and the landmarks are kept: until a held expression was reported."""
+        return self.spotting.floor_memory_s
+
 
 @dataclass(frozen=True, eq=False)
 class Sight:
@@ -71,6 +78,7 @@ class Sight:
         image: uint8 [H, W, 3].
         faces: number to face.
         crops: number to steady crop, uint8 [128, 128, 3]; none of landmarks in a heap.
+        warps: number to the crop's warp, float64 [2, 3].
     """
 
     index: int
@@ -78,6 +86,7 @@ class Sight:
     image: Image
     faces: dict[int, Face]
     crops: dict[int, Image]
+    warps: dict[int, Warp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +148,13 @@ class Watcher:
             self.start_s = frame.time_s
         time_s = round(float(frame.time_s - self.start_s), 6)
         faces = self.tracker.push(frame.image, time_s)
-        crops = {}
+        crops, warps = {}, {}
         for face_id, face in faces.items():
-            warp = self._warps.setdefault(face_id, SteadyWarp())
+            steady = self._warps.setdefault(face_id, SteadyWarp())
             with suppress(FaceError):
-                crops[face_id] = warp_image(frame.image, warp.push(face, time_s), CROP)
-        return Sight(frame.index, time_s, frame.image, faces, crops)
+                warps[face_id] = steady.push(face, time_s)
+                crops[face_id] = warp_image(frame.image, warps[face_id], CROP)
+        return Sight(frame.index, time_s, frame.image, faces, crops, warps)
 
     def measure(self, sight: Sight) -> list[Finding]:
         """Measure what moved; the events that are decided by now, by rising onset."""
@@ -191,6 +201,15 @@ class _Look(NamedTuple):
     time_s: float
 
 
+class _Landmarks(NamedTuple):
+    """Landmarks that were found anew: in the face's own frame, and in the crop, px."""
+
+    frame: int
+    time_s: float
+    own: NDArray[np.float32]
+    crop: NDArray[np.float32]
+
+
 class FaceWatch:
     """One face: its movement, its newest crops, and what sums it up.
 
@@ -209,7 +228,9 @@ class FaceWatch:
         self._quality = QualityMeter()
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
+        self._older_crops: deque[tuple[int, float, Image]] = deque()
         self._looks: deque[_Look] = deque()
+        self._landmarks: deque[_Landmarks] = deque()
         self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
         self._gone = True
         self._newest: Face | None = None
@@ -254,6 +275,9 @@ class FaceWatch:
         anew = face is not self._newest  # between two looks a face counts as it was
         self._newest, self._shape = face, face_shape(face) if anew else self._shape
         shape = self._shape
+        if shape is not None and anew:
+            crop_points = warp_points(face.points, sight.warps[self.face_id]).astype(np.float32)
+            self._landmarks.append(_Landmarks(sight.index, sight.time_s, shape.points, crop_points))
         return found + self._spotter.push(
             moment.time_s,
             moment.places,
@@ -326,9 +350,16 @@ class FaceWatch:
     def _wait(self, time_s: float) -> list[Spotted]:
         """Forget what is too old; a face that has been gone too long starts anew."""
         while self._crops and time_s - self._crops[0][1] > self.settings.memory_s:
-            self._crops.popleft()
-        while self._looks and time_s - self._looks[0].time_s > 4 * self.settings.memory_s:
+            crop = self._crops.popleft()
+            if not self._older_crops or crop[1] - self._older_crops[-1][1] >= OLDER_EVERY_S:
+                self._older_crops.append(crop)
+        oldest_s = time_s - self.settings.long_memory_s
+        while self._older_crops and self._older_crops[0][1] < oldest_s:
+            self._older_crops.popleft()
+        while self._looks and self._looks[0].time_s < oldest_s:
             self._looks.popleft()
+        while self._landmarks and self._landmarks[0].time_s < oldest_s:
+            self._landmarks.popleft()
         if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
             return []
         if self._step_s() * 2.5 >= time_s - self.last_s:
@@ -356,14 +387,26 @@ class FaceWatch:
         self.row["movement_px"] = float(np.sort(moved)[-3:].mean())
 
     def _examine(self, spotted: Spotted) -> Evidence | None:
-        kept = [crop for crop in self._crops if spotted.onset <= crop[0] <= spotted.offset]
+        crops = (*self._older_crops, *self._crops)
+        kept = [crop for crop in crops if spotted.onset <= crop[0] <= spotted.offset]
         if len(kept) < 3:
             return None
         stretch = thin_out(Stretch([k[0] for k in kept], np.stack([k[2] for k in kept])))
+        field = self._by_landmarks(spotted) if spotted.by_landmarks else None
         try:
-            return examine(stretch, (spotted.onset, spotted.apex, spotted.offset))
+            return examine(stretch, (spotted.onset, spotted.apex, spotted.offset), field)
         except MotionError:
             return None  # crops that show nothing: the event stays as it was spotted
+
+    def _by_landmarks(self, spotted: Spotted) -> NDArray[np.float32] | None:
+        """What landmarks did from onset to apex, [128, 128, 2]; the median of some looks each."""
+        onset_s, apex_s = self._time_of(spotted.onset), self._time_of(spotted.apex)
+        before = [one for one in self._landmarks if 0 <= onset_s - one.time_s <= NEAR_S]
+        at = [one for one in self._landmarks if abs(one.time_s - apex_s) <= NEAR_S / 2]
+        if not before or not at:
+            return None
+        moved = np.median([one.own for one in at], 0) - np.median([one.own for one in before], 0)
+        return landmark_flow(before[-1].crop, moved, (CROP.size, CROP.size))
 
     def _time_of(self, frame: int) -> float:
         """When a frame was seen; of frames without this face, the nearest's."""
@@ -396,8 +439,11 @@ def watch_frames(
     recognizer: Recognizer | None = None,
     detector: Detector | None = None,
     settings: AnalysisSettings | None = None,
+    candidates: bool = False,
 ) -> Iterator[Event]:
-    """Events of a running video or camera, each told at most ``spotting.delay_s`` after its apex.
+    """Events of a running video or camera, each reported ``spotting.delay_s`` late at most.
+
+    A brief movement's delay counts from its apex, a held expression's from its offset.
 
     Args:
         frames: as they come, times rising; :func:`ma2mi.analysis.camera.camera_frames` or
@@ -405,6 +451,7 @@ def watch_frames(
         recognizer: as from :func:`ma2mi.load_model`; None names no classes.
         detector: by default :class:`ma2mi.FaceDetector`.
         settings: by default ``AnalysisSettings()``.
+        candidates: those below the thresholds, too; their ``reason`` says why.
 
     Yields:
         Events in the order in which they are decided.
@@ -418,6 +465,10 @@ def watch_frames(
 
         detector = FaceDetector()
     watcher = Watcher(detector, recognizer, settings)
+
+    def wanted(found: list[Finding]) -> Iterator[Event]:
+        return (one.event for one in found if candidates or not one.event.reason)
+
     for frame in frames:
-        yield from (found.event for found in watcher.push(frame))
-    yield from (found.event for found in watcher.finish())
+        yield from wanted(watcher.push(frame))
+    yield from wanted(watcher.finish())

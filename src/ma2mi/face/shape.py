@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import LinearNDInterpolator
+from scipy.ndimage import gaussian_filter
 
 from ma2mi.face.detect import LEFT_LIP_CORNER, RIGHT_LIP_CORNER, Face
 from ma2mi.face.motion.regions import REGIONS
@@ -13,6 +15,7 @@ from ma2mi.face.motion.regions import REGIONS
 Floats = NDArray[np.float64]
 
 EYE_DISTANCE_PX = 56.32  # between the eyes' outer corners in the aligned crop of 128 px
+BLUR_SHARE = 1 / 64  # of the crop's width: standard deviation of the blur of a landmark flow
 EYELIDS = ((159, 145), (386, 374))  # upper and lower edge of the right and of the left eye
 LIPS = (13, 14)  # inner edges
 _SIDES = (
@@ -71,6 +74,7 @@ class Shape(NamedTuple):
         eye: mean opening of both eyes, shares of the distance between the eyes' outer corners.
         mouth: opening of the mouth between the inner edges of the lips, likewise.
         width: of the mouth, likewise.
+        points: float32 [478, 2], all landmarks, as ``places``.
     """
 
     places: Floats
@@ -78,14 +82,15 @@ class Shape(NamedTuple):
     eye: float
     mouth: float
     width: float
+    points: NDArray[np.float32]
 
 
 def face_shape(face: Face) -> Shape | None:
     """Take the head's rotation, place and size out of the landmarks; None without depths.
 
-    The similarity between ``STABLE`` and the landmarks is that of Umeyama (1991, IEEE
-    PAMI 13(4)) in three dimensions. What a turn of the head leaves is the error of the depths: about
-    0.05 px a degree where the face is far from the axis.
+    The similarity between ``STABLE`` and the landmarks is that of Umeyama (1991, IEEE PAMI 13(4))
+    in three dimensions. What a turn of the head leaves is the error of the net's depths: about
+    0.06 px a degree.
     """
     if face.depths is None:
         return None
@@ -104,12 +109,39 @@ def face_shape(face: Face) -> Shape | None:
     yaw = np.arctan2(turn[0, 2], turn[2, 2])
     pitch = np.arcsin(np.clip(-turn[1, 2], -1, 1))
     roll = np.arctan2(turn[1, 0], turn[0, 0])
-    places = np.array([own[points, :2].mean(axis=0) for points in _REGION_POINTS])
-    eyes = [float(np.linalg.norm(own[upper] - own[lower])) for upper, lower in EYELIDS]
+    eyes = [_apart(own, pair) for pair in EYELIDS]
+    flat = EYE_DISTANCE_PX * own[:, :2]
     return Shape(
-        places * EYE_DISTANCE_PX,
+        np.array([flat[indices].mean(axis=0) for indices in _REGION_POINTS]),
         np.degrees([yaw, pitch, roll]),
         sum(eyes) / len(eyes),
-        float(np.linalg.norm(own[LIPS[0]] - own[LIPS[1]])),
-        float(np.linalg.norm(own[RIGHT_LIP_CORNER] - own[LEFT_LIP_CORNER])),
+        _apart(own, LIPS),
+        _apart(own, (RIGHT_LIP_CORNER, LEFT_LIP_CORNER)),
+        flat.astype(np.float32),
     )
+
+
+def landmark_flow(
+    places: NDArray[np.floating], moved: NDArray[np.floating], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A flow from what the landmarks did: for movements of many pixels, which no flow follows.
+
+    Linear between the landmarks, zero outside the face, slightly blurred: landmarks jitter one by
+    one, skin does not.
+
+    Args:
+        places: [478, 2], where the landmarks are in the crop before the movement, px.
+        moved: [478, 2], how far each goes, px of that crop.
+        shape: H, W of the crop.
+
+    Returns:
+        float32 [H, W, 2], px right and down.
+    """
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    field = LinearNDInterpolator(places, moved, fill_value=0)(columns, rows)
+    blur = BLUR_SHARE * shape[1]
+    return np.asarray(gaussian_filter(field, (blur, blur, 0), mode="nearest"), np.float32)
+
+
+def _apart(points: Floats, pair: tuple[int, int]) -> float:
+    return float(np.linalg.norm(points[pair[0]] - points[pair[1]]))

@@ -284,6 +284,7 @@ def _joined(found: list[Excursion]) -> list[Excursion]:
                     best,
                     areas=(*best.areas, *less.areas),
                     onset_s=min(one.onset_s, other.onset_s),
+                    apex_s=max(one.apex_s, other.apex_s),
                     offset_s=max(one.offset_s, other.offset_s),
                     height_px=max(one.height_px, other.height_px),
                     begun=one.begun or other.begun,

@@ -33,6 +33,7 @@ class Spotted:
             speech.
         flags: what happens meanwhile: ``SPEECH``, ``BLINK``, ``HEAD``, ``BEGUN``, ``LASTS``.
         reason: why it stays below the thresholds; "" for an event.
+        by_landmarks: measured by landmarks in the face's own frame, not by flow.
     """
 
     onset: int
@@ -45,6 +46,7 @@ class Spotted:
     evidence: Mapping[str, float] = field(default_factory=dict, compare=False)
     flags: tuple[str, ...] = ()
     reason: str = ""
+    by_landmarks: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -359,7 +359,7 @@ class Spotter:
         kind = _kind(one.offset_s - one.onset_s, self.settings)
         apex = min(max(apex, onset), offset)
         return Spotted(onset, apex, offset, kind, assessment.score, one.height, names, evidence,
-                       assessment.flags, assessment.reason)  # fmt: skip
+                       assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
