@@ -75,6 +75,11 @@ def test_at_most_two_false_macro_events_a_minute(name):
     assert scores()[name].false_a_minute("macro") <= 2
 
 
+def test_the_smile_is_read_as_positive():
+    ((_, event),) = scores()[SMILE].hits
+    assert event.label == "positive"
+
+
 def test_what_is_no_event_has_a_reason():
     for name in (MAN, SMILE):
         found = analysis(name)
