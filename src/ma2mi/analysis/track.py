@@ -1,0 +1,86 @@
+"""The movement track of one face: what spotting sees of a video, to be kept and spotted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ma2mi.analysis.faces import Detector, FaceTracker
+from ma2mi.analysis.steady import CROP
+from ma2mi.analysis.watch import AnalysisSettings
+from ma2mi.errors import MotionError
+from ma2mi.face.motion import REGIONS
+from ma2mi.face.movement import RegionMeter, openings
+from ma2mi.face.shape import Shape, face_shape
+from ma2mi.spotting import MovementTrack
+
+if TYPE_CHECKING:
+    from ma2mi.video import Frame
+
+
+def measure_track(
+    frames: Iterable[Frame],
+    *,
+    detector: Detector | None = None,
+    settings: AnalysisSettings | None = None,
+) -> MovementTrack:
+    """Measure the first face of a video as ``ma2mi analyze`` does, without deciding anything.
+
+    Args:
+        frames: of one video, times rising.
+        detector: by default :class:`ma2mi.FaceDetector`.
+        settings: ``rate`` and ``landmark_rate``.
+
+    Returns:
+        A row a measured moment; ``present`` is False where the face was not seen.
+
+    Raises:
+        MotionError: no frames.
+    """
+    settings = settings or AnalysisSettings()
+    if detector is None:
+        from ma2mi.face.detect import FaceDetector
+
+        detector = FaceDetector()
+    tracker = FaceTracker(detector, 1, settings.landmark_rate)
+    meter, newest, shape = RegionMeter(CROP, rate=settings.rate), None, None
+    nothing = np.zeros((len(REGIONS), 2))
+    rows: list[tuple[float, int, np.ndarray, tuple[float, float], tuple[float, float], bool]] = []
+    shapes: list[Shape | None] = []
+    start = None
+    for frame in frames:
+        start = frame.time_s if start is None else start
+        time_s = round(float(frame.time_s - start), 6)
+        face = tracker.push(frame.image, time_s).get(0)
+        if face is None:
+            meter.forget()
+            rows.append((time_s, frame.index, nothing, (np.nan, np.nan), (0.0, 0.0), False))
+            shapes.append(None)
+            continue
+        try:
+            moment = meter.push(frame.image, face, time_s, frame.index)
+        except MotionError:
+            continue  # a blank frame, or a face half outside: nothing to measure
+        if moment is None:
+            continue
+        anew = face is not newest  # between two looks a face counts as it was
+        newest, shape = face, face_shape(face) if anew else shape
+        opened = openings(face) if shape is None else (shape.eye, shape.mouth)
+        places = np.array(list(moment.places.values()))
+        rows.append((moment.time_s, moment.frame, places, opened, moment.head, True))
+        shapes.append(shape if anew else None)
+    if not rows:
+        raise MotionError("no frames to measure")
+    times, numbers, places, opened, head, present = zip(*rows, strict=True)
+    regions = {name: np.stack(places)[:, index] for index, name in enumerate(REGIONS)}
+    return MovementTrack(
+        np.array(times),
+        regions,
+        np.array(present),
+        np.array(opened),
+        np.array(numbers),
+        np.array(head),
+        shapes,
+    )
