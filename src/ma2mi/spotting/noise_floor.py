@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.spotting.block import SCALES_S, Block
+from ma2mi.spotting.block import SCALES_S, Block, pulse
 from ma2mi.spotting.settings import SpottingSettings
 
 Floats = NDArray[np.float64]
@@ -19,11 +19,11 @@ QUIETEST_TO_USUAL = 1.2
 """Pure noise has a median second this much above its quietest tenth, measured on still recordings:
 so a floor is the noise itself, not its luckiest second."""
 BRIEF_S = 6.0
-"""In a recording shorter than this an event may fill most seconds: there the floor at a width is at
-most that of the narrowest pulse times ``GROWTH``."""
-GROWTH = (1.0, 1.2, 1.4, 1.8, 2.1, 2.6, 3.0, 3.5, 4.0, 4.5)
-"""How the floor grows with a pulse's width (``SCALES_S``) on quiet real faces, with a third to
-spare."""
+"""In a recording shorter than this an event may fill most seconds: there the floor is at most what
+the noise from frame to frame amounts to under a pulse, times ``REDNESS``."""
+REDNESS = (1.6, 1.8, 2.3, 3.0, 3.8, 4.5, 5.5, 6.5, 7.5, 8.0)
+"""How much more the floor is than white noise would make it, at each of ``SCALES_S``: between still
+synthetic faces (1.0 to 3.6) and a quiet real one (1.7 to 13)."""
 FROZEN_PX = 0.0025  # no camera is so quiet: a codec has frozen the picture, and what moves in it
 CODED_PX = 0.02  # is the codec's refreshing, whose floor is that of coded videos
 LEAST_PX = 1e-3
@@ -43,10 +43,12 @@ class NoiseFloor:
         self.settings = settings
         self.knows_neutral = False
         self._seconds: deque[Floats] = deque()
+        self._white: Floats | None = None
         self._eyes: deque[float] = deque()
 
     def add(self, block: Block, inside: NDArray[np.bool_]) -> None:
         """Add these seconds of a block, and forget the oldest."""
+        self._white = _white_floor(block)
         length = max(1, round(1.0 / block.step_s))
         where = np.flatnonzero(inside)
         memory = max(1, round(self.settings.floor_memory_s))
@@ -77,8 +79,8 @@ class NoiseFloor:
             floor = np.median(seconds, axis=0)
         else:
             floor = QUIETEST_TO_USUAL * np.quantile(seconds, QUIETEST, axis=0)
-            if len(seconds) <= BRIEF_S:
-                floor = np.minimum(floor, floor[0] * np.array(GROWTH)[:, None])
+            if len(seconds) <= BRIEF_S and self._white is not None:
+                floor = np.minimum(floor, self._white * np.array(REDNESS)[:, None])
             # White noise falls with a pulse's width; nothing that was measured falls faster.
             widths = np.array(SCALES_S)[:, None] / SCALES_S[0]
             floor = np.maximum(floor, floor[0] / np.sqrt(widths))
@@ -94,3 +96,15 @@ class NoiseFloor:
         """Whether these times lie in the stretch that the user calls neutral."""
         stretch = self.settings.neutral_s
         return bool(stretch and stretch[0] <= times[0] and times[-1] <= stretch[1])
+
+
+def _white_floor(block: Block) -> Floats | None:
+    """[scales, regions], px an axis: the floor if the noise of neighbouring frames were all."""
+    if len(block.places) < 8:
+        return None
+    # Second differences are blind to movement that is slow against a frame.
+    second = np.diff(block.places, 2, axis=0)
+    axis = np.median(np.abs(second), axis=0) * 1.4826 / np.sqrt(6)  # [regions, 2]
+    white = np.sqrt(np.square(axis).mean(axis=1))
+    norms = [float(np.linalg.norm(pulse(scale / block.step_s))) for scale in SCALES_S]
+    return np.outer(norms, white)

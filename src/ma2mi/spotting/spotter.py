@@ -356,7 +356,8 @@ class Spotter:
             "duration": float(np.log(max(one.offset_s - one.onset_s, 1e-3))),
             "turned": one.turned,
         }
-        kind = _kind(one.offset_s - one.onset_s, self.settings)
+        cut = one.begun or one.lasts  # of unknown length, so it is not called brief
+        kind = "macro" if cut else _kind(one.offset_s - one.onset_s, self.settings)
         apex = min(max(apex, onset), offset)
         return Spotted(onset, apex, offset, kind, assessment.score, one.height, names, evidence,
                        assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
