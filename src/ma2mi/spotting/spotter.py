@@ -32,6 +32,7 @@ from ma2mi.spotting.speech import LONGEST_S, PAUSE_S, Utterance, find_utterances
 Floats = NDArray[np.float64]
 
 SETTLED_S = 0.4  # an excursion has ended when the face has been seen so long afterwards
+LID_S = 0.05  # before and after a blink in which the lids move already, or still
 LEAST_LOOKS = 6  # landmarks from which a rest can be told
 REPORTED = 0.3  # shared time from which a movement is one that was reported before
 
@@ -193,7 +194,7 @@ class Spotter:
             usual = self._floor.usual_eye(block.eye)
             blinks = find_blinks(block.times, block.eye, usual, settings)
         utterances = self._utterances()
-        meanwhile = Meanwhile(block, self._turns(block), blinks, utterances)
+        meanwhile = Meanwhile(block, self._turns(block, blinks), blinks, utterances)
         found: list[Spotted] = []
         for blink in blinks:
             if since_s <= blink.apex_s < until_s:
@@ -273,12 +274,19 @@ class Spotter:
         frames = np.array([row.frame for row in self._rows])
         return Block(even, places, eye, mouth, head, self._step_s, times, frames, self._names)
 
-    def _turns(self, block: Block) -> Floats:
-        """[T, 3], how the head is turned, in degrees; 0 where no landmarks tell."""
-        if len(self._looks) < 2:
+    def _turns(self, block: Block, blinks: list[Blink]) -> Floats:
+        """[T, 3], how the head is turned, in degrees; 0 where no landmarks tell.
+
+        A closing eye looks like a nod to the landmark net, so blinks are bridged.
+        """
+        looks = [
+            (time, shape.turn)
+            for time, shape in self._looks
+            if not any(one.onset_s - LID_S < time < one.offset_s + LID_S for one in blinks)
+        ]
+        if len(looks) < 2:
             return np.zeros((len(block.times), 3))
-        times = np.array([time for time, _ in self._looks])
-        turns = np.array([shape.turn for _, shape in self._looks])
+        times, turns = np.array([time for time, _ in looks]), np.array([turn for _, turn in looks])
         return np.stack([np.interp(block.times, times, column) for column in turns.T], axis=1)
 
     def _jaw(self, places: Floats) -> float:
