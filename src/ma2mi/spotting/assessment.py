@@ -187,26 +187,22 @@ def assess_excursion(
 ) -> Assessment:
     """Of one excursion, as :func:`assess_pulse`."""
     least, cut = settings.excursion_threshold, settings.cut
-    height, height_px, why = one.height, one.height_px, ""
-    duration = one.offset_s - one.onset_s
-    talk_s = meanwhile.talk_s(one.interval)
-    flags = _flags(
-        meanwhile.blink_share(one.interval) > BLINK_SHARE and duration <= 1.0,
-        talk_s > 0,
-        one.turned > FAR_HEAD,
-    )
+    duration, talk_s = one.offset_s - one.onset_s, meanwhile.talk_s(one.interval)
+    blinks = meanwhile.blink_share(one.interval) > BLINK_SHARE and duration <= 1.0
+    flags = _flags(blinks, talk_s > 0, one.turned > FAR_HEAD)
     flags += (BEGUN,) * one.begun + (LASTS,) * one.lasts
-    score = height / (height + least)
+    score, why = one.height / (one.height + least), ""
     if "brows" not in one.areas and talk_s > TALK_SHARE * duration:
         height, height_px = one.slow_height / SLOW_TIMES, one.slow_px / SLOW_TIMES
-        why = "the mouth opens and closes as in speech"
-        score = height / (height + least)
-        if height < least or height_px < settings.least_excursion_px:
+        score, why = height / (height + least), "the mouth opens and closes as in speech"
+        if height_px < settings.least_excursion_px:
             score = min(score, EXPLAINED)
-    if not why and height < least:
-        return Assessment(score, flags, _below(height, least))
-    if not why and height_px < settings.least_excursion_px:
-        words = f"{height_px:.2f} px, below {settings.least_excursion_px:.2f} px"
+    elif one.areas == ("brows",) and _is_blink(one.interval, meanwhile.blinks):
+        score, why = min(score, EXPLAINED), "led by the lids: blink"
+    if one.height < least:
+        return Assessment(score, flags, _below(one.height, least))
+    if one.height_px < settings.least_excursion_px:
+        words = f"{one.height_px:.2f} px, below {settings.least_excursion_px:.2f} px"
         return Assessment(score, flags, words)
     if duration < settings.shortest_s:
         return Assessment(score, flags, f"{duration:.2f} s, below {settings.shortest_s:.2f} s")
@@ -235,11 +231,15 @@ def _wider(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 def _follows_blink(one: Pulse, meanwhile: Meanwhile) -> bool:
-    """Led by the eyes' surroundings while they blink, and not much longer than that takes."""
-    if not one.led_by(meanwhile.block.names, LIDS + BROWS):
-        return False
+    """Led by the eyes' surroundings while they blink."""
+    around_eyes = one.led_by(meanwhile.block.names, LIDS + BROWS)
+    return around_eyes and _is_blink(one.interval, meanwhile.blinks)
+
+
+def _is_blink(interval: tuple[float, float], blinks: Sequence[Blink]) -> bool:
+    """Shares its time with a blink, and is not much longer than that takes."""
     return any(
-        one.offset_s - one.onset_s < BLINK_LENGTHS * (blink.offset_s - blink.onset_s)
-        and shared_time(one.interval, (blink.onset_s - 0.05, blink.offset_s + 0.05)) > BLINK_SHARE
-        for blink in meanwhile.blinks
+        interval[1] - interval[0] < BLINK_LENGTHS * (blink.offset_s - blink.onset_s)
+        and shared_time(interval, (blink.onset_s - 0.05, blink.offset_s + 0.05)) > BLINK_SHARE
+        for blink in blinks
     )

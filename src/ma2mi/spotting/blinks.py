@@ -64,7 +64,8 @@ def find_blinks(
             first -= 1
         while stop < high and share[stop] < rest and share[stop] >= share[stop - 1]:
             stop += 1
-        onset, offset = max(first - 1, low), min(stop, high)
+        onset = max(first - 1, low)
+        offset = min(stop, high, onset + longest)
         depth = float(np.clip(1 - share[apex], 0, 1))
         found.append(Blink(float(times[onset]), float(times[apex]), float(times[offset]), depth))
         free = offset

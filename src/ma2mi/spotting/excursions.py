@@ -17,13 +17,16 @@ from ma2mi.spotting.block import AREAS, runs, smooth, time_iou
 Floats = NDArray[np.float64]
 
 STEP_S = 0.04  # of the grid: landmarks come 20 times a second or more often
-SMOOTH_S = 0.1
+SMOOTH_S = 0.4  # landmarks jitter from look to look; expressions last 0.5 s or more
+FINE_S = 0.1  # the same where onset and offset are looked for
 SLOW_S = 0.8  # what lasts longer than this through speech is no syllable
 UNSEEN_S = 0.3  # farther than this from any landmarks nothing is known
 REST_S = 20.0  # a region rests where it usually does within so long before and after
 WINDOW_S = 1.0  # the noise is measured in windows of this length
 QUIETEST = 0.1  # the noise floor is what the quietest tenth of them shows
-LEAST_FLOOR_PX = 0.12  # jitter of the landmark net on a still face (0.05 to 0.13 px, measured)
+LEAST_FLOOR_PX = (
+    0.08  # jitter of the landmark net on a still face, smoothed (0.05 to 0.13 px if not)
+)
 HEAD_PX = 0.06
 """Error of a region's place for each degree that the head has turned away, px: 0.02 to 0.11 in real
 turns of 6 to 17 degrees (``../shared/clips``, cap13_edit2.mp4 from 19 to 25 s)."""
@@ -76,13 +79,15 @@ class Displacement:
 
     Args:
         times: [T] seconds.
-        px: [T, R, 2], px of the crop; 0 where the face was not seen.
+        px: [T, R, 2], px of the crop, smoothed over ``SMOOTH_S``; 0 where the face was not seen.
+        fine: likewise, smoothed over ``FINE_S``.
         floor: [T, R], noise floor in px an axis; larger where the head is turned away.
         turned: [T], degrees that the head is turned away from its rest.
     """
 
     times: Floats
     px: Floats
+    fine: Floats
     floor: Floats
     turned: Floats
 
@@ -112,11 +117,12 @@ def displacement(
     """
     times = np.arange(times_s[0], times_s[-1] + 1e-9, STEP_S)
     columns = np.column_stack([places.reshape(len(places), -1), turns, mouth, width])
-    even = np.stack(
-        [smooth(np.interp(times, times_s, column), SMOOTH_S / STEP_S) for column in columns.T],
-        axis=1,
+    even = np.stack([np.interp(times, times_s, column) for column in columns.T], axis=1)
+    flat, fine = (
+        np.stack([smooth(column, seconds / STEP_S) for column in even.T], axis=1)
+        for seconds in (SMOOTH_S, FINE_S)
     )
-    flat, mouth, width = even[:, :-2], even[:, -2], even[:, -1]
+    mouth, width = flat[:, -2], flat[:, -1]
     after = np.clip(np.searchsorted(times_s, times), 1, len(times_s) - 1)
     nearest = np.minimum(np.abs(times - times_s[after - 1]), np.abs(times - times_s[after]))
     seen = nearest <= UNSEEN_S
@@ -127,11 +133,14 @@ def displacement(
         named = seen & (times >= neutral_s[0]) & (times <= neutral_s[1])
         quiet = named if named.any() else quiet
     for _ in range(2):
-        offset = flat - _rest(times, flat, quiet)
-        px = offset[:, :-3].reshape(len(times), -1, 2) * seen[:, None, None]
-        turned = np.linalg.norm(offset[:, -3:], axis=1)
+        rest = _rest(times, flat[:, :-2], quiet)
+        px, finer = (
+            (one[:, :-5] - rest[:, :-3]).reshape(len(times), -1, 2) * seen[:, None, None]
+            for one in (flat, fine)
+        )
+        turned = np.linalg.norm(flat[:, -5:-2] - rest[:, -3:], axis=1)
         floor = np.hypot(_floors(px, quiet), HEAD_PX * turned[:, None])
-        found = Displacement(times, px, floor, turned)
+        found = Displacement(times, px, finer, floor, turned)
         away = np.sort(found.height, axis=1)[:, -STRONGEST:].mean(axis=1)
         quiet = quiet & (away <= max(4.0, float(np.median(away[quiet]))))
     return found
@@ -200,7 +209,7 @@ def _of_area(
         gain = float((weights * moved.px[top]).sum())
         if gain <= 0 or size.max() < least_px:
             continue
-        curve = np.einsum("trc,rc->t", moved.px, weights) / gain
+        curve = np.einsum("trc,rc->t", moved.fine, weights) / gain
         onset, apex, offset = _edges(curve, first, top, stop)
         slow_height, slow_px = _slow(moved, steady, onset, offset)
         found.append(
