@@ -49,7 +49,7 @@ def find_blinks(
         return []
     share = eye / usual
     step_s = float(times[1] - times[0]) if len(times) > 1 else 1.0
-    longest = max(1, round(settings.blink_s / step_s))
+    longest = max(1, int(settings.blink_s / step_s + 1e-6))
     found: list[Blink] = []
     free = 0  # first row that no blink has taken
     for first, stop in runs(share < settings.blink_share):
