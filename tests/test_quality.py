@@ -171,7 +171,7 @@ def test_an_absence_counts_two_seconds_and_a_lost_face_in_full() -> None:
     verdict = pushed(flickers, even(200)).judge()
     assert verdict.values["seen"] == pytest.approx(80 / 185)
     assert verdict.level == "red"
-    assert any("found in 43% of the frames" in reason for reason in verdict.reasons)
+    assert any("seen in 43% of the frames" in reason for reason in verdict.reasons)
 
 
 def test_a_face_seen_too_briefly_is_named() -> None:

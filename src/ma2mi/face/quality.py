@@ -129,7 +129,7 @@ _SAY = {
     "turned": "the face is turned aside ({value:.2f} of 1)",
     "flicker": "the light flickers by {value:.1%}",
     "head_speed": "the head moves by {value:.2f} eye distances a second",
-    "seen": "the face is found in {value:.0%} of the frames from its first to its last",
+    "seen": "the face is seen in {value:.0%} of the frames from its first to its last",
     "visible_s": "the face is seen for {value:.1f} s only",
     "confidence": "the face is partly hidden or unclear (confidence {value:.2f})",
     "gap": "frames are missing or uneven: the longest step is {value:.1f} usual ones",
