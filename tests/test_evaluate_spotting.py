@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks" / "spotting"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    sys.path.insert(0, str(FOLDER))  # it imports ``tracks``, which lies beside it
+    sys.path.insert(0, str(FOLDER))  # it imports ``videos``, which lies beside it
     try:
         import evaluate
 

@@ -27,7 +27,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tracks import FIRST_PERSON, NoEventVideo, Video, filmed
+from videos import FIRST_PERSON, NoEventVideo, Video, filmed
 
 import ma2mi
 from ma2mi.analysis import AnalysisSettings, Watcher
@@ -45,7 +45,7 @@ from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.recognizer import Recognizer, load_model
 from ma2mi.video import ahead
 
-FIRST_SEED = 400  # ``learn.py`` takes seeds below 100
+FIRST_SEED = 400  # ``scripts/learn_spotting.py`` has subjects of its own
 FIRST_HEAD = 5000
 SHORT = {30: (1.5, 2.5), 200: (0.7, 3.0)}  # minutes and density by frame rate
 SCORERS = {"floor": "training-free", "learned": "learned"}

@@ -2,7 +2,7 @@
 
 Synthetic subjects who make no expression, watched as ``ma2mi analyze`` does: a still picture with
 the camera's noise, a photograph in a moving hand, and a subject who looks about, blinks and moves
-the head. ``learn.py`` knows none of these subjects.
+the head. ``scripts/learn_spotting.py`` knows none of these subjects.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from evaluate import RENDERERS, SCORERS, watch
-from tracks import SCENES, NoEventVideo
+from videos import SCENES, NoEventVideo
 
 from ma2mi.report.events import EXPRESSIONS
 from ma2mi.spotting.records import HEAD

@@ -56,7 +56,7 @@ class Scorer:
 
 @cache
 def learned_scorer() -> Scorer:
-    """The scorer that ships with the package (learned by ``scripts/learn_scorer.py``)."""
+    """The scorer that ships with the package (learned by ``scripts/learn_spotting.py``)."""
     text = files("ma2mi").joinpath("spotting_scorer.json").read_text(encoding="utf-8")
     content = json.loads(text)
     weights = {name: tuple(row) for name, row in content["weights"].items()}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 THRESHOLDS = {"learned": 3.5, "floor": 4.5}
 """Multiples of the noise floor that a movement pulse must reach, for each scorer: below them, still
 photographs have events (``benchmarks/spotting/false_alarms.py``)."""
-EXCURSION_THRESHOLD = 5.0
+EXCURSION_THRESHOLD = 4.0
 """The same for an excursion, whose floor is the jitter of landmarks, which is not white."""
 KEPT = 0.7  # of the threshold: from there on a movement is kept as a candidate
 LEAST_NEUTRAL_S = 2.0

@@ -1,4 +1,4 @@
-"""Movement tracks of synthetic long videos, measured from rendered frames."""
+"""Synthetic long videos to evaluate spotting on: who, what happens, and how it is filmed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from ma2mi.analysis import AnalysisSettings, FaceTracker
-from ma2mi.analysis.steady import CROP
 from ma2mi.datasets.synthetic import SyntheticSettings, make_person
 from ma2mi.datasets.synthetic.long_video import LongVideo, LongVideoSettings, make_long_video
-from ma2mi.face.detect import FaceDetector
-from ma2mi.face.motion import REGIONS
-from ma2mi.face.movement import RegionMeter, openings
-from ma2mi.spotting import MovementTrack
 from ma2mi.video import Frame, read_frames, write_video
 
 FIRST_PERSON, FIRST_NO_EVENT = 1000, 3000  # seeds of people
-SETTINGS = AnalysisSettings()
 
 
 @dataclass(frozen=True)
@@ -103,35 +94,3 @@ def filmed(what: Video | NoEventVideo, video: LongVideo, crf: int = 20) -> Itera
         path = Path(folder) / "filmed.mp4"
         write_video(path, images, what.fps, quick=True, crf=crf)
         yield from read_frames(path)
-
-
-def measured(what: Video | NoEventVideo, video: LongVideo, cache: Path) -> MovementTrack:
-    """Render, find the face, measure each region; kept in ``cache``, since this takes minutes.
-
-    Faces and movement are looked at as often as by the ``Watcher`` of ``ma2mi analyze``.
-    """
-    kept = cache / f"{what.name}.npz"
-    if not kept.exists():
-        tracker = FaceTracker(FaceDetector(), 1, SETTINGS.landmark_rate)
-        meter, rows = RegionMeter(CROP, rate=SETTINGS.rate), []
-        for frame in filmed(what, video):
-            image, time_s = frame.image, round(float(frame.time_s), 6)
-            face = tracker.push(image, time_s).get(0)
-            if face is None:
-                meter.forget()
-                rows.append(
-                    (frame.index, np.zeros((len(REGIONS), 2)), (0.0, 0.0), (0.0, 0.0), False)
-                )
-            elif (moment := meter.push(image, face, time_s, frame.index)) is not None:
-                places = np.array(list(moment.places.values()))
-                rows.append((moment.frame, places, openings(face), moment.head, True))
-        names = ("frames", "places", "openings", "head", "present")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            kept, **{n: np.array(c) for n, c in zip(names, zip(*rows, strict=True), strict=True)}
-        )
-    with np.load(kept) as stored:
-        regions = {name: stored["places"][:, index] for index, name in enumerate(REGIONS)}
-        frames, eyes_and_mouth, head = stored["frames"], stored["openings"], stored["head"]
-        times_s = frames / what.fps
-        return MovementTrack(times_s, regions, stored["present"], eyes_and_mouth, frames, head)
