@@ -26,7 +26,7 @@ from ma2mi.face.movement import Moment, RegionMeter, openings
 from ma2mi.face.quality import QualityMeter
 from ma2mi.face.shape import Shape, face_shape, landmark_flow
 from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
-from ma2mi.spotting import Spotted, Spotter, SpottingSettings
+from ma2mi.spotting import BEGUN, Spotted, Spotter, SpottingSettings
 
 if TYPE_CHECKING:
     from ma2mi.training.recognizer import Recognizer
@@ -79,6 +79,7 @@ class Sight:
         faces: number to face.
         crops: number to steady crop, uint8 [128, 128, 3]; none of landmarks in a heap.
         warps: number to the crop's warp, float64 [2, 3].
+        cut: whether this frame begins another shot.
     """
 
     index: int
@@ -87,6 +88,7 @@ class Sight:
     faces: dict[int, Face]
     crops: dict[int, Image]
     warps: dict[int, Warp]
+    cut: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +136,13 @@ class Watcher:
         self.last_s = 0.0
         self.width = self.height = 0
         self._told = 0
+        self._steps = Sample()
 
     @property
     def fps(self) -> float:
-        """Measured from the frames' times; 25, as ffmpeg has it, of a single frame."""
-        if self.frames < 2 or self.last_s <= 0:
-            return 25.0
-        return round((self.frames - 1) / self.last_s, 6)
+        """By the usual step between frames; 25, as ffmpeg has it, of a single frame."""
+        step_s = float(np.median(self._steps.values)) if self._steps.values else 0.0
+        return round(1 / step_s, 6) if step_s > 0 else 25.0
 
     def see(self, frame: Frame) -> Sight:
         """Find the faces of the next frame, and cut them out."""
@@ -148,21 +150,28 @@ class Watcher:
             self.start_s = frame.time_s
         time_s = round(float(frame.time_s - self.start_s), 6)
         faces = self.tracker.push(frame.image, time_s)
+        if self.tracker.cut:
+            self._warps.clear()
         crops, warps = {}, {}
         for face_id, face in faces.items():
             steady = self._warps.setdefault(face_id, SteadyWarp())
             with suppress(FaceError):
                 warps[face_id] = steady.push(face, time_s)
                 crops[face_id] = warp_image(frame.image, warps[face_id], CROP)
-        return Sight(frame.index, time_s, frame.image, faces, crops, warps)
+        return Sight(frame.index, time_s, frame.image, faces, crops, warps, self.tracker.cut)
 
     def measure(self, sight: Sight) -> list[Finding]:
         """Measure what moved; the events that are decided by now, by rising onset."""
+        if self.frames:
+            self._steps.add(sight.time_s - self.last_s)
         self.frames += 1
         self.last_s = sight.time_s
         self.height, self.width = sight.image.shape[:2]
         found: list[Finding] = []
         self.rows = []
+        if sight.cut:
+            for watch in self.faces.values():
+                found += self._read(watch, watch.cut())
         for face_id in sight.faces:
             if face_id not in self.faces:
                 self.faces[face_id] = FaceWatch(face_id, self.settings)
@@ -287,6 +296,15 @@ class FaceWatch:
             shape=shape if anew else None,
         )
 
+    def cut(self) -> list[Spotted]:
+        """Another shot begins: end what is undecided, and measure anew from the next frame on."""
+        found = self._spotter.finish()
+        self._spotter.reset()
+        self._meter.forget()
+        self._places.clear()
+        self._gone = True
+        return found
+
     def facts(self) -> FaceFacts:
         """What sums this face up, and whether it is seen well enough."""
         verdict = self._quality.judge()
@@ -401,7 +419,10 @@ class FaceWatch:
     def _by_landmarks(self, spotted: Spotted) -> NDArray[np.float32] | None:
         """What landmarks did from onset to apex, [128, 128, 2]; the median of some looks each."""
         onset_s, apex_s = self._time_of(spotted.onset), self._time_of(spotted.apex)
-        before = [one for one in self._landmarks if 0 <= onset_s - one.time_s <= NEAR_S]
+        rest_s = -NEAR_S, 0.0
+        if BEGUN in spotted.flags:  # the way back shows what it was
+            onset_s, rest_s = self._time_of(spotted.offset), (0.0, NEAR_S)
+        before = [o for o in self._landmarks if rest_s[0] <= o.time_s - onset_s <= rest_s[1]]
         at = [one for one in self._landmarks if abs(one.time_s - apex_s) <= NEAR_S / 2]
         if not before or not at:
             return None
