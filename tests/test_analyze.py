@@ -468,7 +468,7 @@ def test_variable_frame_rate(tmp_path):
     times = [0, 40, 80, 200, 240, 700, 740, 780]
     analysis, rows = finished(encode(tmp_path / "vfr.mkv", still(8), times=times))
     assert [round(1000 * float(row["timestamp"])) for row in rows] == times
-    assert analysis.fps == pytest.approx(7 / 0.78)
+    assert analysis.fps == 25  # by the usual step: pauses are no frame rate
 
 
 @pytest.mark.parametrize("rotation", [90, 180])
