@@ -36,6 +36,7 @@ Image = NDArray[np.uint8]
 
 NEAR_S = 0.16  # landmarks so near to onset or apex are put together
 OLDER_EVERY_S = 0.2  # of crops older than the longest movement pulse, one in so long is kept
+ROUNDING_S = 1.5e-6  # steps that differ by no more are the same
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -141,8 +142,12 @@ class Watcher:
     @property
     def fps(self) -> float:
         """By the usual step between frames; 25, as ffmpeg has it, of a single frame."""
-        step_s = float(np.median(self._steps.values)) if self._steps.values else 0.0
-        return round(1 / step_s, 6) if step_s > 0 else 25.0
+        steps = np.array(self._steps.values)
+        if not len(steps):
+            return 25.0
+        # Times are rounded to microseconds: the mean of the usual steps is exact again.
+        usual = steps[np.abs(steps - np.median(steps)) <= ROUNDING_S]
+        return round(float(1 / usual.mean()), 4)
 
     def see(self, frame: Frame) -> Sight:
         """Find the faces of the next frame, and cut them out."""
