@@ -51,7 +51,8 @@ class Excursion:
         slow_height, slow_px: the same of what is left of lip corners, cheeks and nose when
             syllables are averaged out: an expression under speech.
         moving: float64 [R, 2], displacement of each region at the peak, multiples of its floor.
-        turned: how far the head is turned away from its rest at the apex, degrees.
+        rise_s, fall_s: how long it takes from ``AWAY`` of the peak to 3/4 of it, and back.
+        turned: how far the head is turned away from its rest at most, degrees.
         begun, lasts: whether it had begun when the record begins, and goes on when that ends.
     """
 
@@ -64,6 +65,8 @@ class Excursion:
     slow_height: float
     slow_px: float
     moving: Floats
+    rise_s: float
+    fall_s: float
     turned: float
     begun: bool = False
     lasts: bool = False
@@ -210,7 +213,7 @@ def _of_area(
         if gain <= 0 or size.max() < least_px:
             continue
         curve = np.einsum("trc,rc->t", moved.fine, weights) / gain
-        onset, apex, offset = _edges(curve, first, top, stop)
+        onset, apex, offset, rise, fall = _edges(curve, first, top, stop)
         slow_height, slow_px = _slow(moved, steady, onset, offset)
         found.append(
             Excursion(
@@ -223,6 +226,8 @@ def _of_area(
                 slow_height,
                 slow_px,
                 moved.px[top] / moved.floor[top][:, None],
+                rise * STEP_S,
+                fall * STEP_S,
                 float(moved.turned[onset : offset + 1].max()),
                 begun=onset == 0,
                 lasts=offset == len(curve) - 1,
@@ -262,24 +267,29 @@ def _part(height: Floats, first: int, stop: int) -> list[tuple[int, int]]:
     return _part(height, first, first + at) + _part(height, first + at, stop)
 
 
-def _edges(curve: Floats, first: int, top: int, stop: int) -> tuple[int, int, int]:
-    """Onset, apex and offset: the first nearly full height, and the feet of the flanks."""
+def _edges(curve: Floats, first: int, top: int, stop: int) -> tuple[int, int, int, int, int]:
+    """Onset, apex and offset, and how many rows its flanks take from ``AWAY`` to 3/4 and back."""
     peak = float(np.quantile(curve[first:stop], 0.9))
     apex = min(first + int(np.argmax(curve[first:stop] >= 0.9 * peak)), top)
     last = max(stop - 1 - int(np.argmax(curve[first:stop][::-1] >= 0.75 * peak)), apex)
-    return apex - _foot(curve[: apex + 1][::-1], peak), apex, last + _foot(curve[last:], peak)
+    before, rise = _foot(curve[: apex + 1][::-1], peak)
+    after, fall = _foot(curve[last:], peak)
+    return apex - before, apex, last + after, rise, fall
 
 
-def _foot(falling: Floats, peak: float) -> int:
-    """Steps from the top to where the flank has ended; to the end where it does not fall."""
+def _foot(falling: Floats, peak: float) -> tuple[int, int]:
+    """Steps from the top to where the flank has ended, or to the end where it does not fall; and
+    its steps from 3/4 of the peak to ``AWAY``."""
     low = np.flatnonzero(falling <= AWAY * peak)
     if not len(low):
-        return len(falling) - 1
+        return len(falling) - 1, 0
     high = np.flatnonzero(falling[: low[0] + 1] >= 0.75 * peak)
     start = int(high[-1]) if len(high) else 0
+    steps = int(low[0]) - start
     # A flank that goes straight on from there reaches a tenth of its height so much later.
-    foot = start + (low[0] - start) * (0.75 - 0.1) / (0.75 - AWAY)
-    return int(np.clip(round(foot), low[0], min(low[0] + round(0.12 / STEP_S), len(falling) - 1)))
+    foot = start + steps * (0.75 - 0.1) / (0.75 - AWAY)
+    end = min(int(low[0]) + round(0.12 / STEP_S), len(falling) - 1)
+    return int(np.clip(round(foot), low[0], end)), steps
 
 
 def _joined(found: list[Excursion]) -> list[Excursion]:
@@ -294,6 +304,8 @@ def _joined(found: list[Excursion]) -> list[Excursion]:
                     areas=(*best.areas, *less.areas),
                     onset_s=min(one.onset_s, other.onset_s),
                     apex_s=max(one.apex_s, other.apex_s),
+                    rise_s=min(one.rise_s, other.rise_s),
+                    fall_s=min(one.fall_s, other.fall_s),
                     offset_s=max(one.offset_s, other.offset_s),
                     height_px=max(one.height_px, other.height_px),
                     begun=one.begun or other.begun,

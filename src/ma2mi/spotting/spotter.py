@@ -187,20 +187,20 @@ class Spotter:
     def _decide(self, until_s: float) -> list[Spotted]:
         """What has its apex, or its offset, in [decided, until); older rows are dropped."""
         settings, since_s = self.settings, self._decided_s
-        block = self._block()
+        block, history = self._block(), _History(*map(np.array, zip(*self._mouths, strict=True)))
         self._floor.add(block, (block.times >= since_s) & (block.times < until_s))
         blinks: list[Blink] = []
         if np.isfinite(block.eye).all():
             usual = self._floor.usual_eye(block.eye)
             blinks = find_blinks(block.times, block.eye, usual, settings)
-        utterances = self._utterances()
+        utterances = history.utterances()
         meanwhile = Meanwhile(block, self._turns(block, blinks), blinks, utterances)
         found: list[Spotted] = []
         for blink in blinks:
             if since_s <= blink.apex_s < until_s:
                 frames = block.frames_of(blink.onset_s, blink.apex_s, blink.offset_s)
                 found.append(Spotted(*frames, "blink", blink.depth, 0.0, ()))
-        found += self._speech(utterances, until_s)
+        found += self._speech(utterances, history, until_s)
         excursions = self._excursions()
         assessments = [assess_excursion(one, meanwhile, settings) for one in excursions]
         events = [e for e, v in zip(excursions, assessments, strict=True) if not v.reason]
@@ -223,7 +223,7 @@ class Spotter:
         for one, assessment in zip(excursions, assessments, strict=True):
             ended = one.offset_s < until_s - SETTLED_S and not one.lasts
             if (ended or until_s == np.inf) and one not in finer:
-                spotted = self._spotted_excursion(one, assessment)
+                spotted = self._spotted_excursion(one, assessment, history)
                 found += self._report(spotted, one.interval, held=True)
         for pulse in pulses:
             if since_s <= pulse.apex_s < until_s:
@@ -297,20 +297,11 @@ class Spotter:
         apart = (down["lower_lip"] + down["chin"]) / 2 - down["upper_lip"]
         return float(apart / self.settings.eye_distance_px)
 
-    def _utterances(self) -> list[Utterance]:
-        """Landmarks miss a mouth that hardly opens, and flow loses one that opens wide."""
-        times, _, openings, jaws = (np.array(c) for c in zip(*self._mouths, strict=True))
-        known = np.isfinite(openings)
-        if known.sum() < LEAST_LOOKS:
-            return []
-        found = find_utterances(times[known], openings[known])
-        if np.isfinite(jaws).all():
-            found += find_utterances(times, jaws, drifts=True)
-        return together(found)
-
-    def _speech(self, utterances: list[Utterance], until_s: float) -> list[Spotted]:
+    def _speech(
+        self, utterances: list[Utterance], history: _History, until_s: float
+    ) -> list[Spotted]:
         """The utterances that have ended; of a long one the next piece, to bound the delay."""
-        times, frames, openings, _ = (np.array(c) for c in zip(*self._mouths, strict=True))
+        times, frames, openings = history.times, history.frames, history.openings
         found = []
         for one in utterances:
             onset, offset = max(one.onset_s, self._spoken_s), one.offset_s
@@ -350,9 +341,10 @@ class Spotter:
             least_px=KEPT * settings.least_excursion_px,
         )
 
-    def _spotted_excursion(self, one: Excursion, assessment: Assessment) -> Spotted:
-        times, frames, _, _ = zip(*self._mouths, strict=True)
-        at = np.interp((one.onset_s, one.apex_s, one.offset_s), times, frames)
+    def _spotted_excursion(
+        self, one: Excursion, assessment: Assessment, history: _History
+    ) -> Spotted:
+        at = np.interp((one.onset_s, one.apex_s, one.offset_s), history.times, history.frames)
         onset, apex, offset = (round(float(frame)) for frame in at)
         height = np.hypot(*one.moving.T)
         order = [int(i) for i in np.argsort(-height, kind="stable")]
@@ -362,6 +354,8 @@ class Spotter:
             "height_px": float(np.log(one.height_px / self.settings.eye_distance_px)),
             "slow_height": float(np.log(max(one.slow_height, 1e-3))),
             "duration": float(np.log(max(one.offset_s - one.onset_s, 1e-3))),
+            "rise": float(np.log(max(one.rise_s, 0.04))),
+            "fall": float(np.log(max(one.fall_s, 0.04))),
             "turned": one.turned,
         }
         cut = one.begun or one.lasts  # of unknown length, so it is not called brief
@@ -369,6 +363,32 @@ class Spotter:
         apex = min(max(apex, onset), offset)
         return Spotted(onset, apex, offset, kind, assessment.score, one.height, names, evidence,
                        assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _History:
+    """The mouth over the time that is remembered; [T] each.
+
+    Args:
+        times, frames: of the frames.
+        openings: by landmarks, shares of the eye distance; NaN where they were not measured.
+        jaws: the same as flow has it, added up.
+    """
+
+    times: Floats
+    frames: NDArray[np.intp]
+    openings: Floats
+    jaws: Floats
+
+    def utterances(self) -> list[Utterance]:
+        """Landmarks miss a mouth that hardly opens, and flow loses one that opens wide."""
+        known = np.isfinite(self.openings)
+        if known.sum() < LEAST_LOOKS:
+            return []
+        found = find_utterances(self.times[known], self.openings[known])
+        if np.isfinite(self.jaws).all():
+            found += find_utterances(self.times, self.jaws, drifts=True)
+        return together(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
