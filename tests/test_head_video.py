@@ -17,7 +17,7 @@ from ma2mi.datasets.synthetic.head_video import HeadPose, HeadVideo, make_head_v
 from ma2mi.datasets.synthetic.heads import LANDMARKS
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import FaceError, SettingsError
-from ma2mi.face.motion import REGIONS, flow
+from ma2mi.face.motion import REGIONS, FlowSettings, flow
 
 # Building anny's cache takes minutes where it was never used; with it these tests take seconds.
 pytestmark = pytest.mark.slow
@@ -124,12 +124,13 @@ def test_a_fifth_of_a_pixel_is_in_the_picture(acting):
 
 
 def test_brows_rise_in_the_picture(acting):
-    video = acting({"1": 0.6, "2": 0.6})
+    video = acting({"1": 0.3, "2": 0.3})
     truth, mask = video.true_flow(0, 1)
-    seen = flow(video.frame(0), video.frame(1)[None], mask=mask)[0]
+    soft = FlowSettings(presmooth_px=0.4, warps=1, curvature=1e-3)  # as long videos are measured
+    seen = flow(video.frame(0), video.frame(1)[None], settings=soft, mask=mask)[0]
     strong = truth[..., 1] < 0.6 * truth[..., 1].min()
-    assert truth[..., 1].min() < -0.5  # px, upwards
-    assert 0.5 < seen[strong, 1].mean() / truth[strong, 1].mean() < 1.2
+    assert -1.5 < truth[..., 1].min() < -0.3  # px, upwards
+    assert 0.6 < seen[strong, 1].mean() / truth[strong, 1].mean() < 1.1
 
 
 def test_the_head_turns_to_the_subject_s_left_and_down(acting):

@@ -76,8 +76,11 @@ _AVERAGE: dict[str, float] = {
 }
 _BUST = 0.75  # metres from the top of the head down to where the body ends
 _ORBIT, _MOUTH, _TONGUE = (140.0, 80.0, 74.0), (96.0, 32.0, 32.0), (176.0, 92.0, 92.0)  # 0 to 255
+_GLASSES_RATE = 0.2
+_DEEPER = 0.987  # 8 mm at a distance of 60 cm
+_TONGUE_BACK = 0.007  # metres: the base mesh's touches the teeth
 _NECK = (0.70, 0.785)  # height from which the skin turns with the head, on the average body
-_PRESSED = 0.0008  # metres that closed lips overlap at rest
+_SHUT = 0.0006  # metres by which closed lips and lids overlap
 _ACROSS = np.linspace(0.1, 0.9, 17)  # of an opening's width
 _DIRECTIONS = 64  # from which light may reach a vertex
 
@@ -94,6 +97,8 @@ class HeadMesh:
         triangles: int64 [F, 3].
         material: int64 [F], SKIN and so on.
         attributes: float32 [F, 3, 3], of each corner; see ``SKIN``.
+        behind: float32 [F], by what 1 / depth is multiplied where surfaces are compared: what is in
+            the mouth never comes through the skin.
         landmarks: vertex of each of ``heads.LANDMARKS``.
         skull: float32 [V], 1 where a vertex turns with the head, 0 on the chest.
         eyeballs: vertices of the right and of the left eyeball.
@@ -101,9 +106,9 @@ class HeadMesh:
         places: float32 [H, W, 3], the average head's place at each texel.
         painted: bool [H, W], texels that any triangle uses.
         lips, ears: float32 [H, W], shares.
-        lid_edge, lip_edge: float64 [n, 3], points of the average head where skin ends.
-        lid_rims: vertices there, of the right and of the left eye.
-        lip_rim: likewise of the mouth.
+        lid_edges: vertices of the lids' edges, of the right and of the left eye.
+        lip_edges: four loops where the lips touch, from the inside out.
+        lid_line, lip_line: float64 [n, 3], points on these edges of the average head.
         inside: float32 [V], how open to light the mouth's parts are once it opens; 0 elsewhere.
     """
 
@@ -114,6 +119,7 @@ class HeadMesh:
     triangles: Vertices
     material: Vertices
     attributes: Floats
+    behind: Floats
     landmarks: Vertices
     skull: Floats
     eyeballs: tuple[Vertices, Vertices]
@@ -122,10 +128,10 @@ class HeadMesh:
     painted: Mask
     lips: Floats
     ears: Floats
-    lid_edge: Doubles
-    lip_edge: Doubles
-    lid_rims: tuple[Vertices, Vertices]
-    lip_rim: Vertices
+    lid_edges: tuple[Vertices, Vertices]
+    lip_edges: tuple[Vertices, ...]
+    lid_line: Doubles
+    lip_line: Doubles
     inside: Floats
 
 
@@ -258,29 +264,41 @@ def head_mesh() -> HeadMesh:
     face = np.zeros(len(average), bool)
     face[vertices_of["skin"]] = average[vertices_of["skin"], 1] < -0.08
 
-    def edge(other: str) -> Doubles:
-        ring = np.intersect1d(vertices_of["skin"], vertices_of[other])
+    loops = {
+        name: _loops(triangles[on_skin], np.intersect1d(vertices_of["skin"], vertices_of[name]))
+        for name in ("orbit", "mouth")
+    }
+
+    def line(loop: Vertices) -> Doubles:
         pairs = triangles[on_skin][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-        pairs = pairs[np.isin(pairs, ring).all(axis=1)]
+        pairs = pairs[np.isin(pairs, loop).all(axis=1)]
         shares = np.linspace(0, 1, 9)[:, None, None]
         ends = average[pairs[:, 0]], average[pairs[:, 1]]
         return np.asarray(((1 - shares) * ends[0] + shares * ends[1]).reshape(-1, 3))
 
     inside = np.zeros(len(average), np.float32)
-    for name, lit in (("mouth", 0.22), ("tongue", 0.5)):
-        inside[vertices_of[name]] = lit
+    depth = np.clip((average[:, 1] + 0.14) / 0.04, 0, 1)  # from the front teeth backwards
+    for name, lit in (("mouth", 0.16), ("tongue", 0.40)):
+        inside[vertices_of[name]] = (lit * (1 - 0.85 * depth))[vertices_of[name]]
     inside[vertices_of["skin"]] = 0
-    inside[len(used) :] = 0.75
-    rim = np.intersect1d(vertices_of["skin"], vertices_of["orbit"])
-    right_rim, left_rim = rim[average[rim, 0] < 0], rim[average[rim, 0] > 0]
+    inside[len(used) :] = 0.7
+    tongue = np.setdiff1d(vertices_of["tongue"], vertices_of["mouth"])
+    lids = loops["orbit"][3]  # from there on the lid faces forwards
+
+    def identity(rng: np.random.Generator) -> Doubles:
+        vertices = whole(_identity(shared, rng))
+        vertices[tongue, 1] += _TONGUE_BACK
+        return vertices
+
     return HeadMesh(
         average=average,
-        identity=lambda rng: whole(_identity(shared, rng)),
+        identity=identity,
         actions=actions.astype(np.float32),
         units=units,
         triangles=triangles.astype(np.int64),
         material=material,
         attributes=attributes,
+        behind=np.where(np.isin(kind, ("mouth", "tongue", "teeth")), _DEEPER, 1).astype(np.float32),
         landmarks=landmarks,
         skull=skull.astype(np.float32),
         eyeballs=(right_eye, left_eye),
@@ -289,12 +307,24 @@ def head_mesh() -> HeadMesh:
         painted=painted,
         lips=masks[0],
         ears=masks[1],
-        lid_edge=edge("orbit"),
-        lip_edge=edge("mouth"),
-        lid_rims=(right_rim, left_rim),
-        lip_rim=np.intersect1d(vertices_of["skin"], vertices_of["mouth"]),
+        lid_edges=(lids[average[lids, 0] < 0], lids[average[lids, 0] > 0]),
+        lip_edges=tuple(loops["mouth"]),
+        lid_line=line(lids),
+        lip_line=line(loops["mouth"][1]),
         inside=inside,
     )
+
+
+def _loops(triangles: Vertices, rim: Vertices) -> list[Vertices]:
+    """The rim of an opening and the rings of vertices around it, from the inside out."""
+    pairs = triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    loops, seen = [rim], rim
+    for _ in range(3):
+        next_to = pairs[np.isin(pairs[:, 0], loops[-1]), 1]
+        loops.append(np.setdiff1d(next_to, seen))
+        seen = np.union1d(seen, loops[-1])
+    return loops
 
 
 def _action(named: dict[str, Floats], leftward: Doubles, number: str, side: Side) -> Doubles:
@@ -346,9 +376,8 @@ def _metres(base: Doubles) -> Doubles:
 def _tooth_places(corners: Doubles) -> Doubles:
     """Attributes [m, 3, 3]: along the row in teeth, across it 0 at the edge and 1 at the gum."""
     x, y, z = np.moveaxis(corners, -1, 0)
-    along = np.arctan2(x, -(y + 0.105)) / (np.pi / 2) * 6.5
-    middle = z.mean()
-    upper = z.mean(axis=1, keepdims=True) > middle
+    upper = z.mean(axis=1, keepdims=True) > z.mean()
+    along = np.arctan2(x, -(y + 0.105)) * np.where(upper, 5.4, 7.5)  # incisors of 8 and 6 mm
     across = np.zeros_like(z)
     for row, sign in ((upper, 1), (~upper, -1)):
         inside = np.broadcast_to(row, z.shape)
@@ -389,9 +418,10 @@ class Subject:
 
     Args:
         seed: who it is.
-        rest: float32 [V, 3], vertices at rest, hair included.
+        rest: float32 [W, 3], vertices at rest, hair included; the mesh's, then glasses and such.
         actions: float32 [U, V, 3], as of the mesh, with lids that just close.
-        openness: float32 [V], share of the sky that a vertex sees.
+        openness: float32 [W], share of the sky that a vertex sees.
+        skull, triangles, material, attributes, behind: as of the mesh, with glasses and such.
         texture: float32 [H, W, 3], skin and hair, 0 to 255.
         skin, shirt, iris: colours, 0 to 255.
         pupil: its radius in radians of the eyeball.
@@ -403,6 +433,11 @@ class Subject:
     rest: Floats
     actions: Floats
     openness: Floats
+    skull: Floats
+    triangles: Vertices
+    material: Vertices
+    attributes: Floats
+    behind: Floats
     texture: Floats
     skin: Colour
     shirt: Colour
@@ -446,7 +481,7 @@ def make_subject(seed: int) -> Subject:
     hair = _HAIRS[rng.integers(0, 2 if dark else len(_HAIRS))] * rng.uniform(0.8, 1.15)
     age = rng.uniform(0, 1)
     hair = hair + (_GREY - hair) * np.clip((age - 0.7) / 0.3, 0, 1)
-    style = str(rng.choice(["short", "full", "shaved"], p=[0.45, 0.4, 0.15]))
+    style = str(rng.choice(["short", "full", "long", "shaved"], p=[0.35, 0.25, 0.25, 0.15]))
     traits = _Traits(
         skin=skin,
         hair=hair,
@@ -460,17 +495,36 @@ def make_subject(seed: int) -> Subject:
         hairline=float(rng.normal(0, 0.006)),
     )
     texture = _paint(mesh, traits, rng)
-    thickness = {"short": 0.006, "full": 0.016, "shaved": 0.0}[style] * rng.uniform(0.7, 1.3)
+    thickness = {"short": 0.006, "full": 0.016, "long": 0.012, "shaved": 0.0}[style] * rng.uniform(
+        0.7, 1.3
+    )
     volume = thickness * _smooth(_hair_depth(mesh.average, traits.hairline), 0.002, 0.022)
     volume[~np.isin(np.arange(len(rest)), mesh.triangles[mesh.material == SKIN])] = 0
     ear = (np.abs(mesh.average[:, 0]) > 0.0715) & (mesh.average[:, 2] < 0.925)
     volume[ear] = 0
     rest = rest + volume[:, None] * _normals(rest, mesh.triangles)
+    things = []
+    if style == "long":
+        things.append(_curtain(mesh, rest, hair, rng))
+    if rng.random() < _GLASSES_RATE:
+        things.append(_glasses(mesh, rest, rng))
+    counts = np.cumsum([len(rest)] + [len(thing.vertices) for thing in things])
+    corners = [thing.triangles + first for thing, first in zip(things, counts, strict=False)]
+    more = sum(map(len, corners))
     return Subject(
         seed=seed,
-        rest=rest.astype(np.float32),
+        rest=np.concatenate([rest, *(thing.vertices for thing in things)]).astype(np.float32),
         actions=actions,
-        openness=_openness(mesh, rest, actions),
+        openness=np.concatenate(
+            [_openness(mesh, rest, actions), *(thing.openness for thing in things)]
+        ).astype(np.float32),
+        skull=np.concatenate([mesh.skull, *(thing.skull for thing in things)]).astype(np.float32),
+        triangles=np.concatenate([mesh.triangles, *corners]),
+        material=np.concatenate([mesh.material, np.full(more, PLAIN)]),
+        attributes=np.concatenate([mesh.attributes, *(thing.colours for thing in things)]).astype(
+            np.float32
+        ),
+        behind=np.concatenate([mesh.behind, np.ones(more, np.float32)]),
         texture=texture,
         skin=_colour(skin),
         shirt=_colour(rng.uniform(25, 215, 3)),
@@ -557,7 +611,12 @@ def _paint(mesh: HeadMesh, traits: _Traits, rng: np.random.Generator) -> Floats:
     for channel, (broad, small) in enumerate(((0.016, 0.012), (0.024, 0.020), (0.026, 0.020))):
         colour[..., channel] *= 1 + broad * waves + small * blotches
     # Pores: darker dots of about half a millimetre, and finer grain.
-    pores = np.clip(grain(0.8) - 0.9, 0, None) * 0.028 + 0.014 * grain(0.5) + 0.012 * grain(2.2)
+    pores = (
+        np.clip(grain(0.8) - 0.9, 0, None) * 0.028
+        + 0.016 * grain(0.5)
+        + 0.018 * grain(2.2)
+        + 0.014 * grain(6.0)
+    )
     colour *= (1 - pores)[..., None]
     _spots(colour, mesh, rng, round(260 * traits.freckles), (0.5, 1.4), 0.72)
     _spots(colour, mesh, rng, int(rng.poisson(5)), (1.2, 2.6), 0.45)
@@ -568,11 +627,12 @@ def _paint(mesh: HeadMesh, traits: _Traits, rng: np.random.Generator) -> Floats:
     red = 0.75 + 0.25 * traits.rosy
     tint(lips, (0.93 - 0.05 * traits.dark, 1 - 0.30 * red, 1 - 0.24 * red))
     tint(lips * np.clip(grain(1.2), -2, 2) * 0.5, (0.96, 0.94, 0.94))
-    tint(_near(mesh.lip_edge, places, front & (z < 0.86) & (z > 0.80), 0.0016), (0.5, 0.4, 0.4))
+    tint(_near(mesh.lip_line, places, front & (z < 0.86) & (z > 0.80), 0.0016), (0.62, 0.48, 0.48))
     eye = front & (np.abs(z - 0.9) < 0.03) & (np.abs(np.abs(x) - 0.032) < 0.025)
-    upper = mesh.lid_edge[mesh.lid_edge[:, 2] > 0.9003]
-    tint(_near(upper, places, eye, 0.0026), (0.18, 0.15, 0.14))
-    tint(_near(mesh.lid_edge, places, eye, 0.0014) * 0.6, (0.5, 0.40, 0.38))
+    upper = mesh.lid_line[mesh.lid_line[:, 2] > 0.9005]
+    lashes = rng.uniform(0.55, 1.0)
+    tint(_near(upper, places, eye, 0.0010) * lashes, (0.18, 0.15, 0.14))
+    tint(_near(mesh.lid_line, places, eye, 0.0009) * 0.4 * lashes, (0.5, 0.40, 0.38))
     pit = ((np.abs(x) - 0.0098) / 0.0034) ** 2 + ((y + 0.1622) / 0.0032) ** 2
     tint(np.exp(-pit - ((z - 0.8596) / 0.0018) ** 2), (0.16, 0.11, 0.10))
 
@@ -709,6 +769,106 @@ def _beard(
     colour += (cover * min(1.0, 0.4 + traits.beard))[..., None] * (dark - colour)
 
 
+# -- what a subject wears ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Thing:
+    """Vertices [n, 3], triangles [m, 3], their colours [m, 3, 3], openness and skull [n]."""
+
+    vertices: Doubles
+    triangles: Vertices
+    colours: Doubles
+    openness: Doubles
+    skull: Doubles
+
+
+def _sheet(rows: int, columns: int, closed: bool = False) -> Vertices:
+    """Triangles [m, 3] of a grid of vertices in rows; ``closed`` joins last and first column."""
+    row, column = np.mgrid[: rows - 1, : columns - (not closed)]
+    a, b = row * columns + column, row * columns + (column + 1) % columns
+    quads = np.stack([a, a + columns, b + columns, b], axis=-1).reshape(-1, 4)
+    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+
+
+def _curtain(mesh: HeadMesh, rest: Doubles, hair: Doubles, rng: np.random.Generator) -> _Thing:
+    """Long hair: a sheet from one temple around the back to the other, seen from both sides."""
+    columns, rows = 160, 12
+    turn = np.linspace(-1, 1, columns) * np.deg2rad(rng.uniform(102, 116))  # 0 is the back
+    fall = np.linspace(0, 1, rows)[:, None]
+    scalp = rest[mesh.average[:, 2] > 0.93]
+    reach = np.ptp(scalp[:, 0]) / 2, np.ptp(scalp[:, 1]) / 2
+    top, length = rest[mesh.landmarks, 2].mean() + 0.055, rng.uniform(0.10, 0.24)
+    wider = 1.0 + 0.16 * fall**0.7 + 0.012 * rng.standard_normal(columns)
+    x = reach[0] * np.sin(turn) * wider
+    y = scalp[:, 1].max() - reach[1] + reach[1] * np.cos(turn) * (wider - 0.05)
+    z = top - length * fall * (1 + 0.03 * rng.standard_normal(columns)) + 0 * x
+    outside = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    triangles = _sheet(rows, columns)
+    strands = hair * (1 + 0.16 * rng.standard_normal(columns).clip(-2, 2))[:, None]
+    colours = np.tile(strands, (rows, 1))[triangles]
+    count = len(outside)
+    return _Thing(
+        vertices=np.tile(outside, (2, 1)),
+        triangles=np.concatenate([triangles, triangles[:, ::-1] + count]),
+        colours=np.concatenate([colours, colours[:, ::-1]]),
+        openness=np.repeat([0.8, 0.25], count),
+        skull=np.tile(np.repeat(1 - 0.5 * fall[:, 0], columns), 2),
+    )
+
+
+def _glasses(mesh: HeadMesh, rest: Doubles, rng: np.random.Generator) -> _Thing:
+    """Rims, bridge and temples of a random frame."""
+    radius = rng.uniform(0.0007, 0.0018)
+    half = rng.uniform(0.021, 0.026), rng.uniform(0.015, 0.021)
+    power = rng.uniform(2.0, 4.0)  # of the superellipse: round to square
+    front = rest[mesh.landmarks[list(LANDMARKS).index("between the eyes")], 1] - 0.003
+    paths: list[tuple[Doubles, bool]] = []
+    for ball, side in zip(mesh.eyeballs, (-1, 1), strict=True):
+        middle = rest[ball].mean(axis=0)
+        turn = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+        across, up = (np.sign(w) * np.abs(w) ** (2 / power) for w in (np.cos(turn), np.sin(turn)))
+        x = middle[0] + side * 0.001 + half[0] * across
+        paths.append((np.stack([x, front + 3.0 * x**2, middle[2] + half[1] * up - 0.003], 1), True))
+        inner, outer = (middle[0] + side * (0.001 + way * half[0]) for way in (-1, 1))
+        height = middle[2] + 0.3 * half[1]
+        ear = np.array([side * (np.abs(rest[mesh.face, 0]).max() + 0.004), 0.0, height])
+        hinge = np.array([outer, front + 3.0 * outer**2, height])
+        paths.append((hinge + np.linspace(0, 1, 12)[:, None] * (ear - hinge), False))
+        share = np.linspace(0, 1, 6)
+        x, bend = inner * share, np.sqrt(1 - share**2)
+        bridge = np.stack([x, front + 3.0 * x**2 - 0.002 * bend, height + 0.002 * bend], 1)
+        paths.append((bridge, False))
+    vertices, triangles, count = [], [], 0
+    for path, closed in paths:
+        tube = _tube(path, radius, closed)
+        triangles.append(_sheet(tube.shape[1], tube.shape[0], closed) + count)
+        vertices.append(tube.transpose(1, 0, 2).reshape(-1, 3))
+        count += len(vertices[-1])
+    corners = np.concatenate(triangles)
+    corners = np.concatenate([corners, corners[:, ::-1]])
+    colour = rng.uniform(8, 60) * rng.normal(1, 0.15, 3)
+    return _Thing(
+        vertices=np.concatenate(vertices),
+        triangles=corners,
+        colours=np.broadcast_to(colour, (len(corners), 3, 3)),
+        openness=np.full(count, 0.9),
+        skull=np.ones(count),
+    )
+
+
+def _tube(path: Doubles, radius: float, closed: bool) -> Doubles:
+    """Vertices [len(path), 6, 3] around a path."""
+    way = np.gradient(np.concatenate([path[-1:], path, path[:1]]) if closed else path, axis=0)
+    way = way[1:-1] if closed else way
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    side = np.cross(way, np.where(np.abs(way[:, 1:2]) < 0.9, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    turn = np.linspace(0, 2 * np.pi, 7)[:, None, None]
+    ring = path + radius * (np.cos(turn) * side + np.sin(turn) * np.cross(way, side))
+    return np.asarray(ring.transpose(1, 0, 2))
+
+
 # -- geometry ----------------------------------------------------------------------------------
 
 
@@ -722,50 +882,60 @@ def _normals(vertices: Doubles, triangles: Vertices) -> Doubles:
     return np.asarray(total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12))
 
 
-def _rim_gap(mesh: HeadMesh, rim: Vertices, vertices: Doubles) -> Doubles:
-    """Height of the opening at each of ``_ACROSS`` from its one corner to the other, metres."""
-    return np.asarray(np.subtract(*_rim_sides(mesh, rim, vertices[:, 2])))
+def _opening(mesh: HeadMesh, edge: Vertices, values: NDArray[np.floating]) -> Doubles:
+    """Upper minus lower edge of the vertices' values, at ``_ACROSS`` from corner to corner."""
+    return np.asarray(np.subtract(*_lips_of(mesh, edge, values)))
 
 
-def _rim_sides(mesh: HeadMesh, rim: Vertices, values: NDArray[np.floating]) -> list[Doubles]:
-    """Values of the vertices, along the upper and along the lower edge at ``_ACROSS``."""
-    x, z = mesh.average[rim, 0], mesh.average[rim, 2]
+def _lips_of(
+    mesh: HeadMesh, edge: Vertices, values: NDArray[np.floating]
+) -> tuple[Doubles, Doubles]:
+    """Values of the vertices [V] along the upper and along the lower edge, at ``_ACROSS``."""
+    x, z = mesh.average[edge, 0], mesh.average[edge, 2]
     share = (x - x.min()) / np.ptp(x)
     corners = np.interp(x, (x.min(), x.max()), (z[x.argmin()], z[x.argmax()]))
-    sides = []
-    for part in (z > corners, z < corners):
-        order = np.argsort(share[part])
-        sides.append(np.interp(_ACROSS, share[part][order], values[rim[part][order]]))
-    return sides
+    upper, lower = (
+        np.interp(_ACROSS, share[part][order], values[edge[part][order]])
+        for part in (z > corners, z < corners)
+        for order in [np.argsort(share[part])]
+    )
+    return upper, lower
 
 
 def _fit_lids(mesh: HeadMesh, rest: Doubles) -> Floats:
     """The actions, with a blink that goes as far as this subject's eyes are open."""
     actions = mesh.actions.copy()
-    for side, rim in zip(SIDES[::-1], mesh.lid_rims, strict=True):
-        wider = _rim_gap(mesh, rim, rest) / _rim_gap(mesh, rim, mesh.average)
-        x = mesh.average[rim, 0]
-        line = np.polyfit(_ACROSS, wider, 2)
-        share = np.clip((mesh.average[:, 0] - x.min()) / np.ptp(x), 0.1, 0.9)
+    for side, edge in zip(SIDES[::-1], mesh.lid_edges, strict=True):
+        gap = _opening(mesh, edge, rest[:, 2]) + _SHUT
+        x = mesh.average[edge, 0]
+        share = np.clip((mesh.average[:, 0] - x.min()) / np.ptp(x), 0.2, 0.8)
         for number in ("43", "45"):
-            actions[mesh.units.index((number, side))] *= np.polyval(line, share)[:, None]
+            blink = actions[mesh.units.index((number, side))]
+            fit = gap / -_opening(mesh, edge, blink[:, 2])
+            middle = (_ACROSS > 0.15) & (_ACROSS < 0.85)
+            curve = np.polyfit(_ACROSS[middle], fit[middle], 2)
+            blink *= np.polyval(curve, share)[:, None].astype(np.float32)
     return actions
 
 
 def _close_lips(mesh: HeadMesh, rest: Doubles) -> Doubles:
     """Lips that meet: random mouths may be ajar, or overlap."""
-    usual = _rim_gap(mesh, mesh.lip_rim, mesh.average) - _PRESSED
-    too_wide = _rim_gap(mesh, mesh.lip_rim, rest) - usual
-    x = mesh.average[mesh.lip_rim, 0]
-    share = (mesh.average[:, 0] - x.min()) / np.ptp(x)
-    # The jaw takes the lower lip along: that tells the lips apart where they touch.
-    jaw = mesh.actions[[mesh.units.index(("26", side)) for side in SIDES], :, 2].sum(axis=0)
-    between = np.mean(_rim_sides(mesh, mesh.lip_rim, jaw), axis=0)
-    upper = jaw > np.interp(share, _ACROSS, between)
-    near, _ = cKDTree(mesh.lip_edge).query(mesh.average)
+    lifted = rest[:, 2] - mesh.average[:, 2]
+    too_wide = np.max([_opening(mesh, edge, lifted) for edge in mesh.lip_edges], axis=0)
+    # Where lips touch, only the way they face tells them apart.
+    known = np.concatenate(mesh.lip_edges)
+    corners = mesh.average[mesh.lip_edges[0]]
+    left, right = corners[corners[:, 0].argmax()], corners[corners[:, 0].argmin()]
+    normals = _normals(mesh.average, mesh.triangles)
+    place = np.concatenate([mesh.average, 0.008 * normals], axis=1)
+    _, nearest = cKDTree(place[known]).query(place)
+    line = np.interp(mesh.average[known, 0], (right[0], left[0]), (right[2], left[2]))
+    upper = (mesh.average[known, 2] > line)[nearest]
+    share = (mesh.average[:, 0] - right[0]) / (left[0] - right[0])
+    near, _ = cKDTree(mesh.lip_line).query(mesh.average)
+    weight = 0.55 * np.exp(-((near / 0.010) ** 2)) * np.interp(share, _ACROSS, too_wide + _SHUT)
     moved = rest.copy()
-    weight = 0.6 * np.exp(-((near / 0.010) ** 2))  # more than half: they meet before the edge
-    moved[:, 2] += np.where(upper, -weight, weight) * np.interp(share, _ACROSS, too_wide)
+    moved[:, 2] += np.where(upper, -weight, weight)
     return moved
 
 

@@ -189,7 +189,8 @@ class HeadVideo:
     @cached_property
     def _seen(self) -> NDArray[np.int64]:
         """The vertices of skin that are seen from the front."""
-        return np.flatnonzero(head_mesh().face & (self.subject.openness > 0.25))
+        face = head_mesh().face
+        return np.flatnonzero(face & (self.subject.openness[: len(face)] > 0.25))
 
     @cached_property
     def _crop_px(self) -> float:
@@ -231,7 +232,7 @@ class HeadVideo:
         vertices = _act(self._rest, self.subject.actions, weights)
         for ball, lids, least in self._lids:
             _push_out(vertices, lids, least, ball)
-        return _place(vertices, mesh.skull, turn, np.array(_PIVOT, np.float32), shift), turn
+        return _place(vertices, self.subject.skull, turn, np.array(_PIVOT, np.float32), shift), turn
 
     @cached_property
     def _rest(self) -> Floats:
@@ -281,10 +282,11 @@ class HeadVideo:
         """
         self._check(first)
         self._check(second)
-        mesh = head_mesh()
+        mesh = self.subject
         now, later = (self._project(self._posed(index)[0]) for index in (first, second))
         hit = np.full(self.size, -1, np.int32)
-        _rasterise(now, mesh.triangles, hit, np.zeros(self.size, np.float32), 1)
+        nearest = np.zeros(self.size, np.float32)
+        _rasterise(now, mesh.triangles, mesh.behind, hit, nearest, 1)
         flow = np.zeros((*self.size, 2), np.float32)
         mask = (hit >= 0) & (mesh.material[hit] == SKIN)
         _carry(now, later[:, :2] - now[:, :2], mesh.triangles, hit, mask, flow)
@@ -424,7 +426,7 @@ class _Look:
 
     def __init__(self, video: HeadVideo, rng: np.random.Generator) -> None:
         subject = video.subject
-        self.mesh, self.subject = head_mesh(), subject
+        self.subject = subject
         texels_px = 3.2e3 * _FACE_WIDTH / (video.face_px * _SAMPLES)
         level = max(0, round(np.log2(max(texels_px, 1e-6))))
         texture = subject.texture
@@ -447,10 +449,10 @@ class _Look:
     def draw(
         self, at: Floats, vertices: Floats, turn: Floats, gaze: NDArray[np.floating]
     ) -> Floats:
-        mesh, subject = self.mesh, self.subject
+        subject = self.subject
         light = _lit(
             vertices,
-            mesh.triangles,
+            subject.triangles,
             subject.openness,
             self.lights,
             self.power,
@@ -460,7 +462,7 @@ class _Look:
         rows, columns = self.room.shape[:2]
         hit = np.full((rows * _SAMPLES, columns * _SAMPLES), -1, np.int32)
         nearest = np.zeros(hit.shape, np.float32)
-        _rasterise(at, mesh.triangles, hit, nearest, _SAMPLES)
+        _rasterise(at, subject.triangles, subject.behind, hit, nearest, _SAMPLES)
         looking = _unit(gaze[0], -1.0, -gaze[1])
         glint = turn.T @ _unit(*(self.lights[0] + np.array([0, -1, 0])))
         image = self.room.copy()
@@ -469,9 +471,9 @@ class _Look:
             hit,
             at,
             light,
-            mesh.triangles,
-            mesh.material,
-            mesh.attributes,
+            subject.triangles,
+            subject.material,
+            subject.attributes,
             self.texture,
             self.scale,
             looking,
@@ -515,7 +517,7 @@ def _act(rest: Floats, actions: Floats, weights: Floats) -> Floats:
     for unit in range(len(weights)):
         weight = weights[unit]
         if weight != 0:
-            for v in range(len(rest)):
+            for v in range(actions.shape[1]):
                 for k in range(3):
                     moved[v, k] += weight * actions[unit, v, k]
     return moved
@@ -602,6 +604,7 @@ def _lit(
 def _rasterise(
     at: Floats,
     triangles: NDArray[np.int64],
+    behind: Floats,
     hit: NDArray[np.int32],
     nearest: Floats,
     samples: int,
@@ -623,7 +626,7 @@ def _rasterise(
         right = min(columns - 1, int(np.floor(max(x0, x1, x2))))
         if top > bottom or left > right:
             continue
-        d0, d1, d2 = at[i, 2], at[j, 2], at[k, 2]
+        d0, d1, d2 = at[i, 2] * behind[f], at[j, 2] * behind[f], at[k, 2] * behind[f]
         one = 1 / area
         bx, by = (y2 - y0) * one, -(x2 - x0) * one
         cx, cy = -(y1 - y0) * one, (x1 - x0) * one
@@ -765,10 +768,9 @@ def _shade(
                         near = u * glint[0] + v * glint[1] + w * glint[2]
                         glow = 190 * min(1.0, max(0.0, (near - 0.985) / 0.008))
                     elif kind == TEETH:
-                        beside = abs(u - np.rint(u))  # 0.5 between two teeth
-                        gap = min(1.0, max(0.0, (beside - 0.40) / 0.09))
+                        gap = 1 - min(1.0, abs(u - np.rint(u)) / 0.09)
                         gum = min(1.0, max(0.0, (v - 0.72) / 0.1))
-                        inside = max(0.25, 1 - 0.10 * abs(u))
+                        inside = max(0.3, 1 - 0.09 * abs(u)) * (0.8 + 0.2 * w)
                         r = (228 - 60 * gap) * inside
                         g = (220 - 70 * gap) * inside
                         bl = (202 - 72 * gap) * inside
