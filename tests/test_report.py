@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from types import MappingProxyType
 
@@ -12,19 +13,25 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation import run_benchmark
+from ma2mi.evaluation import LearningCurve, run_benchmark, run_learning_curve
 from ma2mi.report.figures import (
     draw_attention,
     draw_confusions,
+    draw_learning_curves,
     draw_pretraining,
     draw_scores,
     draw_strip,
 )
-from ma2mi.report.page import Picture, make_page
+from ma2mi.report.page import Picture, Table, make_page
 from ma2mi.report.tables import (
     HEADER,
     cells,
     compare_table,
+    curve_header,
+    curve_lines,
+    curve_rows,
+    curve_table,
+    curve_text,
     make_rows,
     score_table,
     text_table,
@@ -131,6 +138,65 @@ def test_every_table_has_a_line_for_each_database():
         assert [r for r in rows if r and r[0] == "two"] == [["two", "0.000", "0.000", "0.000"]] * 2
 
 
+def curve(name, answers, **options):
+    return run_learning_curve(
+        Says(name, answers),
+        np.arange(8),
+        TRUTH,
+        PEOPLE,
+        keys=[f"k{i}" for i in range(8)],
+        protocol="loso",
+        classes=("calm", "moved"),
+        **{"sizes": (1, 3), "draws": 2, "backend": "sequential", **options},
+    )
+
+
+@pytest.fixture(scope="module")
+def curves(results):
+    whole = LearningCurve("whole", {0: (results[2],)})
+    return [curve("half", [0] * 8), curve("perfect", TRUTH, seeds=(0, 1)), whole]
+
+
+def test_learning_curves_by_hand(curves):
+    lines = curve_lines(curve_rows(curves))
+    half, no_half = "0.333 [0.333, 0.333]", "1.000 [1.000, 1.000]"
+    # Of 2^4 swaps of subjects two give so large a difference: p = 1/8; five tests, so Holm's is
+    # five times that.
+    assert lines[:4] == [
+        ("half", "1", "2", "1", half, "0.000", "", "", "", ""),
+        ("half", "3", "2", "1", half, "0.000", "", "", "", ""),
+        ("perfect", "1", "2", "2", no_half, "0.000", "0.125", "0.500", "+0.667", "half"),
+        ("perfect", "3", "2", "2", no_half, "0.000", "0.125", "0.500", "+0.667", "half"),
+    ]
+    level = [line[:4] + line[5:] for line in lines[4:]]
+    assert level == [
+        ("whole", "level", "1", "1", "", "", "", "", ""),
+        ("whole", "1", "1", "1", "", "0.125", "0.500", "-0.333", "half"),
+        ("whole", "3", "1", "1", "", "0.125", "0.500", "-0.333", "half"),
+    ]
+
+
+def test_learning_curves_in_every_style(curves):
+    text = curve_text(curves)
+    assert "UF1 [95 %]" in text
+    assert "loso: 8 clips of 4 subjects" in text
+    assert curve_table(curves) in text
+    assert curve_table(curves, "markdown").startswith("| model | training subjects | draws |")
+    assert "\\toprule" in curve_table(curves, "latex")
+    rows = list(csv.reader(curve_table(curves, "csv").splitlines()))
+    assert tuple(rows[0]) == curve_header(curves)
+    assert [row[0] for row in rows[1:]] == ["half"] * 2 + ["perfect"] * 2 + ["whole"] * 3
+
+
+def test_a_page_of_learning_curves_alone(curves):
+    table = Table(curve_header(curves), curve_lines(curve_rows(curves)), "How it was measured.")
+    page = make_page("Curves", [], [], {}, curves=table)
+    assert "<th>training subjects</th>" in page
+    assert "<td>perfect</td>" in page
+    assert "How it was measured." in page
+    assert "<h2>Scores</h2>" not in page
+
+
 def pictures(results):
     rng = np.random.default_rng(0)
     faces = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
@@ -142,6 +208,7 @@ def pictures(results):
     return {
         "scores": draw_scores(make_rows(results)),
         "confusions": draw_confusions(results),
+        "curves": draw_learning_curves([curve("half", [0] * 8), curve("perfect", TRUTH)]),
         "pretraining": draw_pretraining(history),
         "attention": draw_attention(faces, faces, faces, attention, ["one", "two"]),
         "strip": draw_strip(faces, ["one", "two"]),

@@ -71,7 +71,7 @@ def test_strength_is_chosen_on_training_people():
     clips[..., 0] += 2.0 * labels[:, None, None]
     predictor = DualRidge(3).fit(clips, labels, subjects)
     assert predictor.chosen["strength"] in DualRidge(3).strengths
-    assert predictor.chosen["chosen_on"] == "inner folds of the training people"
+    assert predictor.chosen["chosen_on"] == "inner folds of the training subjects"
 
 
 def test_learns_what_everybody_shares():

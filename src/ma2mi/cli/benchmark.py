@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `ma2mi benchmark --corpus synthetic-micro --model miacnet-tiny`, "
         "`ma2mi benchmark --corpus manifest --root my_study --init runs/mine`, "
+        "`ma2mi benchmark --corpus synthetic-micro --model pixels-rbf --learning-curve 2,5,10`, "
         "`ma2mi benchmark --corpus casme2=DIR --corpus samm=DIR --corpus smic=DIR "
         "--protocol megc2019`, "
         "`ma2mi benchmark --corpus manifest --root my_study --weights zero --protocol zero-shot`"
@@ -33,8 +34,8 @@ def benchmark(
     protocol: str = typer.Option("loso", help="Named protocol of the literature."),
     model: str = typer.Option(
         None,
-        help="Network of the catalog, or majority, flow-svm, random-ridge. "
-        "Default: that of --init, else miacnet-tiny.",
+        help="Network of the catalog, or a control: majority, flow-svm, flow-pca, pixels-rbf, "
+        "random-ridge. Default: that of --init, else miacnet-tiny.",
     ),
     init: str = typer.Option(
         None, help="Weights to start from: a folder, or zero, which ships with ma2mi."
@@ -71,6 +72,17 @@ def benchmark(
     label: list[str] = typer.Option(
         [], help="Class of a word that the protocol does not know, as calm=positive; tense= drops."
     ),
+    learning_curve: str = typer.Option(
+        "",
+        help="Numbers of training subjects, as 2,3,5,10: repeats the protocol with so many in "
+        "every fold, the same ones for every entry.",
+    ),
+    draws: int = typer.Option(
+        5,
+        min=1,
+        help="Random draws of the training subjects for each number; more narrow the "
+        "intervals and take longer.",
+    ),
     also_report_best_on_test: bool = typer.Option(
         False, help="Also print the field's number, stamped as selected on test data."
     ),
@@ -81,10 +93,11 @@ def benchmark(
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import find_recipe
     from ma2mi.evaluation.protocols import protocol as protocol_named
-    from ma2mi.report.tables import score_table
+    from ma2mi.report.tables import curve_text, score_table
     from ma2mi.training.checkpoint import find_weights, read_config
 
     chosen = protocol_named(protocol)
+    sizes = _sizes(learning_curve, best=also_report_best_on_test, stop=stop)
     _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
     start = weights or init
     folder = find_weights(start) if start else None
@@ -114,26 +127,63 @@ def benchmark(
     )
     title = steps.corpus_label(corpus)
     name = "-".join([title, model, *([folder.resolve().name] if folder else [])])
-    out = out or Path("runs") / f"{name}{'-zero-shot' if weights else ''}"
-    result = contest.compete(
-        contestant,
-        marked,
-        chosen,
-        out,
-        corpus=title,
-        seeds=range(seeds),
-        jobs=jobs,
-        backend=backend,
-        cluster=cluster,
-        also_best_on_test=also_report_best_on_test,
-        aliases=steps.parse_aliases(alias),
-        pair_settings=pairs,
-    )
+    name += ("-zero-shot" if weights else "") + ("-curve" if sizes else "")
+    out = out or Path("runs") / name
+    shared: dict[str, Any] = {
+        "corpus": title,
+        "seeds": range(seeds),
+        "jobs": jobs,
+        "backend": backend,
+        "cluster": cluster,
+        "aliases": steps.parse_aliases(alias),
+        "pair_settings": pairs,
+    }
+    if sizes:
+        curve = contest.run_curve(
+            contestant, marked, chosen, out, sizes=sizes, draws=draws, **shared
+        )
+        table = curve_text([curve])
+    else:
+        result = contest.compete(
+            contestant, marked, chosen, out, also_best_on_test=also_report_best_on_test, **shared
+        )
+        table = score_table([result])
     console.out.print()
-    console.out.print(score_table([result]))
+    console.out.print(table)
     console.out.print(f"run: {out}")
     console.list_failures(marked.failures)
     console.finish(marked.failures)
+
+
+def _sizes(text: str, *, best: bool, stop: str) -> list[int]:
+    """``"2,3,5"`` as numbers, none for "".
+
+    Raises:
+        SettingsError: no such list, or options that a learning curve does not go with.
+    """
+    from ma2mi.errors import SettingsError
+
+    if not text:
+        return []
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise SettingsError(
+            "is no list of numbers", where=f"--learning-curve {text}", cure="Say 2,3,5,10"
+        )
+    sizes = sorted({int(word) for word in words})
+    if best:
+        raise SettingsError(
+            "has no number selected on test data",
+            where="--learning-curve",
+            cure="Leave out --also-report-best-on-test",
+        )
+    if stop == "inner" and sizes[0] < 2:
+        raise SettingsError(
+            "holds a training subject out, and one is all there is",
+            where="--stop inner",
+            cure="Start --learning-curve at 2, or take --stop fixed",
+        )
+    return sizes
 
 
 def _check_weights(protocol: Protocol, weights: str | None, others: dict[str, object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from ma2mi.evaluation.audit import FINGERPRINTS, write_fingerprints
 from ma2mi.evaluation.benchmark import run_benchmark
 from ma2mi.evaluation.engines import Backend
 from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.evaluation.learning_curve import DRAWS, LearningCurve, run_learning_curve
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.results import RunResult
 from ma2mi.models.catalog import MODELS, build_model
@@ -26,13 +27,24 @@ from ma2mi.models.trunk import Branches
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
 from ma2mi.training.checkpoint import WEIGHTS, open_trunk, read_config
 from ma2mi.training.finetune import FineTune, FineTuneSettings
+from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.recognizer import Recognizer, ZeroShot
 from ma2mi.training.ridge import DualRidge
 
-#: Contestants that are no network of the catalog.
-BASELINES = ("majority", "flow-svm", "random-ridge")
+#: Entries without a network: name to what builds learner and clips from (pairs, classes, size).
+CONTROLS: dict[str, Callable[[Pairs, int, int], tuple[Learner, Clips]]] = {
+    "majority": lambda pairs, classes, size: (Majority(classes), np.zeros((len(pairs), 1))),
+    "flow-svm": lambda pairs, classes, size: (FlowSVM(classes), flow_histograms(pairs)),
+    "flow-pca": lambda pairs, classes, size: (FlowPCA(classes), flow_views(pairs, size)),
+    "pixels-rbf": lambda pairs, classes, size: (
+        RBFRidge(classes),
+        signed_root(flow_views(pairs, size)),
+    ),
+}
+#: Entries that are no network of the catalog.
+BASELINES = (*CONTROLS, "random-ridge")
 
 
 @dataclass(frozen=True)
@@ -93,10 +105,8 @@ class Contestant:
         classes = len(names)
         if self.model in BASELINES and (self.init or self.keep_epochs):
             raise SettingsError("has no weights and no epochs", where=self.model)
-        if self.model == "majority":
-            return Majority(classes), np.zeros((len(pairs), 1))
-        if self.model == "flow-svm":
-            return FlowSVM(classes), flow_histograms(pairs)
+        if self.model in CONTROLS:
+            return CONTROLS[self.model](pairs, classes, self.size)
         if self.model == "random-ridge":
             return self._ridge("conv5", {}, pairs, classes, seeds)
         if self.model not in MODELS:
@@ -191,23 +201,12 @@ def compete(
     aliases: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Run one contestant through a protocol, with a bar."""
-    learner, clips = contestant.enter(marked.pairs, marked.classes, seeds)
-    people: list[str] = []
-    weights = ""
-    if contestant.init:
-        people = read_config(contestant.init).get("people", [])
-        weights = hashlib.sha256((contestant.init / WEIGHTS).read_bytes()).hexdigest()
+    learner, clips, options = _arranged(contestant, marked, corpus, pair_settings, seeds)
     with progress(contestant.name) as tick:
         result = run_benchmark(
             learner,
             clips,
-            marked.labels,
-            marked.pairs.subjects.tolist(),
-            keys=marked.pairs.keys.tolist(),
             protocol=protocol,
-            databases=marked.databases,
-            classes=marked.classes,
-            seeds=seeds,
             jobs=jobs,
             backend=backend,
             cluster=cluster,
@@ -215,19 +214,85 @@ def compete(
             hook=lambda p: tick(p.done, p.total),
             also_best_on_test=also_best_on_test,
             aliases=aliases,
-            settings={
-                "corpus": corpus,
-                "model": contestant.model,
-                "branches": contestant.branches,
-                "frozen": contestant.frozen,
-                "zero_shot": contestant.zero_shot,
-                "weights_sha256": weights,
-                "size": contestant.size,
-                "pairs": pair_settings.model_dump(mode="json"),
-            },
-            pretraining_people=people,
-            clips_hash=marked.clips_hash,
+            **options,
         )
     if folder:
         write_fingerprints(folder / FINGERPRINTS, marked.prints)
     return result
+
+
+def run_curve(
+    contestant: Contestant,
+    marked: Marked,
+    protocol: Protocol,
+    folder: Path | None,
+    *,
+    sizes: Sequence[int],
+    draws: int = DRAWS,
+    corpus: str,
+    pair_settings: PairSettings,
+    seeds: Sequence[int] = (0,),
+    jobs: int = -1,
+    backend: Backend = "loky",
+    cluster: str | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> LearningCurve:
+    """Repeat the protocol with few training subjects a fold, with a bar.
+
+    See :func:`ma2mi.evaluation.learning_curve.run_learning_curve`. Features of a frozen network
+    are computed once for the whole curve.
+    """
+    learner, clips, options = _arranged(contestant, marked, corpus, pair_settings, seeds)
+    with progress(contestant.name) as tick:
+        return run_learning_curve(
+            learner,
+            clips,
+            protocol=protocol,
+            sizes=sizes,
+            draws=draws,
+            jobs=jobs,
+            backend=backend,
+            cluster=cluster,
+            out=folder,
+            hook=lambda p: tick(p.done, p.total),
+            on_run=lambda place: write_fingerprints(place / FINGERPRINTS, marked.prints),
+            aliases=aliases,
+            **options,
+        )
+
+
+def _arranged(
+    contestant: Contestant,
+    marked: Marked,
+    corpus: str,
+    pair_settings: PairSettings,
+    seeds: Sequence[int],
+) -> tuple[Learner, Clips, dict[str, Any]]:
+    """The learner, the clips as it takes them, and what else ``run_benchmark`` must know."""
+    learner, clips = contestant.enter(marked.pairs, marked.classes, seeds)
+    people: list[str] = []
+    weights = ""
+    if contestant.init:
+        people = read_config(contestant.init).get("people", [])
+        weights = hashlib.sha256((contestant.init / WEIGHTS).read_bytes()).hexdigest()
+    options = {
+        "labels": marked.labels,
+        "subjects": marked.pairs.subjects.tolist(),
+        "keys": marked.pairs.keys.tolist(),
+        "databases": marked.databases,
+        "classes": marked.classes,
+        "seeds": seeds,
+        "settings": {
+            "corpus": corpus,
+            "model": contestant.model,
+            "branches": contestant.branches,
+            "frozen": contestant.frozen,
+            "zero_shot": contestant.zero_shot,
+            "weights_sha256": weights,
+            "size": contestant.size,
+            "pairs": pair_settings.model_dump(mode="json"),
+        },
+        "pretraining_people": people,
+        "clips_hash": marked.clips_hash,
+    }
+    return learner, clips, options

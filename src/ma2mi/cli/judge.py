@@ -49,22 +49,29 @@ def compare(
     out: Path = typer.Option(None, help="Write the table there instead of printing it."),
     picture: Path = typer.Option(None, help="Also draw the scores as PNG."),
 ) -> None:
-    """Scores beside each other, with intervals and paired tests against the first run."""
+    """Scores beside each other, with intervals and paired tests against the first run.
+
+    Folders of learning curves are compared at each number of training subjects; runs among them
+    are level lines.
+    """
+    from ma2mi.evaluation.learning_curve import is_curve, load_curve
     from ma2mi.evaluation.results import load_run
     from ma2mi.files import replace_file
-    from ma2mi.report.tables import compare_table, make_rows
+    from ma2mi.report.tables import compare_table, curve_table, make_rows
 
-    results = [load_run(run) for run in runs]
-    text = compare_table(results, style)
+    curves = [load_curve(run) for run in runs] if any(map(is_curve, runs)) else []
+    results = [] if curves else [load_run(run) for run in runs]
+    text = curve_table(curves, style) if curves else compare_table(results, style)
     if out:
         replace_file(out, f"{text}\n".encode())
         console.out.print(f"table: {out}")
     else:
         print(text)
     if picture:
-        from ma2mi.report.figures import draw_scores
+        from ma2mi.report.figures import draw_learning_curves, draw_scores
 
-        replace_file(picture, draw_scores(make_rows(results)))
+        png = draw_learning_curves(curves) if curves else draw_scores(make_rows(results))
+        replace_file(picture, png)
         console.out.print(f"picture: {picture}")
 
 

@@ -14,6 +14,7 @@ from ma2mi.cli import console
 if TYPE_CHECKING:
     from ma2mi.cli.steps import Marked
     from ma2mi.clips.store import PreparedClip
+    from ma2mi.evaluation.learning_curve import LearningCurve
     from ma2mi.evaluation.results import RunResult
     from ma2mi.report.page import Picture
 
@@ -23,17 +24,25 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    runs: list[Path] = typer.Argument(..., help="Run folders of `ma2mi benchmark`."),
+    runs: list[Path] = typer.Argument(
+        ..., help="Run folders of `ma2mi benchmark`, with or without --learning-curve."
+    ),
     pretraining: Path = typer.Option(None, help="Folder of `ma2mi pretrain`, for its curves."),
     out: Path = typer.Option(Path("report.html"), help="The page; figures/ goes beside it."),
 ) -> None:
     """Write one self-contained page: table, intervals, paired tests, confusions, curves."""
+    from ma2mi.evaluation.learning_curve import is_curve, load_curve
     from ma2mi.evaluation.results import load_run
-    from ma2mi.report.tables import score_table
+    from ma2mi.report.tables import curve_text, score_table
 
-    results = [load_run(run) for run in runs]
-    write_report(out, results, pretraining=pretraining)
-    console.out.print(score_table(results))
+    results = [load_run(run) for run in runs if not is_curve(run)]
+    # Beside learning curves, a run is a level line, too.
+    curves = [load_curve(run) for run in runs] if len(results) < len(runs) else []
+    write_report(out, results, pretraining=pretraining, curves=curves)
+    if results:
+        console.out.print(score_table(results))
+    if curves:
+        console.out.print(curve_text(curves))
     console.out.print(f"page: {out}")
 
 
@@ -45,6 +54,7 @@ def write_report(
     pretraining: Path | None = None,
     marked: Marked | None = None,
     examples: Sequence[PreparedClip] = (),
+    curves: Sequence[LearningCurve] = (),
 ) -> Path:
     """Write the page to ``path`` and its pictures to ``figures/`` beside it.
 
@@ -54,27 +64,48 @@ def write_report(
         pretraining: folder whose curves, and with ``marked`` whose attention, are shown.
         marked: pairs whose attention is shown.
         examples: clips to show as they go by.
+        curves: learning curves over the same clips.
     """
     from ma2mi.files import replace_file
     from ma2mi.report import figures
-    from ma2mi.report.page import Picture, make_page
-    from ma2mi.report.tables import make_rows, stamped_lines
+    from ma2mi.report.page import Picture, Table, make_page
+    from ma2mi.report.tables import (
+        curve_header,
+        curve_lines,
+        curve_method,
+        curve_rows,
+        make_rows,
+        stamped_lines,
+    )
 
-    rows = make_rows(results, against)
-    pictures = [
-        Picture(
-            "scores",
-            "UF1 at a glance",
-            "Dots: pooled UF1; bars: 95 % interval.",
-            figures.draw_scores(rows),
-        ),
-        Picture(
-            "confusions",
-            "Confusion matrices",
-            "Rows are true classes, columns answers; numbers count clips.",
-            figures.draw_confusions(results),
-        ),
-    ]
+    rows = make_rows(results, against) if results else []
+    pictures = []
+    if curves:
+        pictures.append(
+            Picture(
+                "learning-curve",
+                "Score against the number of training subjects",
+                "Points: mean over draws of the training subjects, each pooled over all folds; "
+                "bars: 95 % interval by bootstrap over left-out subjects. Dashed: runs that are "
+                "no learning curve.",
+                figures.draw_learning_curves(curves),
+            )
+        )
+    if results:
+        pictures += [
+            Picture(
+                "scores",
+                "UF1 at a glance",
+                "Dots: pooled UF1; bars: 95 % interval.",
+                figures.draw_scores(rows),
+            ),
+            Picture(
+                "confusions",
+                "Confusion matrices",
+                "Rows are true classes, columns answers; numbers count clips.",
+                figures.draw_confusions(results),
+            ),
+        ]
     if pretraining:
         with (pretraining / "log.csv").open() as sheet:
             history = [{k: float(v) for k, v in line.items()} for line in csv.DictReader(sheet)]
@@ -94,17 +125,23 @@ def write_report(
     (path.parent / "figures").mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         replace_file(path.parent / "figures" / f"{picture.name}.png", picture.png)
-    first = results[0].record
+    records = [r.record for r in results] or [curve.record for curve in curves]
+    first = records[0]
     facts = {
         "protocol": first.protocol,
         "classes": ", ".join(first.classes),
         "data hash": first.data_hash,
         "commit": first.commit or "not from a checkout",
         "seeds": ", ".join(map(str, first.seeds)),
-        "people in pre-training": str(max(len(r.record.pretraining_people) for r in results)),
+        "people in pre-training": str(max(len(r.pretraining_people) for r in records)),
     }
+    few = (
+        Table(curve_header(curves), curve_lines(curve_rows(curves)), curve_method(curves))
+        if curves
+        else None
+    )
     page = make_page(
-        "Micro-expressions, left-out people", rows, pictures, facts, stamped_lines(results)
+        "Micro-expressions, left-out people", rows, pictures, facts, stamped_lines(results), few
     )
     replace_file(path, page.encode())
     return path

@@ -3,9 +3,22 @@
 from ma2mi.evaluation.benchmark import Progress, run_benchmark
 from ma2mi.evaluation.labels import LABEL_SETS, LabelSet, encode_action_units, label_set
 from ma2mi.evaluation.learner import EpochPredictor, Learner, Predictor
+from ma2mi.evaluation.learning_curve import (
+    LearningCurve,
+    compare_curves,
+    load_curve,
+    run_learning_curve,
+)
 from ma2mi.evaluation.protocols import PROTOCOLS, Protocol, protocol
 from ma2mi.evaluation.results import FoldResult, RunFolder, RunResult, load_run
-from ma2mi.evaluation.splits import Split, SubjectSplitter, inner_splits, k_folds_by_subject
+from ma2mi.evaluation.splits import (
+    Split,
+    SubjectSplitter,
+    TrainingDraw,
+    draw_training,
+    inner_splits,
+    k_folds_by_subject,
+)
 
 __all__ = [
     "LABEL_SETS",
@@ -14,6 +27,7 @@ __all__ = [
     "FoldResult",
     "LabelSet",
     "Learner",
+    "LearningCurve",
     "Predictor",
     "Progress",
     "Protocol",
@@ -21,11 +35,16 @@ __all__ = [
     "RunResult",
     "Split",
     "SubjectSplitter",
+    "TrainingDraw",
+    "compare_curves",
+    "draw_training",
     "encode_action_units",
     "inner_splits",
     "k_folds_by_subject",
     "label_set",
+    "load_curve",
     "load_run",
     "protocol",
     "run_benchmark",
+    "run_learning_curve",
 ]

@@ -42,7 +42,7 @@ from ma2mi.evaluation.results import (
     RunResult,
     guesses,
 )
-from ma2mi.evaluation.splits import People, Split, people
+from ma2mi.evaluation.splits import People, Split, TrainingDraw, draw_training, people
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def run_benchmark(
     settings: Mapping[str, object] | None = None,
     pretraining_people: Sequence[str] = (),
     clips_hash: str = "",
+    training: TrainingDraw | None = None,
 ) -> RunResult:
     """Leave people out, fit on the others, predict, pool, score.
 
@@ -113,6 +114,8 @@ def run_benchmark(
         settings: the caller's settings, written to the run folder beside the learner's.
         pretraining_people: whom the learner has seen before, named as in ``splits.people``.
         clips_hash: of the clips' bytes, where ``clips`` is no array (arrays are hashed here).
+        training: give each fold so many of its training subjects; None: all of them. See
+            ``learning_curve.run_learning_curve``, which repeats this.
 
     Raises:
         EvaluationError: anything wrong with clips, labels, people, predictions or ``out``;
@@ -136,6 +139,8 @@ def run_benchmark(
     if protocol.trains and not hasattr(learner, "fit"):
         raise EvaluationError("cannot fit", where=type(learner).__name__, cure="Give a Learner")
     splits = protocol.splitter(subjects, databases, aliases)
+    if training:
+        splits = [draw_training(s, who, truth[s.train], training) for s in splits]
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
         version=ma2mi.__version__,
@@ -151,6 +156,7 @@ def run_benchmark(
         aliases=dict(aliases or {}),
         pretraining_people=tuple(sorted(pretraining_people)),
         also_best_on_test=also_best_on_test,
+        training=training,
         notes=_run_notes(protocol, who, pretraining_people, aliases),
     )
     folder = RunFolder(out, record) if out is not None else None

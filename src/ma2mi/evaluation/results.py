@@ -24,6 +24,7 @@ from ma2mi.evaluation.metrics import (
     per_class,
     unit_f1,
 )
+from ma2mi.evaluation.splits import TrainingDraw
 from ma2mi.files import replace_file
 from ma2mi.records import file_name
 
@@ -96,6 +97,7 @@ class RunRecord(_Record):
         aliases: people with several names.
         pretraining_people: whom the learner has seen before.
         also_best_on_test: whether the field's number is computed, too.
+        training: how many training subjects each fold is given, and in which draw; None: all.
         notes: what a reader should know of the whole run.
     """
 
@@ -112,6 +114,7 @@ class RunRecord(_Record):
     aliases: dict[str, str] = {}
     pretraining_people: tuple[str, ...] = ()
     also_best_on_test: bool = False
+    training: TrainingDraw | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 
@@ -276,6 +277,88 @@ def inner_splits(
         [[0, 1], [3], [2]]
     """
     return k_folds_by_subject(subjects, min(k, len(set(subjects))), seed, labels)
+
+
+@dataclass(frozen=True)
+class TrainingDraw:
+    """So many of the training subjects of every fold, drawn at random.
+
+    Args:
+        subjects: how many, 1 or more.
+        draw: which draw; the same number gives the same subjects, whatever is trained on them.
+    """
+
+    subjects: int
+    draw: int = 0
+
+
+def draw_training(
+    split: Split, who: Sequence[str] | People, labels: ArrayLike, drawn: TrainingDraw
+) -> Split:
+    """The same fold with fewer training subjects, in whom as many classes occur as possible.
+
+    The fold's training subjects stand in an order drawn from the fold's name and ``drawn.draw``.
+    They are taken from its start, but one is passed over if then the classes could no longer all
+    occur (or as many as so few subjects can show). Larger draws so mostly contain smaller ones.
+
+    Args:
+        split: a fold.
+        who: [n], who each clip of the whole set shows, see ``people``.
+        labels: of the training clips alone, in the order of ``split.train``: ints, or 0/1 of
+            each unit.
+        drawn: how many subjects, and which draw.
+
+    Raises:
+        EvaluationError: fewer training subjects than are asked for.
+    """
+    everyone = np.asarray(who)
+    names = np.array(split.train_people)
+    if not 1 <= drawn.subjects <= len(names):
+        raise EvaluationError(
+            f"{drawn.subjects} training subjects are asked for, there are {len(names)}",
+            where=f"fold {split.name}",
+            cure=f"Take 1 to {len(names)}",
+        )
+    marks = np.asarray(labels)
+    if marks.ndim == 1:
+        marks = marks[:, None] == np.unique(marks)
+    person_of = np.searchsorted(names, everyone[split.train])
+    classes_of = [
+        sum(1 << int(c) for c in np.flatnonzero(marks[person_of == i].any(axis=0)))
+        for i in range(len(names))
+    ]
+    seed = np.frombuffer(hashlib.sha256(split.name.encode()).digest(), dtype="<u4")
+    order = np.random.default_rng([drawn.draw, *seed.tolist()]).permutation(len(names)).tolist()
+    chosen = names[_covering(classes_of, order, drawn.subjects)]
+    return Split(
+        split.name, split.train[np.isin(everyone[split.train], chosen)], split.test, everyone
+    )
+
+
+def _covering(classes_of: Sequence[int], order: Sequence[int], count: int) -> list[int]:
+    """``count`` subjects, early in ``order``, who together show as many classes as ``count`` can.
+
+    Args:
+        classes_of: the classes of each subject, a bit each.
+    """
+    # Step k: all sets of classes that k subjects or fewer can show together.
+    within, every = [{0}], 0
+    for mask in classes_of:
+        every |= mask
+    while every not in within[-1] and len(within) <= count:
+        within.append(within[-1] | {a | b for a in within[-1] for b in set(classes_of)})
+
+    def most(shown: int, left: int) -> int:
+        """Classes that occur at last, if so many subjects may still be taken."""
+        return max((shown | more).bit_count() for more in within[min(left, len(within) - 1)])
+
+    goal, shown, waiting, chosen = most(0, count), 0, list(order), list[int]()
+    for left in reversed(range(count)):
+        one = next(i for i in waiting if most(shown | classes_of[i], left) == goal)
+        waiting.remove(one)
+        chosen.append(one)
+        shown |= classes_of[one]
+    return chosen
 
 
 Splitter = Callable[

@@ -11,12 +11,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.metrics import confusion_matrix
 from ma2mi.evaluation.results import RunResult
-from ma2mi.report.tables import Row
+from ma2mi.report.tables import METRIC_NAMES, Row, curve_rows
 
 matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 BLUE, GREY, RED = "#2a6f97", "#8d99ae", "#c1666b"
+#: Lines of a chart in their order; told apart with every common colour blindness (Okabe and Ito).
+LINES = ("#8d99ae", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = "osD^vP<>"
 
 
 def draw_scores(rows: Sequence[Row]) -> bytes:
@@ -31,6 +35,44 @@ def draw_scores(rows: Sequence[Row]) -> bytes:
     axes.set_xlim(0, 1)
     axes.set_xlabel("UF1, 95 % interval over people")
     axes.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
+def draw_learning_curves(curves: Sequence[LearningCurve]) -> bytes:
+    """Score against the number of training subjects, one line an entry, intervals as bars.
+
+    Level lines are dashed, their interval a band. Entries stand a little apart, so that their
+    bars do not cover each other.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    metric = curves[0].record.metrics[0]
+    sizes = sorted({size for curve in curves for size in curve.sizes})
+    drawn = [curve for curve in curves if not curve.is_level]
+    for i, curve in enumerate(curves):
+        color, marker = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)]
+        rows = curve_rows([curve])
+        if curve.is_level:
+            score = rows[0].score
+            axes.axhline(score.value, color=color, ls="--", lw=1.2, label=curve.name)
+            axes.axhspan(score.low, score.high, color=color, alpha=0.12, lw=0)
+            continue
+        # The axis is logarithmic: equal factors are equal steps.
+        beside = 1.02 ** (drawn.index(curve) - (len(drawn) - 1) / 2)
+        at = np.array([row.subjects for row in rows]) * beside
+        value = np.array([row.score.value for row in rows])
+        ends = np.array([[row.score.low, row.score.high] for row in rows]).T
+        axes.vlines(at, *ends, color=color, lw=2, alpha=0.45)
+        axes.plot(at, value, color=color, marker=marker, ms=5, lw=1.5, label=curve.name)
+    if sizes:
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(sizes[0] / 1.2, sizes[-1] * 1.2)
+    axes.set_xlabel("training subjects")
+    axes.set_ylabel(f"{METRIC_NAMES.get(metric, metric)}, 95 % interval over left-out subjects")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
     return _png(figure)
 
 

@@ -30,21 +30,32 @@ class Picture:
     png: bytes
 
 
+@dataclass(frozen=True)
+class Table:
+    """Cells of a page's table, its header, and how it was measured."""
+
+    header: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    note: str
+
+
 def make_page(
     title: str,
     rows: Sequence[Row],
     pictures: Sequence[Picture],
     facts: dict[str, str],
     stamped: Sequence[Sequence[str]] = (),
+    curves: Table | None = None,
 ) -> str:
     """The page as HTML.
 
     Args:
         title: heading.
-        rows: the table; the note below it says how it was measured.
+        rows: the table of runs, or none; the note below it says how it was measured.
         pictures: in order.
         stamped: rows of numbers that were selected on test data, see ``stamped_lines``.
         facts: what the reader needs to repeat it (version, commit, data hash, settings).
+        curves: the table of learning curves.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
@@ -53,8 +64,9 @@ def make_page(
         title=title,
         header=HEADER,
         lines=[cells(row) for row in rows],
-        clips=rows[0].clips,
-        people=rows[0].people,
+        clips=rows[0].clips if rows else 0,
+        people=rows[0].people if rows else 0,
+        curves=curves,
         pictures=pictures,
         stamped=stamped,
         facts=facts,

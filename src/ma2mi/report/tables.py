@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.learning_curve import LearningCurve, compare_curves
 from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
 from ma2mi.evaluation.statistics import (
     Estimate,
     PairedTest,
     bootstrap,
     holm,
+    mean_and_sd,
     permutation_test,
     person_confusions,
 )
@@ -218,4 +220,138 @@ def score_table(results: Sequence[RunResult], against: Sequence[int | None] | No
         f"{table}\n"
         f"{protocol}: {rows[0].clips} clips of {rows[0].people} people, {how}"
         "intervals by bootstrap over people, p by paired permutation over people (UF1)"
+    )
+
+
+@dataclass(frozen=True)
+class CurveRow:
+    """One entry of a learning curve with one number of training subjects.
+
+    Args:
+        name: the entry's.
+        subjects: number of training subjects; 0 for a level line.
+        draws, seeds: how many.
+        score: mean over draws and seeds, with a 95 % interval by bootstrap over left-out subjects.
+        draws_sd: standard deviation of the draws; None for one draw.
+        against: name of the entry that it is tested against, "" if none.
+        test: paired permutation test over left-out subjects, draws and seeds pooled.
+        p_holm: its p, adjusted for all tests of the table.
+    """
+
+    name: str
+    subjects: int
+    draws: int
+    seeds: int
+    score: Estimate
+    draws_sd: float | None
+    against: str = ""
+    test: PairedTest | None = None
+    p_holm: float | None = None
+
+
+def curve_rows(
+    curves: Sequence[LearningCurve], against: Sequence[int | None] | None = None
+) -> list[CurveRow]:
+    """Score learning curves and test each against another of them.
+
+    Args:
+        curves: over the same clips, with the same draws; level lines among them.
+        against: for each curve, the position of the one that it is tested against; by default
+            every curve but the first is tested against the first.
+
+    Raises:
+        EvaluationError: other clips, draws or training subjects.
+    """
+    if against is None:
+        against = [None] + [0] * (len(curves) - 1)
+    metric = curves[0].record.metrics[0]
+    rows = []
+    for curve, position in zip(curves, against, strict=True):
+        other = None if position is None else curves[position]
+        tests = compare_curves(curve, other, metric) if other else {}
+        # A level line against a curve is tested at each number of the curve.
+        for size in sorted({*curve.runs, *tests}):
+            rows.append(
+                CurveRow(
+                    curve.name,
+                    size,
+                    len(curve.at(size)),
+                    len(curve.record.seeds),
+                    curve.estimate(size, metric),
+                    mean_and_sd(curve.draw_scores(size, metric))[1],
+                    other.name if other and size in tests else "",
+                    tests.get(size),
+                )
+            )
+    tested = [row for row in rows if row.test]
+    adjusted = iter(holm([row.test.p for row in tested if row.test]).tolist() if tested else [])
+    return [replace(row, p_holm=next(adjusted)) if row.test else row for row in rows]
+
+
+def curve_header(curves: Sequence[LearningCurve]) -> tuple[str, ...]:
+    """Names of the columns of :func:`curve_lines`."""
+    name = METRIC_NAMES.get(curves[0].record.metrics[0], curves[0].record.metrics[0])
+    return (
+        "model",
+        "training subjects",
+        "draws",
+        "seeds",
+        f"{name} [95 %]",
+        "sd of draws",
+        "p",
+        "p (Holm)",
+        f"{name} difference",
+        "tested against",
+    )
+
+
+METRIC_NAMES = {"uf1": "UF1", "uar": "UAR", "mean_unit_f1": "mean unit F1"}
+
+
+def curve_lines(rows: Sequence[CurveRow]) -> list[tuple[str, ...]]:
+    """The rows as text, in the order of :func:`curve_header`."""
+    return [
+        (
+            row.name,
+            str(row.subjects) if row.subjects else "level",
+            str(row.draws),
+            str(row.seeds),
+            str(row.score),
+            "" if row.draws_sd is None else f"{row.draws_sd:.3f}",
+            _p(row.test.p) if row.test else "",
+            "" if row.p_holm is None else _p(row.p_holm),
+            f"{row.test.difference:+.3f}" if row.test else "",
+            row.against,
+        )
+        for row in rows
+    ]
+
+
+def curve_table(curves: Sequence[LearningCurve], style: str = "text") -> str:
+    """Learning curves below each other, each tested against the first.
+
+    Args:
+        curves: see :func:`curve_rows`.
+        style: a key of ``STYLES``.
+    """
+    return STYLES[style](curve_header(curves), curve_lines(curve_rows(curves)))
+
+
+def curve_text(curves: Sequence[LearningCurve], against: Sequence[int | None] | None = None) -> str:
+    """The table of :func:`curve_rows` as text, and below it how it was measured."""
+    table = text_table(curve_header(curves), curve_lines(curve_rows(curves, against)))
+    notes = [f"note: {curve.name}: {note}" for curve in curves for note in curve.notes()]
+    return "\n".join([table, curve_method(curves), *notes])
+
+
+def curve_method(curves: Sequence[LearningCurve]) -> str:
+    """How the scores of learning curves were measured, in two sentences."""
+    first = curves[0]
+    pool = next(iter(first.runs.values()))[0].pool()
+    return (
+        f"{first.record.protocol}: {len(pool.keys)} clips of {len(set(pool.people.tolist()))} "
+        "subjects, each predicted by a model trained on so many of the others, drawn anew for each "
+        "fold and draw, the same for every entry. Scores: pooled over folds, mean over draws and "
+        "seeds; intervals by bootstrap over left-out subjects; p by paired permutation over "
+        "left-out subjects, draws and seeds pooled."
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -88,7 +89,7 @@ def flow_histograms(pairs: Pairs) -> Floats:
 class FlowSVM:
     """A class-balanced RBF-kernel SVM (scikit-learn's) on features [N, D].
 
-    Its C is chosen by subject-disjoint folds within the training people.
+    Its C is chosen by subject-disjoint folds within the training subjects.
 
     Args:
         classes: number of classes.
@@ -112,28 +113,41 @@ class FlowSVM:
         self, clips: Floats, labels: NDArray[np.int64], subjects: NDArray[np.str_]
     ) -> SVMPredictor:
         """See :class:`ma2mi.evaluation.learner.Learner`."""
+        best, chosen_on = self._choose(clips, labels, subjects)
+        chosen = {"C": best, "chosen_on": chosen_on}
+        return SVMPredictor(_fitted(best, clips, labels), self.classes, chosen)
+
+    def _choose(
+        self, clips: Floats, labels: NDArray[np.int64], subjects: NDArray[np.str_]
+    ) -> tuple[float, str]:
+        if len(np.unique(subjects)) < 2:
+            return self.strengths[len(self.strengths) // 2], "nothing: one subject"
         splits = inner_splits(subjects.tolist(), labels, 5, self.seed)
         reached = []
         for strength in self.strengths:
             guess = np.empty_like(labels)
             for split in splits:
-                model = _svm(strength).fit(clips[split.train], labels[split.train])
+                model = _fitted(strength, clips[split.train], labels[split.train])
                 guess[split.test] = model.predict(clips[split.test])
             reached.append(uar(labels, guess, self.classes, "present"))
-        best = self.strengths[int(np.argmax(reached))]
-        chosen = {"C": best, "chosen_on": "inner folds of the training people"}
-        return SVMPredictor(_svm(best).fit(clips, labels), self.classes, chosen)
+        return self.strengths[int(np.argmax(reached))], "inner folds of the training subjects"
 
 
-def _svm(strength: float) -> Pipeline:
-    return make_pipeline(StandardScaler(), SVC(C=strength, class_weight="balanced"))
+def _fitted(
+    strength: float, clips: Floats, labels: NDArray[np.int64]
+) -> Pipeline | DummyClassifier:
+    """A fitted SVM; of clips of one class alone, what always says that class."""
+    if len(np.unique(labels)) < 2:
+        return DummyClassifier(strategy="most_frequent").fit(clips, labels)
+    svm = make_pipeline(StandardScaler(), SVC(C=strength, class_weight="balanced"))
+    return svm.fit(clips, labels)
 
 
 @dataclass(frozen=True, eq=False)
 class SVMPredictor:
     """A fitted SVM that answers with a softmax of its votes: ordered right, not calibrated."""
 
-    model: Pipeline
+    model: Pipeline | DummyClassifier
     classes: int
     chosen: dict[str, Any]
 
@@ -141,6 +155,9 @@ class SVMPredictor:
         """Probabilities [N, classes]; the most probable class is the SVM's own answer."""
         seen = self.model.classes_
         guess = np.searchsorted(seen, self.model.predict(clips))
+        if len(seen) == 1:
+            certain: Floats = np.eye(self.classes)[seen[guess]]
+            return certain
         votes = self.model.decision_function(clips)
         scores = np.full((len(clips), self.classes), -30.0)
         if votes.ndim == 1:
