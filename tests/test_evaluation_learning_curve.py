@@ -22,7 +22,7 @@ from ma2mi.evaluation import (
     run_benchmark,
     run_learning_curve,
 )
-from ma2mi.evaluation.learning_curve import is_curve
+from ma2mi.evaluation.learning_curve import is_curve, load_curves
 from ma2mi.evaluation.metrics import uf1
 from ma2mi.evaluation.splits import loso
 
@@ -225,6 +225,14 @@ class TestFolder:
         level = load_curve(tmp_path / "curve/subjects-0002/draw-1")
         assert level.at(3) == (curve.at(2)[1],)
         assert level.record.training == TrainingDraw(2, 1)
+
+    def test_equal_names_are_told_apart_by_their_folders(self, tmp_path):
+        for name in ("one", "two"):
+            trace(NearestMean(), out=tmp_path / name, draws=1)
+        trace(NearestMean(name="other"), out=tmp_path / "three", draws=1)
+        curves = load_curves([tmp_path / name for name in ("one", "two", "three")])
+        assert [c.name for c in curves] == ["nearest-mean [one]", "nearest-mean [two]", "other"]
+        assert compare_curves(curves[0], curves[1])[2].p == 1.0
 
     def test_an_interrupted_curve_goes_on_to_the_same_bytes(self, tmp_path):
         whole = trace(NearestMean(), out=tmp_path / "whole")

@@ -54,12 +54,12 @@ def compare(
     Folders of learning curves are compared at each number of training subjects; runs among them
     are level lines.
     """
-    from ma2mi.evaluation.learning_curve import is_curve, load_curve
+    from ma2mi.evaluation.learning_curve import is_curve, load_curves
     from ma2mi.evaluation.results import load_run
     from ma2mi.files import replace_file
     from ma2mi.report.tables import compare_table, curve_table, make_rows
 
-    curves = [load_curve(run) for run in runs] if any(map(is_curve, runs)) else []
+    curves = load_curves(runs) if any(map(is_curve, runs)) else []
     results = [] if curves else [load_run(run) for run in runs]
     text = curve_table(curves, style) if curves else compare_table(results, style)
     if out:

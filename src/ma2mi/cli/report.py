@@ -31,13 +31,13 @@ def report(
     out: Path = typer.Option(Path("report.html"), help="The page; figures/ goes beside it."),
 ) -> None:
     """Write one self-contained page: table, intervals, paired tests, confusions, curves."""
-    from ma2mi.evaluation.learning_curve import is_curve, load_curve
+    from ma2mi.evaluation.learning_curve import is_curve, load_curves
     from ma2mi.evaluation.results import load_run
     from ma2mi.report.tables import curve_text, score_table
 
     results = [load_run(run) for run in runs if not is_curve(run)]
     # Beside learning curves, a run is a level line, too.
-    curves = [load_curve(run) for run in runs] if len(results) < len(runs) else []
+    curves = load_curves(runs) if len(results) < len(runs) else []
     write_report(out, results, pretraining=pretraining, curves=curves)
     if results:
         console.out.print(score_table(results))

@@ -297,6 +297,18 @@ def load_curve(folder: Path | str) -> LearningCurve:
     )
 
 
+def load_curves(folders: Sequence[Path | str]) -> list[LearningCurve]:
+    """Curves and runs as :func:`load_curve` reads them; equal names get their folder's beside."""
+    curves = [load_curve(folder) for folder in folders]
+    often = Counter(curve.name for curve in curves)
+    return [
+        replace(curve, name=f"{curve.name} [{Path(folder).resolve().name}]")
+        if often[curve.name] > 1
+        else curve
+        for curve, folder in zip(curves, folders, strict=True)
+    ]
+
+
 def is_curve(folder: Path | str) -> bool:
     """Whether the folder is one of a learning curve."""
     return (Path(folder) / CURVE).is_file()
