@@ -85,16 +85,19 @@ def test_same_seed_same_bytes(lively):
     assert lively.frame(7).shape == (*SIZE, 3) and lively.frame(7).dtype == np.uint8
 
 
-def test_events_are_the_plan_s_and_micro_movements_as_large_as_planned(lively):
+def test_events_are_the_plan_s_and_as_large_as_planned(lively):
     plan = lively.plan_video
     assert lively.fps == 10 and lively.frame_count == plan.frame_count == 300
     assert [replace(event, peak_px=0) for event in lively.events] == [
         replace(event, peak_px=0) for event in plan.events
     ]
     assert set(lively.tracks) == set(plan.tracks)
-    for shown, planned in zip(lively.of_kind("micro"), plan.of_kind("micro"), strict=True):
-        assert shown.peak_px == pytest.approx(planned.peak_px, rel=0.02)
-    assert all(0 < event.peak_px < 45 for event in lively.of_kind("macro"))
+    kinds = ("micro", "macro")
+    for shown, planned in zip(lively.of_kind(*kinds), plan.of_kind(*kinds), strict=True):
+        if planned.kind == "micro" or planned.peak_px < 3:
+            assert shown.peak_px == pytest.approx(planned.peak_px, rel=0.02)
+        else:  # what the shapes cannot do is held back
+            assert 0.5 * planned.peak_px < shown.peak_px < 1.02 * planned.peak_px
 
 
 def test_true_flow_is_where_the_landmarks_go(acting):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.datasets.facs import Side
+from ma2mi.datasets.facs import Side, parse_unit
 from ma2mi.datasets.synthetic.head_skin import (
     EYE,
     LIMITS,
@@ -50,8 +50,8 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-_FACE_WIDTH = 0.145  # metres from cheek to cheek, of which ``face_px`` speaks
 _DISTANCE_M = (0.45, 0.9)  # from camera to face, of webcams
+_TEXEL_M = 0.0003  # of the full texture, about, on a face
 _SAMPLES = 2  # a pixel, each way
 _PIVOT = (0.0, 0.075, -0.045)  # where the skull turns: metres from the middle of the landmarks
 _SUBTLE = 0.7  # of a unit's limit: intensities beyond are compressed
@@ -83,10 +83,10 @@ class HeadVideo:
         plan_video: what happens when; its picture is not used.
         head_seed: whose head it is, where it goes, the light and the room.
         size: rows and columns of the image.
-        face_px: width of the face, cheek to cheek, where the head starts.
+        face_px: width of the face from ear to ear, upright and at the usual distance.
 
     Attributes:
-        fps, frame_count, gaze, light, blink: as of ``plan_video``.
+        fps, frame_count, seed, plan, settings, gaze, light, blink: as of ``plan_video``.
         events: likewise; each ``peak_px`` is what this head's skin does.
         tracks: intensity of each (unit, side), float32 [T], as this head shows it: scaled by unit
             so that the skin goes as far as planned, and held below ``head_skin.LIMITS``.
@@ -116,6 +116,7 @@ class HeadVideo:
             face_px,
         )
         self.fps, self.frame_count = plan_video.fps, plan_video.frame_count
+        self.seed, self.plan, self.settings = plan_video.seed, plan_video.plan, plan_video.settings
         self.gaze, self.light, self.blink = plan_video.gaze, plan_video.light, plan_video.blink
         self.subject: Subject = make_subject(head_seed)
         streams = np.random.SeedSequence([plan_video.seed, head_seed, 0x4EAD]).spawn(3)
@@ -136,23 +137,22 @@ class HeadVideo:
         missing = sorted({number for number, _ in plan.tracks} - {n for n, _ in head_mesh().units})
         if missing:
             raise SettingsError(f"no head moves by unit {', '.join(missing)}")
-        tracks = {
-            name: _held(track * np.float32(self._gain(name)), LIMITS[name[0]])
-            for name, track in plan.tracks.items()
+        self.tracks: dict[tuple[str, Side], Floats] = {
+            name: track * np.float32(self._gain(name)) for name, track in plan.tracks.items()
         }
-        closed = {side: tracks.get(("45", side)) for side in ("L", "R")}
-        for (number, side), track in tracks.items():
-            if number in ("5", "7") and (lid := closed[side]) is not None:
-                tracks[number, side] = track * (1 - lid)  # a closed eye neither widens nor narrows
-        self.tracks: dict[tuple[str, Side], Floats] = tracks
-        events = []
-        for event in plan.events:
-            if event.kind == "micro":
-                self._fit_micro(event)
-            if event.kind in ("micro", "macro"):
-                event = replace(event, peak_px=self._peak_px(event.apex))
-            events.append(event)
-        self.events = tuple(events)
+        expressions = [event for event in plan.events if event.kind in ("micro", "macro")]
+        for event in expressions:
+            self._fit(event)
+        for name, track in self.tracks.items():
+            self.tracks[name] = _held(track, LIMITS[name[0]])
+        peaks = {id(event): self._peak_px(event) for event in expressions}
+        self.events: tuple[GroundTruthEvent, ...] = tuple(
+            replace(event, peak_px=peaks.get(id(event), event.peak_px)) for event in plan.events
+        )
+        for (number, side), track in self.tracks.items():
+            lid = self.tracks.get(("45", side))
+            if number in ("5", "7") and lid is not None:
+                self.tracks[number, side] = track * (1 - lid)  # a closed eye does neither
 
     def _gain(self, name: tuple[str, Side]) -> float:
         """By what the plan's intensity of a unit is multiplied, for the same movement in px."""
@@ -163,24 +163,25 @@ class HeadVideo:
             np.hypot(*self._frontal(self.subject.actions[self._at(name)]).T).max()
         )
 
-    def _fit_micro(self, event: GroundTruthEvent) -> None:
-        """Scale the units of one micro-expression together to the planned peak."""
-        shown = self._peak_px(event.apex)
-        if shown == 0:
-            return
-        units = {code.lstrip("LR") for code in event.action_units}
-        part = slice(event.onset, event.offset + 1)
-        for name in self.tracks:
-            if name[0] in units:
-                self.tracks[name] = self.tracks[name].copy()
-                self.tracks[name][part] *= np.float32(event.peak_px / shown)
+    def _fit(self, event: GroundTruthEvent) -> None:
+        """Scale the units of one expression together to the planned peak."""
+        shown, part = self._peak_px(event), slice(event.onset, event.offset + 1)
+        for name in self._names(event):
+            track = self.tracks[name] = self.tracks[name].copy()
+            track[part] *= np.float32(event.peak_px / shown if shown else 1)
 
-    def _peak_px(self, index: int) -> float:
-        """The largest movement of the skin at a frame, blinks left out, px of a 224 px crop."""
+    def _names(self, event: GroundTruthEvent) -> list[tuple[str, Side]]:
+        """The tracks that an event moves."""
+        units = [parse_unit(code) for code in event.action_units]
+        names = [(unit.number, side) for unit, sides in units for side in sides]
+        return [name for name in names if name in self.tracks]
+
+    def _peak_px(self, event: GroundTruthEvent) -> float:
+        """The largest movement of the skin by an event's units at its apex, 224 px crop."""
         moved = np.zeros((len(self._seen), 2))
-        for name, track in self.tracks.items():
-            if name[0] not in ("43", "45") and track[index]:
-                moved += float(track[index]) * self._frontal(self.subject.actions[self._at(name)])
+        for name in self._names(event):
+            action = self.subject.actions[self._at(name)]
+            moved += float(self.tracks[name][event.apex]) * self._frontal(action)
         return float(np.hypot(*moved.T).max())
 
     def _at(self, name: tuple[str, Side]) -> int:
@@ -212,7 +213,9 @@ class HeadVideo:
 
     def _place_camera(self, rng: np.random.Generator) -> None:
         rows, columns = self.size
-        self._focal_px = self.face_px * self._usual_m / _FACE_WIDTH
+        face = self._rest[head_mesh().face.nonzero()[0]]
+        across = face[:, 0] / (self._usual_m + face[:, 1])  # image px at a focal length of 1 px
+        self._focal_px = self.face_px / float(np.ptp(across))
         spare = max(0.0, rows - 1.6 * self.face_px), max(0.0, columns - 1.3 * self.face_px)
         self._centre = (
             (columns - 1) / 2 + rng.uniform(-0.25, 0.25) * spare[1],
@@ -346,7 +349,7 @@ class HeadVideo:
         vertices, turn = self._posed(index)
         gaze = self.gaze[index] / self._crop_px / self._eye_radius
         image = self._look.draw(self._project(vertices), vertices, turn, gaze)
-        scene = self.plan_video.settings
+        scene = self.settings
         if scene.blur_px > 0:
             image = cv2.GaussianBlur(image, (5, 5), scene.blur_px)
         image *= self.light[index]
@@ -365,10 +368,10 @@ class HeadVideo:
         rng = np.random.default_rng(self.plan_video.noise_seed)
         shape = (self.size[0] + 64, self.size[1] + 64, 3)
         bank = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), 0.45)
-        return np.asarray(bank * np.float32(self.plan_video.settings.noise / bank.std()))
+        return np.asarray(bank * np.float32(self.settings.noise / bank.std()))
 
     def _noise_at(self, index: int) -> Floats:
-        rng = np.random.default_rng([self.plan_video.seed, self.head_seed, index])
+        rng = np.random.default_rng([self.seed, self.head_seed, index])
         top, left = rng.integers(0, 65, 2)
         return self._noise[top : top + self.size[0], left : left + self.size[1]]
 
@@ -392,7 +395,7 @@ def make_head_video(
         fps: frames per second.
         plan: what happens; by default ten minutes with 20 micro-expressions.
         size: rows and columns of the image.
-        face_px: width of the face where the head starts.
+        face_px: width of the face from ear to ear, upright and at the usual distance.
 
     Raises:
         MissingPart: anny is not installed.
@@ -427,8 +430,8 @@ class _Look:
     def __init__(self, video: HeadVideo, rng: np.random.Generator) -> None:
         subject = video.subject
         self.subject = subject
-        texels_px = 3.2e3 * _FACE_WIDTH / (video.face_px * _SAMPLES)
-        level = max(0, round(np.log2(max(texels_px, 1e-6))))
+        sample_m = video._usual_m / video._focal_px / _SAMPLES
+        level = max(0, round(np.log2(sample_m / _TEXEL_M)))
         texture = subject.texture
         for _ in range(level):
             texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
