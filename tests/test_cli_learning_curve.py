@@ -77,3 +77,25 @@ def test_mistakes_are_one_line(ma2mi, tree, words, message):
     assert err.startswith("ma2mi: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--model", "ststnet", "--train", "full", "--epochs", 1, "--size", 28),
+        ("--init", "zero", "--train", "frozen"),
+        ("--weights", "zero", "--protocol", "zero-shot"),
+    ],
+    ids=["trained", "frozen", "zero-shot"],
+)
+def test_networks_too(ma2mi, tree, tmp_path, words):
+    from ma2mi.evaluation import load_curve
+
+    code, _, err = ma2mi(
+        "benchmark", "--corpus", f"megc2019-flow={tree}", "--jobs", 1, "--out", "curve",
+        "--backend", "sequential", "--learning-curve", "2", "--draws", 1, *words,
+    )  # fmt: skip
+    assert code == 0, err
+    curve = load_curve(tmp_path / "curve")
+    assert curve.is_level == ("zero-shot" in words)
+    assert 0 < curve.estimate(2).value <= 1
