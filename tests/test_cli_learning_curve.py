@@ -60,6 +60,10 @@ def test_the_whole_way(ma2mi, tree, tmp_path):
     code, out, _ = ma2mi("audit", "flow-pca/subjects-0002/draw-0")
     assert code in (0, 3)  # the fake's images may be alike
     assert "trained on 2 others" in out
+    code, out, _ = ma2mi("audit", "flow-pca", "--json")
+    sheets = json.loads(out)
+    assert list(sheets) == [f"subjects-000{n}/draw-{d}" for n in (2, 5) for d in (0, 1)]
+    assert code == (3 if any(sheet["faults"] for sheet in sheets.values()) else 0)
 
 
 @pytest.mark.parametrize(

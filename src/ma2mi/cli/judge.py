@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    run: Path = typer.Argument(..., help="Run folder of `ma2mi benchmark`."),
+    run: Path = typer.Argument(
+        ..., help="Run folder of `ma2mi benchmark`; of a learning curve, every draw is audited."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Who was in which fold, what was chosen on what, who and what is on both sides; a verdict.
@@ -29,17 +31,28 @@ def audit(
     Exit code 3 if it fails.
     """
     from ma2mi.evaluation.audit import FINGERPRINTS, audit_run, audit_text, read_fingerprints
+    from ma2mi.evaluation.learning_curve import is_curve, run_folders
     from ma2mi.evaluation.results import load_run
 
-    result = load_run(run)
-    path = run / FINGERPRINTS
-    sheet = audit_run(result, read_fingerprints(path) if path.exists() else ())
+    trees, faults = {}, 0
+    for folder in run_folders(run):
+        result = load_run(folder)
+        path = folder / FINGERPRINTS
+        sheet = audit_run(result, read_fingerprints(path) if path.exists() else ())
+        faults += len(sheet.faults)
+        trees[folder.relative_to(run).as_posix()] = {
+            "verdict": sheet.verdict,
+            "faults": sheet.faults,
+            "remarks": sheet.remarks,
+            "folds": sheet.folds,
+        }
+        if not as_json:
+            if folder != run:
+                console.out.print(f"\n{folder}", markup=False)
+            console.out.print(audit_text(result, sheet), markup=False)
     if as_json:
-        tree = {"verdict": sheet.verdict, "faults": sheet.faults, "remarks": sheet.remarks}
-        print(json.dumps({**tree, "folds": sheet.folds}, indent=2))
-    else:
-        console.out.print(audit_text(result, sheet), markup=False)
-    if sheet.faults:
+        print(json.dumps(trees if is_curve(run) else trees["."], indent=2))
+    if faults:
         raise typer.Exit(console.FAILED)
 
 

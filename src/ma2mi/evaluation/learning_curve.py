@@ -284,17 +284,29 @@ def load_curve(folder: Path | str) -> LearningCurve:
         run = load_run(folder)
         return LearningCurve(run.record.learner, {0: (run,)})
     sheet = _read_sheet(folder / CURVE)
-    places = {
-        size: [folder / _place(size, draw) for draw in range(sheet.draws)] for size in sheet.sizes
-    }
-    for place in (place for each in places.values() for place in each):
+    runs = iter(list(map(load_run, run_folders(folder))))
+    return LearningCurve(
+        sheet.name, {size: tuple(next(runs) for _ in range(sheet.draws)) for size in sheet.sizes}
+    )
+
+
+def run_folders(folder: Path | str) -> list[Path]:
+    """The run folders of a learning curve, draw by draw; of a run, itself.
+
+    Raises:
+        EvaluationError: a draw has not begun.
+    """
+    folder = Path(folder)
+    if not is_curve(folder):
+        return [folder]
+    sheet = _read_sheet(folder / CURVE)
+    places = [folder / _place(size, draw) for size in sheet.sizes for draw in range(sheet.draws)]
+    for place in places:
         if not (place / "run.json").exists():
             raise EvaluationError(
                 "the learning curve has not finished", where=place, cure="Run it again to go on"
             )
-    return LearningCurve(
-        sheet.name, {size: tuple(map(load_run, each)) for size, each in places.items()}
-    )
+    return places
 
 
 def load_curves(folders: Sequence[Path | str]) -> list[LearningCurve]:
