@@ -269,8 +269,8 @@ def curve_rows(
     for curve, position in zip(curves, against, strict=True):
         other = None if position is None else curves[position]
         tests = compare_curves(curve, other, metric) if other else {}
-        # A level line against a curve is tested at each number of the curve.
-        for size in sorted({*curve.runs, *tests}):
+        # A level line is tested at each number of the other curve.
+        for size in (tests or curve.runs) if curve.is_level else curve.sizes:
             rows.append(
                 CurveRow(
                     curve.name,
