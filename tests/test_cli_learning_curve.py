@@ -57,6 +57,10 @@ def test_the_whole_way(ma2mi, tree, tmp_path):
     assert "Few training subjects" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert (tmp_path / "figures/learning-curve.png").is_file()
 
+    code, out, err = ma2mi("report", "flow-pca", "flow-pca", "--out", "twice.html")
+    assert code == 0, err
+    assert "flow-pca [flow-pca]" in out
+
     code, out, _ = ma2mi("audit", "flow-pca/subjects-0002/draw-0")
     assert code in (0, 3)  # the fake's images may be alike
     assert "trained on 2 others" in out

@@ -149,7 +149,7 @@ def benchmark(
         )
         table = score_table([result])
     console.out.print()
-    console.out.print(table)
+    console.out.print(table, markup=False)
     console.out.print(f"run: {out}")
     console.list_failures(marked.failures)
     console.finish(marked.failures)
