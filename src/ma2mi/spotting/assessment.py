@@ -10,7 +10,7 @@ import numpy as np
 from ma2mi.spotting.blinks import Blink
 from ma2mi.spotting.block import BROWS, LIDS, MOUTH, Block, Floats, shared_time, time_iou
 from ma2mi.spotting.excursions import Excursion
-from ma2mi.spotting.pulses import Pulse
+from ma2mi.spotting.pulses import ECHO, Pulse
 from ma2mi.spotting.records import BEGUN, BLINK, HEAD, LASTS, SPEECH
 from ma2mi.spotting.scorer import learned_scorer
 from ma2mi.spotting.settings import SpottingSettings
@@ -32,6 +32,8 @@ the landmarks' own noise."""
 TURN_FREE = 1.5
 TURN_S = 0.2  # the speed of a turn is its way over this long
 FAR_HEAD = 6.0  # degrees away from where the head rests: an event meanwhile is flagged
+LARGE_PX = 3.0  # an excursion this large is more than flow can be asked about
+FLOW_SHARE = 0.2  # of a smaller one flow shows at least so much, or landmarks erred
 FIT = 0.6  # with the floor alone: least correlation with a pulse
 HEAD_COST = 0.15  # with the floor alone: at this speed of the head a pulse must be twice as high
 REPEATS = 2  # with the floor alone: a mouth that moves so often again mumbles or chews
@@ -147,10 +149,8 @@ def assess_pulse(
         score, why = min(score, EXPLAINED), "led by the lids: blink"
     elif one.led_by(names, MOUTH) and meanwhile.talk_s(_wider(one.interval)) > 0:
         score, why = min(score, EXPLAINED), "the mouth moves as in speech"
-    areas = one.features["brows"], one.features["mouth"]
     for other in excursions:
-        same = ("brows" if areas[0] > areas[1] else "mouth") in other.areas
-        if same and shared_time(one.interval, other.interval) > PART:
+        if _is_part(one, other):
             reason = f"part of the movement at {other.onset_s:.2f} s"
             return Assessment(min(score, EXPLAINED), flags, reason)
     if one.height < least:
@@ -163,6 +163,17 @@ def assess_pulse(
         words = f"score {score:.2f} below {cut:.2f}"
         return Assessment(score, flags, f"{why} ({words})" if why else words)
     return Assessment(score, flags)
+
+
+def _is_part(one: Pulse, other: Excursion) -> bool:
+    """In an excursion of its area, or the echo that its edges have in the filter."""
+    area = "brows" if one.features["brows"] > one.features["mouth"] else "mouth"
+    if area not in other.areas:
+        return False
+    if shared_time(one.interval, other.interval) > PART:
+        return True
+    edges = (moment for moment in other.interval if one.onset_s <= moment <= one.offset_s)
+    return any(edges) and one.height_px < ECHO * other.height_px
 
 
 def _scored(one: Pulse, head: float, settings: SpottingSettings) -> tuple[float, str]:
@@ -197,8 +208,10 @@ def assess_excursion(
         score, why = height / (height + least), "the mouth opens and closes as in speech"
         if height_px < settings.least_excursion_px:
             score = min(score, EXPLAINED)
-    elif one.areas == ("brows",) and _is_blink(one.interval, meanwhile.blinks):
-        score, why = min(score, EXPLAINED), "led by the lids: blink"
+    elif one.areas == ("brows",) and _lids_lead(one, meanwhile):
+        score, why = min(score, EXPLAINED), "led by the lids: the eyes close"
+    elif one.height_px < LARGE_PX and one.flow_share < FLOW_SHARE:
+        score, why = min(score, EXPLAINED), "flow does not show it"
     if one.height < least:
         return Assessment(score, flags, _below(one.height, least))
     if one.height_px < settings.least_excursion_px:
@@ -210,6 +223,19 @@ def assess_excursion(
         words = f"score {score:.2f} below {cut:.2f}"
         return Assessment(score, flags, f"{why} ({words})" if why else words)
     return Assessment(score, flags)
+
+
+def _lids_lead(one: Excursion, meanwhile: Meanwhile) -> bool:
+    """Brows go along with lids that blink, or close for longer."""
+    if _is_blink(one.interval, meanwhile.blinks):
+        return True
+    moving = dict(zip(meanwhile.block.names, one.moving, strict=True))
+    lids, brows = (
+        max((float(np.hypot(*moving[name])) for name in some if name in moving), default=0.0)
+        for some in (LIDS, BROWS)
+    )
+    down = sum(float(moving[name][1]) for name in LIDS[:2] if name in moving)
+    return lids > brows and down > 0
 
 
 def same_movement(one: Excursion, pulse: Pulse) -> bool:

@@ -36,6 +36,7 @@ AWAY = 0.35  # of the peak: below it an excursion has ended
 VALLEY = 0.45  # of the lower of two peaks: a valley below it parts them
 TOGETHER = 0.5  # shared time (IoU) from which excursions of two areas are one expression
 JAW = ("upper_lip", "lower_lip", "chin")  # what speech moves, and keeps open on average
+FLANK_S = 0.16  # flow is averaged over so long at either end of a flank
 STRONGEST = 3  # regions of an area whose displacements make up the height
 
 
@@ -51,8 +52,11 @@ class Excursion:
         slow_height, slow_px: the same of what is left of lip corners, cheeks and nose when
             syllables are averaged out: an expression under speech.
         moving: float64 [R, 2], displacement of each region at the peak, multiples of its floor.
+        px: float64 [R, 2], the same in px of the crop, of the regions of its areas; else 0.
         rise_s, fall_s: how long it takes from ``AWAY`` of the peak to 3/4 of it, and back.
         turned: how far the head is turned away from its rest at most, degrees.
+        flow_share: how much of it flow shows, along the same way in the flanks, 1 is all; NaN if
+            it was not asked.
         begun, lasts: whether it had begun when the record begins, and goes on when that ends.
     """
 
@@ -65,9 +69,11 @@ class Excursion:
     slow_height: float
     slow_px: float
     moving: Floats
+    px: Floats
     rise_s: float
     fall_s: float
     turned: float
+    flow_share: float = np.nan
     begun: bool = False
     lasts: bool = False
 
@@ -226,6 +232,7 @@ def _of_area(
                 slow_height,
                 slow_px,
                 moved.px[top] / moved.floor[top][:, None],
+                np.where(np.isin(np.arange(len(names)), members)[:, None], moved.px[top], 0.0),
                 rise * STEP_S,
                 fall * STEP_S,
                 float(moved.turned[onset : offset + 1].max()),
@@ -304,6 +311,7 @@ def _joined(found: list[Excursion]) -> list[Excursion]:
                     areas=(*best.areas, *less.areas),
                     onset_s=min(one.onset_s, other.onset_s),
                     apex_s=max(one.apex_s, other.apex_s),
+                    px=one.px + other.px,
                     rise_s=min(one.rise_s, other.rise_s),
                     fall_s=min(one.fall_s, other.fall_s),
                     offset_s=max(one.offset_s, other.offset_s),
@@ -315,3 +323,25 @@ def _joined(found: list[Excursion]) -> list[Excursion]:
         else:
             whole.append(one)
     return whole
+
+
+def with_flow(one: Excursion, times: Floats, places: Floats) -> Excursion:
+    """The excursion with the share of it that flow shows, in the flank that shows more.
+
+    Args:
+        one: an excursion.
+        times: [T] seconds of the flow's displacements.
+        places: [T, R, 2], displacements by flow, px of the crop.
+    """
+    way = one.px / max(float(np.square(one.px).sum()), 1e-9)
+    flanks = (
+        (one.onset_s, max(one.apex_s, one.onset_s + FLANK_S)),
+        (one.offset_s, one.offset_s - 2.5 * max(one.fall_s, STEP_S)),
+    )
+    shares = []
+    for rest_s, away_s in flanks:
+        rest, away = (np.abs(times - moment) <= FLANK_S / 2 for moment in (rest_s, away_s))
+        if rest.any() and away.any():
+            moved = places[away].mean(axis=0) - places[rest].mean(axis=0)
+            shares.append(float((way * moved).sum()))
+    return replace(one, flow_share=max(shares, default=np.nan))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 THRESHOLDS = {"learned": 3.5, "floor": 4.5}
 """Multiples of the noise floor that a movement pulse must reach, for each scorer: below them, still
 photographs have events (``benchmarks/spotting/false_alarms.py``)."""
-EXCURSION_THRESHOLD = 4.0
+EXCURSION_THRESHOLD = 4.5
 """The same for an excursion, whose floor is the jitter of landmarks, which is not white."""
 KEPT = 0.7  # of the threshold: from there on a movement is kept as a candidate
 LEAST_NEUTRAL_S = 2.0
@@ -31,7 +31,7 @@ class SpottingSettings(BaseModel):
         eye_distance_px: between the eyes' outer corners in the crop (128 px wide).
         least_px: displacement in px below which no movement pulse counts, however quiet the
             recording.
-        least_excursion_px: the same for an excursion: a millimetre on an adult's face.
+        least_excursion_px: the same for an excursion: 1.6 mm on an adult's face.
         micro_s: longest micro-expression (1/2 s; Yan et al., J. Nonverbal Behavior 37, 2013).
         shortest_s: of any expression.
         longest_s: of a movement pulse; an excursion may last longer.
@@ -51,7 +51,7 @@ class SpottingSettings(BaseModel):
     least_score: float | None = Field(None, ge=0, le=1)
     eye_distance_px: float = Field(56.0, gt=0)
     least_px: float = Field(0.06, ge=0)
-    least_excursion_px: float = Field(0.7, ge=0)
+    least_excursion_px: float = Field(1.0, ge=0)
     micro_s: float = Field(0.5, gt=0)
     shortest_s: float = Field(0.08, gt=0)
     longest_s: float = Field(4.0, gt=0)

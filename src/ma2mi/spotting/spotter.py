@@ -21,8 +21,8 @@ from ma2mi.spotting.assessment import (
     same_movement,
 )
 from ma2mi.spotting.blinks import Blink, bridge_lids, find_blinks
-from ma2mi.spotting.block import Block, shared_time
-from ma2mi.spotting.excursions import Excursion, displacement, find_excursions
+from ma2mi.spotting.block import AREAS, Block, shared_time
+from ma2mi.spotting.excursions import Excursion, displacement, find_excursions, with_flow
 from ma2mi.spotting.noise_floor import NoiseFloor
 from ma2mi.spotting.pulses import Pulse, find_pulses
 from ma2mi.spotting.records import MovementTrack, Spotted, SpottedKind
@@ -112,10 +112,10 @@ class Spotter:
     def _forget(self) -> None:
         self._rows: list[_Row] = []
         self._looks: deque[tuple[float, Shape]] = deque()
-        self._mouths: deque[tuple[float, int, float, float]] = deque()
+        self._mouths: deque[tuple[float, int, float, float, Floats]] = deque()
         self._decided_s = -np.inf
         self._spoken_s = -np.inf
-        self._reported: list[tuple[bool, float, float, frozenset[int]]] = []
+        self._reported: list[tuple[bool, float, float, frozenset[str]]] = []
 
     def push(
         self,
@@ -163,7 +163,7 @@ class Spotter:
         eye, mouth = openings if openings is not None else (np.nan, np.nan)
         x, y = head if head is not None else (0.0, 0.0)
         self._rows.append(_Row(time, number, places, float(eye), float(mouth), complex(x, y)))
-        self._mouths.append((time, number, float(mouth), self._jaw(places)))
+        self._mouths.append((time, number, float(mouth), self._jaw(places), places))
         if shape is not None:
             self._looks.append((time, shape))
         if not np.isfinite(self._decided_s):
@@ -201,7 +201,7 @@ class Spotter:
                 frames = block.frames_of(blink.onset_s, blink.apex_s, blink.offset_s)
                 found.append(Spotted(*frames, "blink", blink.depth, 0.0, ()))
         found += self._speech(utterances, history, until_s)
-        excursions = self._excursions()
+        excursions = [with_flow(one, history.times, history.places) for one in self._excursions()]
         assessments = [assess_excursion(one, meanwhile, settings) for one in excursions]
         events = [e for e, v in zip(excursions, assessments, strict=True) if not v.reason]
         near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
@@ -224,12 +224,12 @@ class Spotter:
             ended = one.offset_s < until_s - SETTLED_S and not one.lasts
             if (ended or until_s == np.inf) and one not in finer:
                 spotted = self._spotted_excursion(one, assessment, history)
-                found += self._report(spotted, one.interval, held=True)
+                found += self._report(spotted, one.interval, one.areas)
         for pulse in pulses:
             if since_s <= pulse.apex_s < until_s:
                 assessment = assess_pulse(pulse, meanwhile, events, settings)
                 spotted = _spotted_pulse(pulse, assessment, block, settings)
-                found += self._report(spotted, pulse.interval, held=False)
+                found += self._report(spotted, pulse.interval)
         self._drop(until_s)
         return sorted(found, key=lambda event: (event.onset, event.offset))
 
@@ -245,14 +245,17 @@ class Spotter:
         self._reported = [one for one in self._reported if one[2] > memory]
         self._decided_s = until_s
 
-    def _report(self, one: Spotted, interval: tuple[float, float], *, held: bool) -> list[Spotted]:
+    def _report(
+        self, one: Spotted, interval: tuple[float, float], areas: tuple[str, ...] = ()
+    ) -> list[Spotted]:
         """The candidate, unless the same measurement reported the same movement before."""
-        moving = frozenset(self._names.index(name) for name in one.regions[:3])
-        for kind, onset, offset, regions in self._reported:
-            same = kind == held and moving & regions
+        leading = [name for area in areas for name in AREAS[area]] or one.regions[:3]
+        moving = frozenset(leading)
+        for by_landmarks, onset, offset, regions in self._reported:
+            same = by_landmarks == one.by_landmarks and moving & regions
             if same and shared_time(interval, (onset, offset)) > REPORTED:
                 return []
-        self._reported.append((held, *interval, moving))
+        self._reported.append((one.by_landmarks, *interval, moving))
         return [one]
 
     def _block(self) -> Block:
@@ -357,6 +360,7 @@ class Spotter:
             "rise": float(np.log(max(one.rise_s, 0.04))),
             "fall": float(np.log(max(one.fall_s, 0.04))),
             "turned": one.turned,
+            "flow_share": one.flow_share,
         }
         cut = one.begun or one.lasts  # of unknown length, so it is not called brief
         kind = "macro" if cut else _kind(one.offset_s - one.onset_s, self.settings)
@@ -367,18 +371,20 @@ class Spotter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _History:
-    """The mouth over the time that is remembered; [T] each.
+    """The mouth, and what flow shows, over the time that is remembered; [T] each.
 
     Args:
         times, frames: of the frames.
         openings: by landmarks, shares of the eye distance; NaN where they were not measured.
         jaws: the same as flow has it, added up.
+        places: [T, R, 2], displacements by flow.
     """
 
     times: Floats
     frames: NDArray[np.intp]
     openings: Floats
     jaws: Floats
+    places: Floats
 
     def utterances(self) -> list[Utterance]:
         """Landmarks miss a mouth that hardly opens, and flow loses one that opens wide."""
