@@ -66,6 +66,43 @@ def pairs(labels):
     )
 
 
+@pytest.fixture(scope="session")
+def grown(labels):
+    """36 movements early and late, of 6 people with 2 clips each: one kind of bump a clip.
+
+    What a pair shows early is a fifth of what it shows late; where exactly, and which way, is its
+    own. Faces are patterns that lie where their regions say.
+    """
+    from ma2mi.clips.pairs import Pairs
+    from ma2mi.face.motion import REGIONS, action_channels
+
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
+    regions = np.array([(r.x * SIDE, r.y * SIDE) for r in REGIONS.values()])
+    rows = {name: [] for name in ("first", "second", "third", "action", "late", "regions")}
+    for row in range(36):
+        off, angle = rng.uniform(-3, 3, 2), rng.uniform(0, 2 * np.pi)
+        px, py = x - off[0], y - off[1]
+        field = bump(px, py, row // 3 % 2, rng.uniform(2, 4))
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        late = (field @ turn).astype(np.float32)
+        early = late / 5 + rng.normal(0, 0.01, late.shape).astype(np.float32)
+        rows["action"].append(action_channels(early))
+        rows["late"].append(action_channels(late))
+        for name, flow in (("first", 0 * late), ("second", early), ("third", late)):
+            seen = picture(px - flow[..., 0], py - flow[..., 1], 0.9 * (row // 6))
+            rows[name].append(np.rint(seen).astype(np.uint8))
+        rows["regions"].append(regions + off)
+    stacks = {name: np.stack(values) for name, values in rows.items()}
+    return Pairs(
+        keys=np.array([f"video{row // 6}@{row // 3 % 2 * 30}" for row in range(36)]),
+        subjects=np.array([f"p{row // 6}" for row in range(36)]),
+        elapsed_s=np.linspace(0.05, 0.1, 36),
+        **{n: stacks[n].astype(np.float16) for n in ("action", "late", "regions")},
+        **{n: stacks[n] for n in ("first", "second", "third")},
+    )
+
+
 @pytest.fixture
 def ma2mi(monkeypatch, capsys, tmp_path):
     """Run a command in an empty folder: (exit code, stdout, stderr)."""

@@ -110,10 +110,16 @@ def test_mistakes_are_one_line(ma2mi, tmp_path):
     (tmp_path / "file").write_text("")
     out = ("--out", tmp_path / "run")
     cases = {
-        ("pretrain", *out): "give either --videos or --corpus",
+        ("pretrain", *out): "give one of --videos, --corpus and --simulator",
+        ("pretrain", "--simulator", "--space", "flow", *out): "has movement and no faces",
+        ("pretrain", "--simulator", "--pretext", "future-movement", "--space", "flow", *out): (
+            "--space: belongs to the pretext task near-future"
+        ),
+        ("pretrain", "--simulator", "--action", "difference", *out): "has movement and no frames",
+        ("pretrain", "--simulator", "--branches", "position", *out): "sees no movement",
         ("pretrain", "--videos", "empty", *out): "empty: holds no video",
         ("pretrain", "--videos", "nowhere", *out): "nowhere",
-        ("pretrain", "--videos", "empty", "--space", "sound", *out): "setting pretext.space",
+        ("pretrain", "--videos", "empty", "--space", "sound", *out): "setting space",
         ("pretrain", "--videos", "empty", "--flow", "magic", *out): "setting method",
         ("pretrain", "--videos", "empty", "--size", "100", *out): "multiple of 16",
         ("pretrain", "--corpus", "casme9", *out): "casme9",
@@ -178,7 +184,7 @@ def macro(tmp_path_factory):
     return root
 
 
-QUICK = ("--size", 64, "--epochs", 2, "--batch-size", 4, "--pairs-per-clip", 4, "--flow", "dis",
+QUICK = ("--size", 64, "--epochs", 2, "--epoch-steps", 2, "--batch-size", 8, "--pairs-per-clip", 4, "--flow", "dis",
          "--jobs", 1, "--accelerator", "cpu")  # fmt: skip
 
 
@@ -191,7 +197,7 @@ def test_pretrain_on_videos_names_failures_and_goes_on(ma2mi, macro, tmp_path):
         (videos / "words.mp4").unlink()
     assert code == 3, (out, err)
     assert "words.mp4: is no video that ffmpeg knows" in out
-    assert "gain over copying" in out
+    assert "later movement found" in out
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert len(config["people"]) >= 3
     assert config["pairs"]["method"] == "dis"
@@ -224,7 +230,7 @@ def test_pretrain_in_two_processes(macro, tmp_path):
         *QUICK, "--devices", 2, "--strategy", "ddp", timeout=300,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
-    assert said.stdout.count("gain over copying") == 1  # one process speaks
+    assert said.stdout.count("on held-out people") == 1  # one process speaks
     with (tmp_path / "run" / "log.csv").open() as sheet:
         rows = list(csv.DictReader(sheet))
     assert len(rows) == 2

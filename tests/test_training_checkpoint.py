@@ -28,9 +28,16 @@ def folder(tmp_path):
 
 
 def test_settings_travel_with_the_weights(folder):
-    assert read_config(folder) == CONFIG
+    assert read_config(folder) == {**CONFIG, "format": 2}
     net = open_trunk(folder, 3, branches="action")
     assert (net.settings.fusion, net.settings.branches) == ("concat", "action")
+
+
+def test_weights_of_before_keep_what_their_settings_meant(folder):
+    """A config without a format was written when "sum" and no centring were the defaults."""
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"settings": {"dropout": 0.5}}))
+    settings = read_config(folder)["settings"]
+    assert settings == {"fusion": "sum", "center": False, "padding": "zeros", "dropout": 0.5}
 
 
 def spoil(folder, name, content):

@@ -1,4 +1,4 @@
-"""MA2MI starts at the copy baseline, teaches both encoders and nothing else, and passes copying."""
+"""The pretext task "near future": starts at the copy baseline, teaches both encoders, passes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from ma2mi.training.ma2mi import MA2MI, PretextSettings  # noqa: E402
 
 SIZE = 64
 ALL = np.arange(24)
-SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
+SMALL = {
+    "action_stem": (16,),
+    "action_stages": (16, 32),
+    "position_stages": (16, 16, 32),
+    "fusion": "sum",
+}
 
 
 def make_task(seed=0, model=None, **settings):

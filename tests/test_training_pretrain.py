@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -15,77 +20,210 @@ from pydantic import ValidationError  # noqa: E402
 
 import ma2mi.training.pretrain as module  # noqa: E402
 from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
+from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import open_trunk, read_config  # noqa: E402
 from ma2mi.training.loop import LoopSettings  # noqa: E402
 from ma2mi.training.pretrain import PretrainSettings, pretrain, split_people  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
+SIMULATOR = {"subjects": 6}
+PROBE = {"subjects": 4, "labels": 12, "tested": 24, "each": 4}
 
 
 def make_settings(**changes):
-    loop = {"epochs": 3, "batch_size": 8, "lr": 3e-3} | changes.pop("loop", {})
-    return PretrainSettings(model_settings=SMALL, size=64, loop=LoopSettings(**loop), **changes)
+    loop = {"epochs": 3, "epoch_steps": 2, "batch_size": 12, "lr": 3e-3} | changes.pop("loop", {})
+    pretext = {"code": 16, "simulator": SIMULATOR} | changes.pop("pretext", {})
+    return PretrainSettings(
+        model_settings=SMALL,
+        size=64,
+        loop=LoopSettings(**loop),
+        pretext=pretext,
+        probe=PROBE,
+        **changes,
+    )
+
+
+def near_future(**changes):
+    """The old task, a pass over all pairs an epoch."""
+    loop = {"epochs": 2, "batch_size": 8, "lr": 3e-3} | changes.pop("loop", {})
+    return PretrainSettings(
+        model_settings=SMALL | {"fusion": "sum"},
+        size=64,
+        loop=LoopSettings(**loop),
+        pretext={"name": "near-future"} | changes.pop("pretext", {}),
+        **changes,
+    )
 
 
 class Killed(Exception):
     """What the test's hook ends a run with."""
 
 
-def test_resumed_is_uninterrupted_bit_for_bit(pairs, tmp_path):
-    settings = make_settings()
-    whole = pretrain(pairs, tmp_path / "whole", settings)
+def written(folder):
+    names = ("model.safetensors", "config.json", "log.csv", "settings.json")
+    return [(folder / name).read_bytes() for name in names]
+
+
+@pytest.mark.parametrize("task", ["videos", "simulator", "stopped by the probe", "near future"])
+def test_resumed_is_uninterrupted_bit_for_bit(pairs, grown, tmp_path, task):
+    settings, given = {
+        "videos": (make_settings(), grown),
+        "simulator": (make_settings(pretext={"target": "momentum"}), None),
+        "stopped by the probe": (make_settings(stop="probe", patience=2), grown),
+        "near future": (near_future(loop={"epochs": 3}), pairs),
+    }[task]
+    whole = pretrain(given, tmp_path / "whole", settings)
 
     def dies(epoch, epochs, figures):
         if epoch == 3:
             raise Killed
 
     with pytest.raises(Killed):
-        pretrain(pairs, tmp_path / "halves", settings, hook=dies)
+        pretrain(given, tmp_path / "halves", settings, hook=dies)
     assert not (tmp_path / "halves" / "model.safetensors").exists()
     heard = []
     resumed = pretrain(
-        pairs, tmp_path / "halves", settings, hook=lambda epoch, *_: heard.append(epoch)
+        given, tmp_path / "halves", settings, hook=lambda epoch, *_: heard.append(epoch)
     )
     assert heard == [3]  # the finished epochs were not done again
     assert resumed == whole
-    for name in ("model.safetensors", "config.json", "log.csv", "settings.json"):
-        one, other = ((tmp_path / run / name).read_bytes() for run in ("whole", "halves"))
-        assert one == other, name
+    assert written(tmp_path / "halves") == written(tmp_path / "whole")
 
 
-def test_what_is_written(pairs, tmp_path):
-    history = pretrain(pairs, tmp_path, make_settings(), about={"data_hash": "abc"})
+KILLED_RUN = """
+import sys
+from pathlib import Path
+from ma2mi.training.pretrain import PretrainSettings, pretrain
+settings = PretrainSettings.model_validate_json(sys.argv[2])
+pretrain(None, Path(sys.argv[1]), settings, hook=lambda epoch, *_: print(epoch, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_killed_for_good_and_resumed(tmp_path):
+    """SIGKILL in the middle of an epoch, in another process."""
+    settings = make_settings(loop={"epochs": 3, "epoch_steps": 3})
+    words = [sys.executable, "-c", KILLED_RUN, str(tmp_path / "killed"), settings.model_dump_json()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stdout.readline() == "1\n"
+        time.sleep(0.1)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    words[3] = str(tmp_path / "whole")
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    assert written(tmp_path / "killed") == written(tmp_path / "whole")
+
+
+def test_what_is_written(grown, tmp_path):
+    history = pretrain(grown, tmp_path, make_settings(), about={"data_hash": "abc"})
     with (tmp_path / "log.csv").open() as sheet:
         rows = list(csv.DictReader(sheet))
     assert [{k: float(v) for k, v in row.items()} for row in rows] == history
+    assert [row["epoch"] for row in history] == [1, 2, 3]
     for row in history:
-        assert row["gain"] == pytest.approx(1 - row["loss"] / row["copy"])
-        assert row["variance"] > 0
+        assert 0 <= row["retrieval"] <= 1
+        assert 0 <= row["units"] <= 1
+        assert 0 <= row["subject"] <= 1
+        assert row["subject_chance"] == 0.25
     config = read_config(tmp_path)
-    assert config["people"] == sorted(set(pairs.subjects.tolist()))
+    assert config["pretext"] == "future-movement"
+    assert config["people"] == sorted(set(grown.subjects.tolist()))
     assert len(config["held_out"]) == 1
     assert config["data_hash"] == "abc"
-    assert config["gain"] == history[-1]["gain"]
+    assert config["figures"] == history[-1]
     assert list((tmp_path / "tensorboard").glob("events*"))
     net = open_trunk(tmp_path, 3)
     assert all(torch.isfinite(p).all() for p in net.parameters())
 
 
-def test_held_out_people_are_never_trained_on(pairs, tmp_path, monkeypatch):
+def test_the_simulator_depicts_nobody(tmp_path):
+    pretrain(None, tmp_path, make_settings(loop={"epochs": 1}))
+    config = read_config(tmp_path)
+    assert config["people"] == config["held_out"] == []
+    assert config["pretext"] == "future-movement"
+
+
+def test_held_out_people_are_never_trained_on(grown, tmp_path, monkeypatch):
     trained, judged = set(), set()
-    make = module.make_batch
+    make = module.VideoMovements.batch
 
-    def spy(pairs, rows, **settings):
-        people = set(pairs.subjects[rows].tolist())
-        (trained if settings["augment"] else judged).update(people)
-        return make(pairs, rows, **settings)
+    def spy(self, rows, generator):
+        people = set(self.subjects[rows].tolist())
+        (trained if generator else judged).update(people)
+        return make(self, rows, generator)
 
-    monkeypatch.setattr(module, "make_batch", spy)
-    pretrain(pairs, tmp_path, make_settings(held_out=0.34, loop={"epochs": 1}))
-    assert trained
+    monkeypatch.setattr(module.VideoMovements, "batch", spy)
+    pretrain(grown, tmp_path, make_settings(held_out=0.34, loop={"epochs": 1, "epoch_steps": 6}))
     assert sorted(judged) == read_config(tmp_path)["held_out"]
     assert not trained & judged
-    assert trained | judged == set(pairs.subjects.tolist())
+    assert trained | judged == set(grown.subjects.tolist())
+
+
+def test_batches_hold_several_pairs_of_each_video_and_none_twice(grown):
+    trunk = build_model("miacnet-tiny", 2, **SMALL)
+    plan = module._plan(trunk, grown, make_settings(pretext={"per_video": 3}))
+    rows = np.arange(36)
+    for seed in range(3):
+        order = plan.order(rows)(np.random.default_rng(seed))
+        assert sorted(order) == rows.tolist()
+        videos = grown.videos[order].reshape(-1, 3)
+        assert (videos == videos[:, :1]).all()
+    assert len({tuple(plan.order(rows)(np.random.default_rng(s))) for s in range(3)}) == 3
+
+
+def test_the_probe_chooses_the_weights_and_ends_the_run(grown, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.8, 0.7, 0.6, 0.9])
+    monkeypatch.setattr(
+        module.Probe, "figures", lambda self, task: {"loss": 1.0, "units": next(scores)}
+    )
+    settings = make_settings(stop="probe", patience=2, loop={"epochs": 5})
+    history = pretrain(grown, tmp_path / "stopped", settings)
+    assert [row["units"] for row in history] == [0.5, 0.8, 0.7, 0.6]
+    assert read_config(tmp_path / "stopped")["figures"]["epoch"] == 2
+    monkeypatch.setattr(module.Probe, "figures", lambda self, task: {"loss": 1.0, "units": 0.5})
+    # The schedule is that of five epochs: the weights of the second are those of a run that is
+    # told to stop there.
+    pretrain(grown, tmp_path / "fixed", make_settings(loop={"epochs": 5}))
+    one, other = (
+        (tmp_path / run / "model.safetensors").read_bytes() for run in ("stopped", "fixed")
+    )
+    assert one != other
+
+
+def test_going_on_from_the_simulator_to_videos(grown, tmp_path):
+    settings = make_settings(loop={"epochs": 1, "lr": 0})
+    pretrain(None, tmp_path / "simulated", settings)
+    pretrain(grown, tmp_path / "videos", settings, init=tmp_path / "simulated")
+    nets = [open_trunk(tmp_path / run, 2) for run in ("simulated", "videos")]
+    encoders = [torch.cat([p.flatten() for p in net.action_encoder.parameters()]) for net in nets]
+    assert torch.equal(*encoders)  # nothing was learned at a rate of 0, so it is what was loaded
+
+
+def test_weights_of_another_pretext_are_refused_by_name(pairs, grown, tmp_path):
+    pretrain(pairs, tmp_path / "faces", near_future(loop={"epochs": 1}))
+    pretrain(None, tmp_path / "movement", make_settings(loop={"epochs": 1}))
+    with pytest.raises(CheckpointError, match=r"near-future latent t\+k, not future-movement"):
+        pretrain(grown, tmp_path / "new", make_settings(), init=tmp_path / "faces")
+    with pytest.raises(CheckpointError, match="future-movement, not near-future flow"):
+        pretrain(
+            pairs,
+            tmp_path / "new",
+            near_future(pretext={"space": "flow"}),
+            init=tmp_path / "movement",
+        )
+    with pytest.raises(SettingsError, match=r"near-future latent t\+k, not future-movement"):
+        pretrain(grown, tmp_path / "faces", make_settings())
+    with pytest.raises(SettingsError, match="future-movement, not near-future pixel"):
+        pretrain(pairs, tmp_path / "movement", near_future(pretext={"space": "pixel"}))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    pretrain(None, tmp_path / "small", make_settings(loop={"epochs": 1}))
+    settings = make_settings().model_copy(update={"size": 96})
+    with pytest.raises(CheckpointError, match="miacnet-tiny at 64 px, not miacnet-tiny at 96 px"):
+        pretrain(None, tmp_path / "large", settings, init=tmp_path / "small")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.99])
@@ -98,46 +236,74 @@ def test_split_leaves_people_on_both_sides(share):
     assert sorted([*train, *held]) == list(range(10))
 
 
-def test_one_person_is_too_few(pairs, tmp_path):
+def test_one_person_is_too_few(grown, tmp_path):
     with pytest.raises(SettingsError, match=r"two people at least.* found 1"):
-        pretrain(pairs[np.arange(4)], tmp_path, make_settings())
+        pretrain(grown[np.arange(6)], tmp_path, make_settings())
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_belongs_to_one_run(pairs, tmp_path):
+def test_too_few_pairs_are_named(grown, tmp_path):
+    with pytest.raises(SettingsError, match="only 6 pairs to learn from, at least 8"):
+        pretrain(grown[np.arange(12)], tmp_path, make_settings(held_out=0.5))
+
+
+def test_pairs_of_another_kind_are_refused(pairs, tmp_path):
+    with pytest.raises(SettingsError, match="pairs without a later movement"):
+        pretrain(pairs, tmp_path, make_settings())
+
+
+def test_fewer_pairs_than_a_batch(grown, tmp_path):
+    settings = make_settings(loop={"epochs": 1, "batch_size": 96})
+    [figures] = pretrain(grown, tmp_path, settings)
+    assert all(np.isfinite(v) for v in figures.values())
+
+
+def test_a_network_of_differences_has_no_synthetic_probe(grown, tmp_path):
+    settings = make_settings(loop={"epochs": 1}).model_copy(
+        update={"model_settings": SMALL | {"action_input": "difference"}}
+    )
+    [figures] = pretrain(grown, tmp_path, settings)
+    assert "retrieval" in figures
+    assert "units" not in figures
+
+
+def test_a_folder_belongs_to_one_run(grown, tmp_path):
     settings = make_settings(loop={"epochs": 1})
-    pretrain(pairs, tmp_path, settings)
+    pretrain(grown, tmp_path, settings)
     before = (tmp_path / "model.safetensors").read_bytes()
     with pytest.raises(SettingsError, match="holds a run with other settings"):
-        pretrain(pairs, tmp_path, make_settings(loop={"epochs": 1, "seed": 1}))
+        pretrain(grown, tmp_path, make_settings(loop={"epochs": 1, "seed": 1}))
     with pytest.raises(SettingsError, match="or other videos"):
-        pretrain(pairs[np.arange(20)], tmp_path, settings)
+        pretrain(grown[np.arange(30)], tmp_path, settings)
     with pytest.raises(SettingsError, match="or other videos"):
-        pretrain(pairs, tmp_path, settings, about={"data_hash": "other clips"})
-    pretrain(pairs, tmp_path, settings)
+        pretrain(grown, tmp_path, settings, about={"data_hash": "other clips"})
+    pretrain(grown, tmp_path, settings)
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
-def test_another_seed_other_weights(pairs, tmp_path):
+def test_another_seed_other_weights(grown, tmp_path):
     for seed in (0, 1):
-        pretrain(pairs, tmp_path / str(seed), make_settings(loop={"epochs": 1, "seed": seed}))
+        pretrain(grown, tmp_path / str(seed), make_settings(loop={"epochs": 1, "seed": seed}))
     one, other = ((tmp_path / s / "model.safetensors").read_bytes() for s in "01")
     assert one != other
 
 
-def test_damaged_state_is_one_line(pairs, tmp_path):
-    pretrain(pairs, tmp_path, make_settings(loop={"epochs": 1}))
+def test_damaged_state_is_one_line(grown, tmp_path):
+    pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
     (tmp_path / "state.safetensors").write_bytes(b"cut off")
     with pytest.raises(CheckpointError, match="no readable training state"):
-        pretrain(pairs, tmp_path, make_settings(loop={"epochs": 1}))
+        pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
 
 
 @pytest.mark.parametrize("space", ["pixel", "flow"])
 def test_other_spaces_and_targets_run(pairs, tmp_path, space):
-    settings = make_settings(
+    settings = near_future(
         pretext={"space": space, "target": "t+2k", "teacher": "frozen"}, loop={"epochs": 1}
     )
     [figures] = pretrain(pairs, tmp_path, settings)
     assert all(np.isfinite(v) for v in figures.values())
+    assert figures["gain"] == pytest.approx(1 - figures["loss"] / figures["copy"])
+    assert read_config(tmp_path)["pretext"] == f"near-future {space} t+2k"
 
 
 @pytest.mark.parametrize(
@@ -155,9 +321,9 @@ def test_impossible_settings(wrong):
         PretrainSettings.model_validate(wrong)
 
 
-def test_settings_file_tells_everything(pairs, tmp_path):
+def test_settings_file_tells_everything(tmp_path):
     settings = make_settings(loop={"epochs": 1})
-    pretrain(pairs, tmp_path, settings)
+    pretrain(None, tmp_path, settings)
     told = json.loads((tmp_path / "settings.json").read_text())
     known = {name: told[name] for name in PretrainSettings.model_fields}
     assert known == settings.model_dump(mode="json")

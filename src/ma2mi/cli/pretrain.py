@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import typer
+from pydantic import BaseModel
 
 from ma2mi.cli import console
 
@@ -14,6 +15,8 @@ from ma2mi.cli import console
 def register(app: typer.Typer) -> None:
     app.command(
         epilog="Example: `ma2mi pretrain --videos my_videos --out runs/mine`  \n"
+        "Without videos: `ma2mi pretrain --simulator --out runs/simulated`, and from there on to "
+        "real ones: `ma2mi pretrain --videos my_videos --init runs/simulated --out runs/mine`  \n"
         "Two GPUs: `ma2mi pretrain --videos my_videos --out runs/mine --accelerator gpu "
         "--devices 2 --strategy ddp --precision bf16-mixed`"
     )(pretrain)
@@ -26,6 +29,10 @@ def pretrain(
         [], help="A known corpus instead of --videos, or NAME=DIR; may be given again."
     ),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
+    simulator: bool = typer.Option(
+        False, "--simulator", help="Synthetic movement instead of videos; needs no data."
+    ),
+    init: Path = typer.Option(None, help="Folder of weights to start from, of the same pretext."),
     layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
     people: Literal["video", "folder"] = typer.Option("video", help="What holds one person."),
     frame_rate: Fraction = typer.Option(
@@ -36,18 +43,59 @@ def pretrain(
     ),
     model: str = typer.Option("miacnet-tiny", help="Network of the catalog."),
     action: str = typer.Option(None, help="What the action branch sees: 'flow' or 'difference'."),
-    space: str = typer.Option("latent", help="What is reconstructed: latent, pixel or flow."),
-    target: str = typer.Option("t+k", help="'t+k' reconstructs, 't+2k' predicts."),
-    teacher: str = typer.Option("ema", help="Target of the latent: 'ema' or 'frozen'."),
-    moved_weight: float = typer.Option(1.0, min=0, help="Extra weight of cells that move."),
-    interval: tuple[float, float] = typer.Option((0.03, 0.25), help="Seconds to the future."),
+    branches: Literal["both", "position", "action"] = typer.Option(
+        "both", help="Branches of a MIACNet that learn."
+    ),
+    pretext: Literal["future-movement", "near-future"] = typer.Option(
+        None,
+        help="What is predicted: the larger movement that a small one becomes, or, as an "
+        "ablation, the face or the flow of a moment later; future-movement unless an option of "
+        "the other is given.",
+    ),
+    interval: tuple[float, float] = typer.Option(
+        None, help="Seconds to the early movement (0.03 0.16), or to the near future (0.03 0.25)."
+    ),
+    horizon: tuple[float, float] = typer.Option(
+        (0.25, 0.9), help="Seconds to the later movement; clips last one second."
+    ),
+    growth: float = typer.Option(
+        1.5, min=1, help="Least ratio of later to early movement; higher leaves more pairs out."
+    ),
+    temperature: float = typer.Option(0.1, min=1e-3, help="Of the contrast; lower is stricter."),
+    contrast: float = typer.Option(1.0, min=0, help="Weight of telling later movements apart."),
+    draw: float = typer.Option(3.0, min=0, help="Weight of drawing the later movement."),
+    per_video: int = typer.Option(3, min=1, help="Pairs of each video in a batch."),
+    target_encoder: Literal["shared", "momentum"] = typer.Option(
+        "shared", help="What encodes the later movement: the network, or a moving average of it."
+    ),
+    space: str = typer.Option(None, help="Near future: latent (the default), pixel or flow."),
+    target: str = typer.Option(
+        None, help="Near future: 't+k' reconstructs (the default), 't+2k' predicts."
+    ),
+    teacher: str = typer.Option(
+        None, help="Near future: target encoder, 'ema' (the default) or 'frozen'."
+    ),
+    moved_weight: float = typer.Option(
+        None, min=0, help="Near future: extra weight of cells that move; 1."
+    ),
     pairs_per_clip: int = typer.Option(8, min=1, help="Pairs drawn from each second of video."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
     size: int = typer.Option(112, help="Side of the network's input in px, a multiple of 16."),
-    epochs: int = typer.Option(20, min=1),
-    batch_size: int = typer.Option(16, min=2),
+    epochs: int = typer.Option(
+        None, min=1, help="How often figures are taken; 10, near future 20."
+    ),
+    epoch_steps: int = typer.Option(
+        None, min=1, help="Steps of an epoch; 30, near future one pass over all pairs."
+    ),
+    batch_size: int = typer.Option(None, min=2, help="96, near future 16."),
     lr: float = typer.Option(2e-3, min=0),
+    stop: Literal["fixed", "probe"] = typer.Option(
+        "fixed", help="Keep the last epoch's weights, or those of the best probe."
+    ),
+    patience: int = typer.Option(
+        3, min=1, help="Epochs without a better probe, with --stop probe."
+    ),
     seed: int = typer.Option(0),
     store: Path = typer.Option(None, help="Where prepared clips are kept; default OUT/clips."),
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
@@ -66,32 +114,75 @@ def pretrain(
     from ma2mi.datasets.folder import list_recordings
     from ma2mi.errors import SettingsError
     from ma2mi.training import pretrain as ma2mi_pretrain
+    from ma2mi.training.ma2mi import PretextSettings
+    from ma2mi.training.pretext import FutureMovementSettings
 
-    if (videos is None) == (not corpus):
-        raise SettingsError("give either --videos or --corpus")
+    if (videos is not None) + bool(corpus) + simulator != 1:
+        raise SettingsError("give one of --videos, --corpus and --simulator")
+    rebuilt: dict[str, Any] = {
+        "space": space,
+        "target": target,
+        "teacher": teacher,
+        "moved_weight": moved_weight,
+    }
+    rebuilt = {name: value for name, value in rebuilt.items() if value is not None}
+    near = pretext == "near-future" or (pretext is None and bool(rebuilt))
+    if rebuilt and not near:
+        raise SettingsError(
+            f"belongs to the pretext task near-future, not {pretext}",
+            where=f"--{next(iter(rebuilt)).replace('_', '-')}",
+            cure="Leave it out, or say --pretext near-future",
+        )
+    model_settings: dict[str, Any] = {"action_input": action} if action else {}
+    if model.startswith("miacnet"):
+        model_settings |= {"branches": branches} if branches != "both" else {}
+        # The near-future face is rebuilt from the sum of both branches.
+        model_settings |= {"fusion": "sum"} if near else {}
+    task: BaseModel
+    if near:
+        task = parse(PretextSettings, rebuilt)
+        loop = {"epochs": 20, "batch_size": 16}
+    else:
+        predicted = {
+            "temperature": temperature,
+            "contrast": contrast,
+            "draw": draw,
+            "per_video": per_video,
+            "target": target_encoder,
+        }
+        task = parse(FutureMovementSettings, predicted)
+        loop = {"epochs": 10, "epoch_steps": 30, "batch_size": 96}
+    given = {"epochs": epochs, "epoch_steps": epoch_steps, "batch_size": batch_size}
+    loop |= {name: value for name, value in given.items() if value is not None}
     settings = parse(
         ma2mi_pretrain.PretrainSettings,
         {
             "model": model,
-            "model_settings": {"action_input": action} if action else {},
+            "model_settings": model_settings,
             "size": size,
-            "pretext": {
-                "space": space,
-                "target": target,
-                "teacher": teacher,
-                "moved_weight": moved_weight,
-            },
-            "loop": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
+            "pretext": task,
+            "stop": stop,
+            "patience": patience,
+            "loop": {**loop, "lr": lr, "seed": seed},
         },
     )
+    fabric = steps.launch(accelerator, devices, nodes, strategy, precision)
+    if simulator:
+        history = steps.learn(None, out, settings, fabric, {}, init)
+        console.out.print(steps.gain_line(history))
+        console.out.print(f"weights: {out}")
+        return
     drawn: dict[str, Any] = {
-        "kind": "near-future",
+        "kind": "near-future" if near else "future-movement",
         "per_clip": pairs_per_clip,
-        "interval_s": interval,
-        "reach": 2 if target == "t+2k" else 1,
+        "interval_s": interval or ((0.03, 0.25) if near else (0.03, 0.16)),
         "method": flow,
         "seed": seed,
     }
+    if near:
+        drawn["reach"] = 2 if target == "t+2k" else 1
+    else:
+        drawn |= {"horizon_s": horizon, "growth": growth}
     pair_settings = parse(PairSettings, drawn)
     clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))
     if videos is not None:
@@ -107,8 +198,7 @@ def pretrain(
         "data_hash": clips.digest(keys),
         "failures": failures,
     }
-    fabric = steps.launch(accelerator, devices, nodes, strategy, precision)
-    history = steps.learn(pairs, out, settings, fabric, about)
+    history = steps.learn(pairs, out, settings, fabric, about, init)
     people_seen = len(set(pairs.subjects.tolist()))
     console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {people_seen} people")
     console.out.print(steps.gain_line(history))

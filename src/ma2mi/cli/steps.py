@@ -15,7 +15,14 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 
 from ma2mi.cli.console import list_failures, out, progress
-from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, read_flow_images
+from ma2mi.clips.pairs import (
+    Pairs,
+    PairSettings,
+    build_pairs,
+    count_left_out,
+    counted,
+    read_flow_images,
+)
 from ma2mi.clips.prepare import Prepared, prepare_expressions, prepare_recordings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus, open_corpus
@@ -159,9 +166,15 @@ def keys_and_failures(
 def near_future_pairs(
     store: ClipStore, keys: Sequence[str], settings: PairSettings, jobs: int
 ) -> tuple[Pairs, list[str]]:
-    """Pairs to pre-train on, and a line for each that failed."""
+    """Pairs to pre-train on, and a line for each that failed; what was left out is printed."""
     with progress("Measuring movement") as tick:
-        return build_pairs(store, keys, settings, jobs=jobs, hook=tick)
+        pairs, failures = build_pairs(store, keys, settings, jobs=jobs, hook=tick)
+    if left_out := count_left_out(store, keys, settings):
+        out.print(f"{len(pairs)} pairs of movements; left out: {counted(left_out)}")
+    videos = {key.rpartition("@")[0] for key in keys}
+    for video in sorted(videos - set(pairs.videos.tolist())):
+        out.print(f"  {video}: left out, nothing in it moves enough to learn from", markup=False)
+    return pairs, failures
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,28 +325,42 @@ def launch(accelerator: str, devices: str, nodes: int, strategy: str, precision:
 
 
 def learn(
-    pairs: Pairs, folder: Path, settings: PretrainSettings, fabric: Fabric, about: dict[str, Any]
+    pairs: Pairs | None,
+    folder: Path,
+    settings: PretrainSettings,
+    fabric: Fabric,
+    about: dict[str, Any],
+    init: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Pre-train with a bar and the gain of each epoch."""
+    """Pre-train with a bar and the figures of each epoch; without pairs on the simulator."""
     with progress("Pre-training (MA2MI)") as tick:
 
         def hook(epoch: int, epochs: int, figures: dict[str, Any]) -> None:
             tick(epoch, epochs)
-            out.print(
-                f"epoch {epoch:3d}  loss {figures['loss']:.4f}  copy {figures['copy']:.4f}  "
-                f"gain {100 * figures['gain']:+.1f} %  variance {figures['variance']:.3f}"
-            )
+            out.print(f"epoch {epoch:3d}  {figures_line(figures)}")
 
-        return pretrain(pairs, folder, settings, fabric=fabric, about=about, hook=hook)
+        return pretrain(pairs, folder, settings, init=init, fabric=fabric, about=about, hook=hook)
+
+
+def figures_line(figures: Mapping[str, Any]) -> str:
+    """What an epoch reached on held-out subjects."""
+    if "gain" in figures:
+        return (
+            f"loss {figures['loss']:.4f}, copy baseline {figures['copy']:.4f}, "
+            f"gain over copying {100 * figures['gain']:+.1f} %"
+        )
+    line = f"loss {figures['loss']:.3f}, later movement found {figures['retrieval']:.0%}"
+    if "units" in figures:
+        line += (
+            f", action units (AUC) {figures['units']:.3f}, subject named "
+            f"{figures['subject']:.0%} (chance {figures['subject_chance']:.0%})"
+        )
+    return line
 
 
 def gain_line(history: list[dict[str, Any]]) -> str:
     """The last epoch in words."""
-    last = history[-1]
-    return (
-        f"on held-out people: loss {last['loss']:.4f}, copy baseline {last['copy']:.4f}, "
-        f"gain over copying {100 * last['gain']:+.1f} %"
-    )
+    return f"on held-out people: {figures_line(history[-1])}"
 
 
 def parse_aliases(words: Sequence[str]) -> dict[str, str]:

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from ma2mi.clips.sampling import near_future, onset_apex
+from ma2mi.clips.sampling import NOT_LARGER, early_and_late, near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip
 from ma2mi.errors import MotionError, StoreError
-from ma2mi.face.motion import FlowSettings, Method, action_channels, flow
+from ma2mi.face.motion import (
+    REGIONS,
+    FlowSettings,
+    Method,
+    action_channels,
+    face_mask,
+    flow,
+    remove_rigid,
+)
 from ma2mi.files import replace_file
 from ma2mi.records import Expression
 from ma2mi.video import read_image
 
 #: Clips whose pairs are built in one task: enough work to be worth a process.
 CHUNK = 8
+
+#: Early and later movements that are measured at most, for each one that is wanted: where nobody
+#: moves, the next draw is not better than the last.
+MEASURED = 3
+
+
+def _none(*shape: int) -> Any:
+    return field(default_factory=lambda: np.empty((0, *shape), np.float16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +54,14 @@ class Pairs:
         subjects: N subjects.
         first: uint8 [N, S, S, 3], the face now (the onset); no rows for flow images.
         second: uint8 [N, S, S, 3], the face a little later (the apex); likewise.
-        third: uint8 [N, S, S, 3], twice as late; no rows where it was not drawn.
+        third: uint8 [N, S, S, 3], later than that; no rows where it was not drawn.
         action: float16 [N, S, S, 3], from first to second: u and v in px, strain.
         elapsed_s: float64 [N], seconds from first to second, negative for reversed pairs; NaN
             where nobody knows.
+        late: float16 [N, S, S, 3], from first to third, as ``action``; no rows where it was not
+            measured. Where there are some, head motion is taken out of both.
+        regions: float16 [N, 17, 2], x and y of the centres of ``face.motion.REGIONS`` in ``first``,
+            in px; NaN without landmarks, no rows without ``late``.
     """
 
     keys: NDArray[np.str_]
@@ -50,6 +71,13 @@ class Pairs:
     third: NDArray[np.uint8]
     action: NDArray[np.float16]
     elapsed_s: NDArray[np.float64]
+    late: NDArray[np.float16] = _none(1, 1, 3)
+    regions: NDArray[np.float16] = _none(len(REGIONS), 2)
+
+    @property
+    def videos(self) -> NDArray[np.str_]:
+        """N recordings: a clip cut from one is called RECORDING@FRAME."""
+        return np.array([key.rpartition("@")[0] or key for key in self.keys.tolist()])
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -69,9 +97,14 @@ class PairSettings(BaseModel):
     """Which pairs to draw, and how to see the movement between them.
 
     Args:
-        kind: "onset-apex" (one pair of each marked expression) or "near-future" (for MA2MI).
-        per_clip: near-future pairs of each clip.
+        kind: "onset-apex" (one pair of each marked expression); for MA2MI "future-movement" (a
+            movement early and late) or "near-future".
+        per_clip: pairs of each clip, for MA2MI.
         interval_s: shortest and longest time between present and future, in seconds.
+        horizon_s: the same between present and the later movement.
+        growth: the later movement is at least this many times as large as the early one (root
+            mean square over the face, head motion removed), or the pair is left out.
+        reverse: share of early and later movements that are drawn backwards in time.
         reach: 2 also keeps the frame after the future.
         method: flow method, see :func:`ma2mi.face.motion.flow`.
         seed: of the draws.
@@ -79,12 +112,22 @@ class PairSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["onset-apex", "near-future"] = "onset-apex"
-    per_clip: int = 8
+    kind: Literal["onset-apex", "near-future", "future-movement"] = "onset-apex"
+    per_clip: int = Field(8, ge=1)
     interval_s: tuple[float, float] = (0.03, 0.25)
+    horizon_s: tuple[float, float] = (0.25, 0.9)
+    growth: float = Field(1.5, ge=1)
+    reverse: float = Field(0.5, ge=0, le=1)
     reach: Literal[1, 2] = 1
     method: Method = "thin-plate"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for low, high in (self.interval_s, self.horizon_s):
+            if not 0 < low <= high:
+                raise ValueError(f"a range of {low} to {high} s is empty or starts before 0")
+        return self
 
 
 def read_flow_images(expressions: Sequence[Expression]) -> Pairs:
@@ -147,10 +190,7 @@ def build_pairs(
     Raises:
         StoreError: no clip gives a pair, a clip is damaged, or the disk is full.
     """
-    # The clips' bytes, not only their names: a corrected apex gives other pairs.
-    made_of = [list(keys), store.digest(keys), settings.model_dump(), repr(FlowSettings())]
-    text = json.dumps(made_of)
-    folder = store.folder / f"pairs-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    folder = _folder(store, keys, settings)
     if not (folder / "about.json").is_file():
         folder.mkdir(exist_ok=True)
         chunks = [list(keys[i : i + CHUNK]) for i in range(0, len(keys), CHUNK)]
@@ -160,21 +200,24 @@ def build_pairs(
         )
         counts: list[int] = []
         failures: list[str] = []
-        for count, failed in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        left_out: Counter[str] = Counter()
+        for count, failed, rejected in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
             counts.append(count)
             failures += failed
+            left_out += rejected
             if hook:
                 hook(min(len(counts) * CHUNK, len(keys)), len(keys))
         if not sum(counts):
+            cure = "Clips must move, and last longer than the interval"
+            if left_out:
+                cure = f"Left out: {counted(left_out)}"
             raise StoreError(
                 "no clip gives a pair of frames",
                 where=store.folder,
-                cure=f"The first: {failures[0]}"
-                if failures
-                else "Clips must move, and last longer than the interval",
+                cure=f"The first: {failures[0]}" if failures else cure,
             )
         try:
-            _join(folder, counts, failures)
+            _join(folder, counts, {"failures": failures, "left_out": left_out})
         except OSError as error:
             raise StoreError(
                 f"cannot be written ({error.strerror})",
@@ -191,24 +234,124 @@ def build_pairs(
     return Pairs(**arrays), about.get("failures", [])
 
 
+def count_left_out(store: ClipStore, keys: Sequence[str], settings: PairSettings) -> Counter[str]:
+    """Draws that :func:`build_pairs` rejected for the same arguments, by reason.
+
+    Raises:
+        StoreError: the pairs were not built, or are damaged.
+    """
+    path = _folder(store, keys, settings) / "about.json"
+    try:
+        return Counter(json.loads(path.read_bytes()).get("left_out", {}))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"is not readable ({error})", where=path, cure="Delete it") from error
+
+
+def counted(reasons: Counter[str]) -> str:
+    """Reasons as "12 across a cut, 3 same frame shown twice", the most frequent first."""
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+
+
+def _folder(store: ClipStore, keys: Sequence[str], settings: PairSettings) -> Path:
+    """Where pairs of these clips are kept: the bytes count, a corrected apex gives other pairs."""
+    made_of = [list(keys), store.digest(keys), settings.model_dump(), repr(FlowSettings())]
+    text = json.dumps(made_of)
+    return store.folder / f"pairs-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
 def _build_chunk(
     store: ClipStore, keys: list[str], settings: PairSettings, part: Path
-) -> tuple[int, list[str]]:
-    """Build the pairs of a few clips into one file; returns how many there are, and what failed."""
+) -> tuple[int, list[str], Counter[str]]:
+    """Build the pairs of a few clips into one file.
+
+    Returns:
+        how many there are, what failed, and what was left out.
+    """
     if not part.is_file():
         rows: dict[str, list[Any]] = {f.name: [] for f in fields(Pairs)}
         failures: list[str] = []
+        left_out: Counter[str] = Counter()
         for clip in store.read_all(keys):
-            _add_rows(rows, clip, settings, failures)
+            if settings.kind == "future-movement":
+                _add_movements(rows, clip, settings, failures, left_out)
+            else:
+                _add_rows(rows, clip, settings, failures)
         arrays = {
             name: np.stack(values)
             for name, values in rows.items()
             if values and name not in ("keys", "subjects")
         }
-        names = {"keys": rows["keys"], "subjects": rows["subjects"], "failures": failures}
+        names: dict[str, Any] = {
+            "keys": rows["keys"],
+            "subjects": rows["subjects"],
+            "failures": failures,
+            "left_out": left_out,
+        }
         replace_file(part, save(arrays, {"names": json.dumps(names)}))
     names = _names(part)
-    return len(names["keys"]), names.get("failures", [])
+    return len(names["keys"]), names.get("failures", []), Counter(names.get("left_out", {}))
+
+
+def _add_movements(
+    rows: dict[str, list[Any]],
+    clip: PreparedClip,
+    settings: PairSettings,
+    failures: list[str],
+    left_out: Counter[str],
+) -> None:
+    """A clip's movements early and late, where the late one is clearly larger."""
+    marks = clip.points if np.isfinite(clip.points).all() else None
+    face = face_mask(clip.frames.shape[1:3], marks)
+    kept = measured = 0
+    for pick in early_and_late(
+        clip,
+        interval_s=settings.interval_s,
+        horizon_s=settings.horizon_s,
+        reverse=settings.reverse,
+        seed=settings.seed,
+        left_out=left_out,
+    ):
+        if kept == settings.per_clip or measured == MEASURED * settings.per_clip:
+            break
+        measured += 1
+        first, second, third = (clip.frames[at] for at in pick)
+        try:
+            # One by one: neither measurement may know of the other frame.
+            moved = np.concatenate(
+                [flow(first, frame[None], method=settings.method) for frame in (second, third)]
+            )
+            moved, _ = remove_rigid(moved, landmarks=marks)
+        except MotionError as error:
+            place = f"{clip.key}, frames {', '.join(map(str, pick))} of the crops"
+            failures.append(str(MotionError(error.what, where=place, cure=error.cure)))
+            continue
+        early, late = np.sqrt(np.square(moved[:, face]).sum(-1).mean(-1))
+        if late < settings.growth * early:
+            left_out[NOT_LARGER] += 1
+            continue
+        kept += 1
+        action, later = action_channels(moved).astype(np.float16)
+        centres = _region_centres(marks)
+        for name, value in {
+            "keys": clip.key,
+            "subjects": clip.subject,
+            "first": first,
+            "second": second,
+            "third": third,
+            "action": action,
+            "elapsed_s": np.float64(clip.times_s[pick[1]] - clip.times_s[pick[0]]),
+            "late": later,
+            "regions": centres,
+        }.items():
+            rows[name].append(value)
+
+
+def _region_centres(points: NDArray[np.float32] | None) -> NDArray[np.float16]:
+    """[17, 2], the centres of ``REGIONS``, NaN without landmarks [478, 2]."""
+    if points is None:
+        return np.full((len(REGIONS), 2), np.nan, np.float16)
+    centres = [points[list(region.landmarks)].mean(0) for region in REGIONS.values()]
+    return np.array(centres, np.float16)
 
 
 def _add_rows(
@@ -246,13 +389,13 @@ def _add_rows(
         rows["elapsed_s"].append(np.float64(clip.times_s[pick[1]] - clip.times_s[pick[0]]))
 
 
-def _names(part: Path) -> dict[str, list[str]]:
+def _names(part: Path) -> dict[str, Any]:
     with safe_open(part, framework="numpy") as file:
-        names: dict[str, list[str]] = json.loads(file.metadata()["names"])
+        names: dict[str, Any] = json.loads(file.metadata()["names"])
     return names
 
 
-def _join(folder: Path, counts: list[int], failures: list[str]) -> None:
+def _join(folder: Path, counts: list[int], about: dict[str, Any]) -> None:
     """Write the parts one after the other into one array file a field, then drop them."""
     parts = [folder / f"part-{i:05d}" for i, count in enumerate(counts)]
     filled = [(part, count) for part, count in zip(parts, counts, strict=True) if count]
@@ -261,9 +404,10 @@ def _join(folder: Path, counts: list[int], failures: list[str]) -> None:
     for name in ("keys", "subjects"):
         values = [value for part, _ in filled for value in _names(part)[name]]
         np.save(folder / f"{name}.npy", np.array(values))
-    for name in ("first", "second", "third", "action", "elapsed_s"):
+    for name in (f.name for f in fields(Pairs) if f.name not in ("keys", "subjects")):
         if name not in example:
-            np.save(folder / f"{name}.npy", np.empty((0, *example["first"].shape[1:]), np.uint8))
+            kind = np.uint8 if name == "third" else np.float16
+            np.save(folder / f"{name}.npy", np.empty((0, *example["first"].shape[1:]), kind))
             continue
         like = example[name]
         head = {
@@ -276,7 +420,6 @@ def _join(folder: Path, counts: list[int], failures: list[str]) -> None:
             np.lib.format.write_array_header_1_0(file, head)
             for part, _ in filled:
                 file.write(load_file(part)[name].tobytes())
-    about = {"pairs": total, "failures": failures}
-    replace_file(folder / "about.json", json.dumps(about).encode())
+    replace_file(folder / "about.json", json.dumps({"pairs": total, **about}).encode())
     for part in parts:
         part.unlink()

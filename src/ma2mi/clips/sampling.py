@@ -1,6 +1,9 @@
-"""Which frames of a clip go together: onset and apex, or now and the near future."""
+"""Which frames of a clip go together: onset and apex, now and the near future, early and late."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +73,7 @@ def near_future(
     """
     rng = np.random.default_rng([seed, *clip.key.encode()])
     times = np.array([float(t) for t in clip.times_s])
-    cuts = np.array(
-        [difference(a, b) > CUT for a, b in zip(clip.frames, clip.frames[1:], strict=False)]
-    )
+    cuts = _cuts(clip)
     drawn: list[tuple[int, ...]] = []
     for _ in range(count * TRIES):
         if len(drawn) == count:
@@ -94,6 +95,86 @@ def near_future(
             continue
         drawn.append(tuple(reversed(picked)) if reverse else tuple(picked))
     return drawn
+
+
+#: A later frame is at least this many times as far away as the early one; at low frame rates one
+#: step is long, and a movement must have time to grow.
+LATER = 2.0
+
+TOO_SHORT = "clips shorter than the horizon"
+TOO_SLOW = "frame rate too low for an early and a later movement within the horizon"
+ACROSS_A_CUT = "across a cut"
+SHOWN_TWICE = "same frame shown twice"
+NOT_LARGER = "later movement not clearly larger than the early one"
+
+
+def early_and_late(
+    clip: PreparedClip,
+    *,
+    interval_s: tuple[float, float] = (0.03, 0.16),
+    horizon_s: tuple[float, float] = (0.25, 0.9),
+    reverse: float = 0.5,
+    seed: int = 0,
+    left_out: Counter[str],
+) -> Iterator[tuple[int, int, int]]:
+    """Draw times (t, t + k, t + K), endlessly: a movement early, and what becomes of it.
+
+    Both times are uniform in their ranges and rounded to frames; k is at least 1. A clip of one
+    second has room for any horizon up to that; one shorter than the shortest horizon gives none.
+    Reversed in time, the clip's end is where a movement starts.
+
+    Args:
+        clip: any.
+        interval_s: shortest and longest time from t to t + k, in seconds.
+        horizon_s: shortest and longest time from t to t + K, in seconds.
+        reverse: chance that a draw goes backwards in time.
+        seed: same seed and clip, same draws.
+        left_out: counts the draws that are rejected, by reason.
+
+    Yields:
+        Positions within ``clip.frames``; at most ``TRIES`` draws are rejected one after the other.
+    """
+    rng = np.random.default_rng([seed, *clip.key.encode()])
+    times = np.array([float(t) for t in clip.times_s])
+    length = times[-1] - times[0]
+    if len(times) < 3 or length < horizon_s[0] - 1e-9:
+        left_out[TOO_SHORT] += 1
+        return
+    if np.median(np.diff(times)) * LATER > min(horizon_s[1], length) + 1e-9:
+        left_out[TOO_SLOW] += 1
+        return
+    cuts = _cuts(clip)
+    rejected = 0
+    while rejected < TRIES:
+        horizon = rng.uniform(horizon_s[0], min(horizon_s[1], length))
+        start_s = times[0] + rng.uniform(0, length - horizon)
+        early_s = rng.uniform(*interval_s)
+        backwards = rng.random() < reverse
+        ahead = times if not backwards else times[0] + times[-1] - times[::-1]
+        start = int(np.argmin(np.abs(ahead - start_s)))
+        early = max(int(np.argmin(np.abs(ahead - ahead[start] - early_s))), start + 1)
+        late = int(np.argmin(np.abs(ahead - ahead[start] - horizon)))
+        rejected += 1
+        if early >= late or ahead[late] - ahead[start] < LATER * (ahead[early] - ahead[start]):
+            left_out[TOO_SLOW] += 1
+            continue
+        last = len(times) - 1
+        picks = (start, early, late) if not backwards else (last - start, last - early, last - late)
+        if cuts[min(picks) : max(picks)].any():
+            left_out[ACROSS_A_CUT] += 1
+            continue
+        if difference(clip.frames[picks[0]], clip.frames[picks[2]]) < DUPLICATE:
+            left_out[SHOWN_TWICE] += 1
+            continue
+        rejected = 0
+        yield picks
+
+
+def _cuts(clip: PreparedClip) -> NDArray[np.bool_]:
+    """[T - 1], whether the scene was cut between two neighbours."""
+    return np.array(
+        [difference(a, b) > CUT for a, b in zip(clip.frames, clip.frames[1:], strict=False)]
+    )
 
 
 def difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

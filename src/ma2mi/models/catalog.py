@@ -35,6 +35,11 @@ MODELS: dict[str, Builder] = {
 }
 
 
+def settings_before(name: str) -> dict[str, Any]:
+    """What settings of this network meant in weights that were stored without a "format"."""
+    return dict(miacnet.BEFORE) if name.startswith("miacnet") else {}
+
+
 def build_model(name: str, classes: int, **settings: Any) -> Trunk:
     """A network with fresh weights from torch's global random state.
 

@@ -4,6 +4,12 @@ The split into two branches, and pre-training them together, is the paper's (Li,
 "From Macro to Micro", arXiv 2405.16451, abstract). Its layers were not published in what we could
 read; blocks and widths of ``paper`` follow the parent network MMNet (Li et al., IJCAI 2022).
 ``tiny`` and ``base``, flow as the action, and the null position are our choices.
+
+How the branches meet is ours, too. Added to the movement's features (fusion "sum"), the face tells
+who somebody is, and a classifier with few labels learns that. With fusion "where" the position
+branch says one thing only: where the parts of this face are, 17 points. The action branch looks at
+the movement from there: turned, scaled and shifted so that this face lies where the mean face
+does, and first of all at the parts that expressions move.
 """
 
 from __future__ import annotations
@@ -16,7 +22,34 @@ import torch
 from torch import Tensor, nn
 
 from ma2mi.errors import SettingsError
-from ma2mi.models.trunk import Branches, ConvStage, Grid, Residual, Trunk
+from ma2mi.models.trunk import Branches, ConvStage, Grid, Padding, Residual, Trunk
+
+#: Where the parts of a face lie in the mean face: x and y as shares of the side of the input, the
+#: middle 7/8 of the aligned crop, and their half axes; ``face.motion.REGIONS`` in its order.
+PARTS = (
+    (0.423, 0.147, 0.057, 0.046),  # inner brows, right and left
+    (0.577, 0.147, 0.057, 0.046),
+    (0.207, 0.162, 0.063, 0.046),  # outer brows
+    (0.793, 0.162, 0.063, 0.046),
+    (0.315, 0.228, 0.074, 0.023),  # upper lids
+    (0.685, 0.228, 0.074, 0.023),
+    (0.321, 0.277, 0.074, 0.029),  # lower lids
+    (0.679, 0.277, 0.074, 0.029),
+    (0.279, 0.445, 0.080, 0.074),  # cheeks
+    (0.721, 0.445, 0.080, 0.074),
+    (0.401, 0.461, 0.040, 0.046),  # wings of the nose
+    (0.599, 0.461, 0.040, 0.046),
+    (0.359, 0.617, 0.046, 0.046),  # corners of the lips
+    (0.641, 0.617, 0.046, 0.046),
+    (0.500, 0.582, 0.097, 0.029),  # upper lip, lower lip, chin
+    (0.500, 0.638, 0.097, 0.034),
+    (0.500, 0.831, 0.091, 0.057),
+)
+#: Attention starts from 1 on the parts, falls off as a Gaussian whose deviation is the half axis
+#: and this share of the side, and never starts lower than the second number.
+PRIOR_BLUR, PRIOR_FLOOR = 0.06, 0.05
+#: How strongly a pose is drawn to none at all, relative to what 17 parts say of it.
+POSE_PRIOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,13 +64,17 @@ class MIACNetSettings:
         position: "conv", or "vit": a small transformer over the face at grid size (MMNet).
         position_stages: channels of the convolutional position encoder.
         vit_depth: layers of the "vit" position encoder.
-        fusion: "sum" (Z = P + A) or "concat" (followed by a 1 x 1 convolution).
+        fusion: "where" (position tells where to look, and nothing else), "sum" (Z = P + A) or
+            "concat" (followed by a 1 x 1 convolution).
         action_input: "flow" (u, v, strain) or "difference" of the frames (as the paper's parent).
         branches: "both", or one of them alone, for ablations; weights fit all three.
         drop_position: chance that training hides the position and the null position stands in.
         dropout: before the classifier.
         center: take the median of u and of v for rest. Flow images that are scaled by their own
             range (MEGC2019's) have lost where zero is; and a head that drifts moves all alike.
+        padding: what convolutions of the action see beyond the edge: "replicate" what lies there,
+            or "zeros", a line along which everything seems to move.
+        side: side in px that the movement is scaled to; None takes it as it comes.
     """
 
     action_stem: tuple[int, ...] = (32,)
@@ -46,13 +83,18 @@ class MIACNetSettings:
     position: Literal["conv", "vit"] = "conv"
     position_stages: tuple[int, ...] = (32, 64, 128)
     vit_depth: int = 3
-    fusion: Literal["sum", "concat"] = "sum"
+    fusion: Literal["where", "sum", "concat"] = "where"
     action_input: Literal["flow", "difference"] = "flow"
     branches: Branches = "both"
     drop_position: float = 0.1
     dropout: float = 0.2
-    center: bool = False
+    center: bool = True
+    padding: Padding = "replicate"
+    side: int | None = None
 
+
+#: What a setting meant in weights stored before it had the default of today.
+BEFORE = {"fusion": "sum", "center": False, "padding": "zeros"}
 
 TINY = MIACNetSettings()
 BASE = replace(
@@ -86,16 +128,18 @@ class MIACNet(Trunk):
         super().__init__(width, classes, dropout=settings.dropout)
         self.settings = settings
         self.action_input = settings.action_input
+        self.input_side = settings.side
         self.position_encoder: nn.Module = (
             FaceConv(settings.position_stages)
             if settings.position == "conv"
             else FaceTransformer(width, settings.vit_depth)
         )
         self.action_encoder = ActionEncoder(
-            settings.action_stem, settings.stem_stride, settings.action_stages
+            settings.action_stem, settings.stem_stride, settings.action_stages, settings.padding
         )
         self.null_position = nn.Parameter(torch.zeros(1, width, 1, 1))
         self.fuse = nn.Conv2d(2 * width, width, 1) if settings.fusion == "concat" else None
+        self.finder = PartFinder(width) if settings.fusion == "where" else None
 
     def grid(self, position: Tensor | None, action: Tensor) -> Grid:
         """See :class:`ma2mi.models.trunk.Trunk`; ``position`` None means: the null position.
@@ -108,9 +152,11 @@ class MIACNet(Trunk):
             raise SettingsError(
                 f"inputs of {width} x {height} px", cure="Take a side that is a multiple of 16"
             )
-        where = self._position_grid(position, action)
-        if self.settings.center:
+        if self.settings.center and self.action_input == "flow":
             action = take_rest_off(action)
+        if self.finder is not None and self.settings.branches == "both":
+            return self._look_from(self.finder, position, action)
+        where = self._position_grid(position, action)
         what, attention = self.action_encoder(action)  # [B, width, gh, gw], [B, 1, gh, gw]
         if self.settings.branches == "position":
             return Grid(where, where, None, None)
@@ -119,12 +165,36 @@ class MIACNet(Trunk):
         fused = where + what if self.fuse is None else self.fuse(torch.cat((where, what), dim=1))
         return Grid(fused, where, what, attention)
 
+    def _look_from(self, finder: PartFinder, position: Tensor | None, action: Tensor) -> Grid:
+        """Fusion "where": the movement as the mean face would show it."""
+        height, width = action.shape[2:]
+        where = parts = pose = None
+        if position is not None:
+            where = self._resized(self.position_encoder(position), action)
+            parts = finder(where)
+            # Detached: what an expression is called must not bend where the face is found.
+            pose = finder.pose(parts.detach())
+            if self.training and self.settings.drop_position > 0:
+                kept = torch.rand(len(pose), 1, 1, device=pose.device)
+                still = torch.eye(2, 3, device=pose.device).expand_as(pose)
+                pose = torch.where(kept >= self.settings.drop_position, pose, still)
+            action = look_from(action, pose, vectors=self.action_input == "flow")
+        stride = self.settings.stem_stride
+        prior = finder.prior(height // stride, width // stride)
+        what, attention = self.action_encoder(action, prior)
+        return Grid(what, where, what, attention, parts, pose)
+
+    def _resized(self, grid: Tensor, action: Tensor) -> Tensor:
+        """A grid of the face at the size of the action's, where their inputs differ in size."""
+        size = (action.shape[2] // 16, action.shape[3] // 16)
+        return grid if grid.shape[2:] == size else nn.functional.adaptive_avg_pool2d(grid, size)
+
     def _position_grid(self, position: Tensor | None, action: Tensor) -> Tensor:
         batch, _, height, width = action.shape
         null = self.null_position.expand(batch, -1, height // 16, width // 16)
         if position is None:
             return null
-        seen: Tensor = self.position_encoder(position)
+        seen = self._resized(self.position_encoder(position), action)
         if self.training and self.settings.drop_position > 0:
             kept = torch.rand(batch, 1, 1, 1, device=seen.device) >= self.settings.drop_position
             # where(), not indexing: the null position stays in the graph, as DDP demands
@@ -139,30 +209,52 @@ class ActionEncoder(nn.Module):
     from the block's channel mean and maximum and is multiplied by the map before it, pooled.
     """
 
-    def __init__(self, stem: tuple[int, ...], stride: int, stages: tuple[int, ...]) -> None:
+    def __init__(
+        self, stem: tuple[int, ...], stride: int, stages: tuple[int, ...], padding: Padding
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, stem[0], stride + 1, stride=stride, padding=stride // 2),
+            nn.Conv2d(
+                3, stem[0], stride + 1, stride=stride, padding=stride // 2, padding_mode=padding
+            ),
             nn.GroupNorm(4, stem[0]),
             nn.GELU(),
-            *(ConvStage(a, b) for a, b in pairwise(stem)),
+            *(ConvStage(a, b, padding=padding) for a, b in pairwise(stem)),
         )
         widths = (stem[-1], *stages)
         halvings = (16 // stride).bit_length() - 1
         same_size = len(stages) - halvings
         self.blocks = nn.ModuleList(
-            AttentionBlock(widths[i], widths[i + 1], stride=1 if i < same_size else 2)
+            AttentionBlock(
+                widths[i], widths[i + 1], stride=1 if i < same_size else 2, padding=padding
+            )
             for i in range(len(stages))
         )
 
-    def forward(self, action: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, action: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Grid, and the last attention; with a ``prior`` [1, 1, h, w] that attention starts from,
+        the product of all of them at the size of the first."""
         # Macro movement is ten times micro movement; the logarithm keeps both on one scale.
         scaled = torch.sign(action) * torch.log1p(4 * action.abs())
         x = self.stem(scaled)  # [B, stem, H/stride, W/stride]
         attention = x.new_ones(x.shape[0], 1, *x.shape[2:])
+        if prior is not None:
+            attention = attention * prior
+        seen = []
         for block in self.blocks:
+            before = attention
             x, attention = block(x, attention)
-        return x, attention
+            seen.append((before, attention))
+        if prior is None:
+            return x, attention
+        product = seen[0][1]
+        for before, after in seen[1:]:
+            pooled = nn.functional.adaptive_avg_pool2d(before, (after.shape[2], after.shape[3]))
+            own = after / pooled
+            product = product * nn.functional.interpolate(
+                own, size=(product.shape[2], product.shape[3]), mode="bilinear"
+            )
+        return x, product
 
 
 def take_rest_off(action: Tensor) -> Tensor:
@@ -175,11 +267,11 @@ def take_rest_off(action: Tensor) -> Tensor:
 class AttentionBlock(nn.Module):
     """Convolve, and weigh every place by what this block and those before it saw."""
 
-    def __init__(self, inside: int, outside: int, *, stride: int) -> None:
+    def __init__(self, inside: int, outside: int, *, stride: int, padding: Padding) -> None:
         super().__init__()
-        self.shrink = ConvStage(inside, outside, stride=stride)
-        self.convolve = Residual(outside)
-        self.look = nn.Conv2d(2, 1, 7, padding=3)
+        self.shrink = ConvStage(inside, outside, stride=stride, padding=padding)
+        self.convolve = Residual(outside, padding=padding)
+        self.look = nn.Conv2d(2, 1, 7, padding=3, padding_mode=padding)
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         x = self.convolve(self.shrink(x))
@@ -187,6 +279,84 @@ class AttentionBlock(nn.Module):
         earlier = nn.functional.adaptive_avg_pool2d(before, (x.shape[2], x.shape[3]))
         attention = torch.sigmoid(self.look(seen)) * earlier
         return x * attention, attention
+
+
+class PartFinder(nn.Module):
+    """Where the parts of a face are, read off the position branch's grid.
+
+    Fresh, it answers with the mean face, whoever is shown.
+
+    Args:
+        width: channels of the grid.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    solve: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        table = torch.tensor(PARTS)
+        # Not stored with the weights: they are the same for all.
+        self.register_buffer("mean", table[:, :2], persistent=False)
+        self.register_buffer("axes", table[:, 2:], persistent=False)
+        self.register_buffer("solve", _least_squares(2 * table[:, :2] - 1), persistent=False)
+        last = nn.Linear(16 * 7 * 7, 2 * len(PARTS))
+        for p in last.parameters():
+            nn.init.zeros_(p)
+        self.read = nn.Sequential(
+            nn.Conv2d(width, 16, 1), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.GELU(), last
+        )
+
+    def forward(self, grid: Tensor) -> Tensor:  # [B, width, gh, gw] -> [B, parts, 2]
+        off: Tensor = self.read(grid).unflatten(1, (len(PARTS), 2))
+        return self.mean + off
+
+    def pose(self, parts: Tensor) -> Tensor:
+        """[B, 2, 3], the affine map that takes the mean face's parts closest to these."""
+        off = 2 * (parts - self.mean)  # from -1 to 1
+        fit: Tensor = torch.einsum("kn,bnc->bck", self.solve, off)
+        return fit + torch.eye(2, 3, device=fit.device)
+
+    def prior(self, height: int, width: int) -> Tensor:
+        """[1, 1, height, width], where expressions show in the mean face, in (0, 1]."""
+        y = (torch.arange(height, device=self.mean.device) + 0.5) / height
+        x = (torch.arange(width, device=self.mean.device) + 0.5) / width
+        spread = (self.axes**2 + PRIOR_BLUR**2)[:, :, None]
+        across = (x - self.mean[:, :1]) ** 2 / spread[:, 0]  # [parts, width]
+        down = (y - self.mean[:, 1:]) ** 2 / spread[:, 1]
+        near: Tensor = torch.exp(-0.5 * (across[:, None] + down[:, :, None])).amax(0)
+        return (PRIOR_FLOOR + (1 - PRIOR_FLOOR) * near)[None, None]
+
+
+def _least_squares(places: Tensor) -> Tensor:
+    """[3, n]: from movements of n places [n, 2] to the affine map that fits them best."""
+    known = torch.cat((places, torch.ones(len(places), 1)), dim=1)
+    drawn = POSE_PRIOR * torch.diag((known**2).sum(0))
+    fit: Tensor = torch.linalg.solve(known.T @ known + drawn, known.T)
+    return fit
+
+
+def look_from(action: Tensor, pose: Tensor, *, vectors: bool = True) -> Tensor:
+    """The action [B, C, H, W] as it would be in the mean face, by a pose [B, 2, 3].
+
+    Args:
+        vectors: the first two channels are a movement, which the pose turns and scales, too.
+    """
+    height, width = action.shape[2:]
+    y = (2 * torch.arange(height, device=action.device) + 1) / height - 1
+    x = (2 * torch.arange(width, device=action.device) + 1) / width - 1
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    places = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1)  # [H, W, 3]
+    grid = torch.einsum("bck,hwk->bhwc", pose, places)
+    seen = nn.functional.grid_sample(action, grid, padding_mode="border", align_corners=False)
+    if not vectors:
+        return seen
+    a, b, c, d = pose[:, 0, 0], pose[:, 0, 1], pose[:, 1, 0], pose[:, 1, 1]
+    # The inverse of [[a, b], [c, d]], written out: ONNX knows no inverse.
+    back = torch.stack((d, -b, -c, a), dim=1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
+    moved = torch.einsum("bij,bjhw->bihw", back, seen[:, :2])
+    return torch.cat((moved, seen[:, 2:]), dim=1)
 
 
 class FaceConv(nn.Module):

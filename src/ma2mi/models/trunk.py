@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 Branches = Literal["both", "position", "action"]
+#: What a convolution sees beyond the edge.
+Padding = Literal["zeros", "replicate"]
 
 
 class Grid(NamedTuple):
@@ -17,13 +19,21 @@ class Grid(NamedTuple):
         features: [B, width, gh, gw], the fused grid Z that heads and decoders read.
         position: [B, width, gh, gw], where the parts of this face are; None without that branch.
         action: [B, width, gh, gw], what moved; None without that branch.
-        attention: [B, 1, gh, gw] in (0, 1), where the action branch looks; None if it does not.
+        attention: [B, 1, ah, aw] in (0, 1), where the action branch looks, at least as fine as
+            the grid; None if it does not.
+        parts: [B, parts, 2], where the position branch finds the parts of this face, x and y as
+            shares of the input's side; None without.
+        pose: [B, 2, 3], from where a part lies in the mean face to where it lies in this input,
+            both from -1 to 1: ``features``, ``action`` and ``attention`` are in the mean face's
+            frame. None where they are in the input's.
     """
 
     features: Tensor
     position: Tensor | None = None
     action: Tensor | None = None
     attention: Tensor | None = None
+    parts: Tensor | None = None
+    pose: Tensor | None = None
 
 
 class Trunk(nn.Module):
@@ -82,9 +92,13 @@ class Trunk(nn.Module):
 class ConvStage(nn.Sequential):
     """3 x 3 convolution, group normalisation, GELU. Groups, so that batches of any size agree."""
 
-    def __init__(self, inside: int, outside: int, *, stride: int = 1) -> None:
+    def __init__(
+        self, inside: int, outside: int, *, stride: int = 1, padding: Padding = "zeros"
+    ) -> None:
         super().__init__(
-            nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False),
+            nn.Conv2d(
+                inside, outside, 3, stride=stride, padding=1, bias=False, padding_mode=padding
+            ),
             nn.GroupNorm(8, outside),
             nn.GELU(),
         )
@@ -93,11 +107,12 @@ class ConvStage(nn.Sequential):
 class Residual(nn.Module):
     """Two convolutions around a shortcut."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, padding: Padding = "zeros") -> None:
         super().__init__()
-        self.first = ConvStage(width, width)
+        self.first = ConvStage(width, width, padding=padding)
         self.second = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(8, width)
+            nn.Conv2d(width, width, 3, padding=1, bias=False, padding_mode=padding),
+            nn.GroupNorm(8, width),
         )
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, h, w] -> [B, C, h, w]

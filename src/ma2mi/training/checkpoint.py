@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from ma2mi.errors import CheckpointError
 from ma2mi.files import replace_file
-from ma2mi.models.catalog import build_model
+from ma2mi.models.catalog import build_model, settings_before
 from ma2mi.models.trunk import Trunk
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+#: Raised when a setting's default changes: configs hold only what differs from the defaults.
+FORMAT = 2
 
 
 def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
@@ -38,6 +40,7 @@ def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
         for name, t in trunk.state_dict().items()
     }
     replace_file(folder / WEIGHTS, save(tensors, {"format": "pt"}))
+    config = {**config, "format": FORMAT}
     replace_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
 
 
@@ -79,6 +82,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from error
     if missing := {"model", "classes", "settings", "size"} - config.keys():
         raise CheckpointError(f"{CONFIG} lacks {', '.join(sorted(missing))}", where=folder)
+    if "format" not in config:
+        config["settings"] = settings_before(config["model"]) | config["settings"]
     return config
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from ma2mi.clips.batches import Batch
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import SettingsError, optional_part
+from ma2mi.models.miacnet import MIACNet
 from ma2mi.models.trunk import Trunk
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.views import batches, one_thread
@@ -69,7 +70,8 @@ def grad_cam(
             )
         wanted = [answers.index(name) for name in names]
     net = recognizer.net.eval()
-    encoder = net._modules.get("action_encoder")
+    # The last block: what it hands on, features and attention, both bear on the answer.
+    encoder = net.action_encoder.blocks[-1] if isinstance(net, MIACNet) else None
     parts, done = [], 0
     with one_thread():
         for batch in batches(net, pairs, recognizer.size):

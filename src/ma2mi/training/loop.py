@@ -21,7 +21,8 @@ class LoopSettings(BaseModel):
     """How long and how fast to train.
 
     Args:
-        epochs: passes over the data.
+        epochs: passes over the data, unless an epoch has ``epoch_steps``.
+        epoch_steps: steps of an epoch, however many examples there are; None is one pass.
         batch_size: examples of a step, over all devices together.
         lr: peak learning rate of AdamW.
         weight_decay: of AdamW.
@@ -33,6 +34,7 @@ class LoopSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(20, ge=1)
+    epoch_steps: int | None = Field(None, ge=1)
     batch_size: int = Field(32, ge=1)
     lr: float = Field(1e-3, ge=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -56,6 +58,8 @@ def run_epochs(
     state: Path | None = None,
     after_step: Callable[[], None] = lambda: None,
     after_epoch: Callable[[int], dict[str, Any]] = lambda epoch: {},
+    order: Callable[[np.random.Generator], NDArray[np.int64]] | None = None,
+    enough: Callable[[list[dict[str, Any]]], bool] = lambda history: False,
 ) -> list[dict[str, Any]]:
     """Train, and return what ``after_epoch`` said of every epoch.
 
@@ -72,19 +76,24 @@ def run_epochs(
         state: file of the training state; None keeps none.
         after_step: called after each optimizer step (a moving average, say).
         after_epoch: called after each epoch on every device; its numbers are kept.
+        order: examples of one pass in an order drawn from the generator; shuffled by default.
+        enough: told what was said of the epochs so far, whether to stop early.
     """
     history: list[dict[str, Any]] = []
     inner: nn.Module = getattr(module, "module", module)
     if state and state.is_file():
         history = load_state(state, inner, optimizer)["history"]
-    steps = math.ceil(count / settings.batch_size)
+    order = order or (lambda rng: rng.permutation(count))
+    steps = settings.epoch_steps or math.ceil(count / settings.batch_size)
     for epoch in range(len(history), settings.epochs):
+        if enough(history):
+            break
         seeds = np.random.SeedSequence([settings.seed, epoch, fabric.global_rank])
         noise, drops = (int(s) for s in seeds.generate_state(2))
         torch.manual_seed(drops)
         generator = torch.Generator().manual_seed(noise)
         module.train()
-        for i, rows in enumerate(_batches(fabric, count, epoch, settings)):
+        for i, rows in enumerate(_batches(fabric, order, epoch, settings)):
             progress = (epoch * steps + i + 1) / (settings.epochs * steps)
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * group.get("share", 1.0) * _rate(progress, settings)
@@ -111,11 +120,28 @@ def _rate(progress: float, settings: LoopSettings) -> float:
 
 
 def _batches(
-    fabric: Fabric, count: int, epoch: int, settings: LoopSettings
+    fabric: Fabric,
+    order: Callable[[np.random.Generator], NDArray[np.int64]],
+    epoch: int,
+    settings: LoopSettings,
 ) -> Iterator[NDArray[np.int64]]:
-    """This device's share of every batch of a shuffled epoch; never an empty one."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
-    for start in range(0, count, settings.batch_size):
-        rows = order[start : start + settings.batch_size]
-        own = rows[fabric.global_rank :: fabric.world_size]
-        yield own if len(own) else rows[:1]
+    """This device's share of every batch of an epoch; never an empty one.
+
+    Where an epoch has a number of steps, passes follow each other, and what is left of a pass and
+    fills no batch is passed over: no example is twice in a batch.
+    """
+    rng = np.random.default_rng([settings.seed, epoch])
+    size, done = settings.batch_size, 0
+    while True:
+        rows = order(rng)
+        size = min(size, len(rows))
+        whole = len(rows) // size if settings.epoch_steps else math.ceil(len(rows) / size)
+        for start in range(0, whole * size, size):
+            batch = rows[start : start + size]
+            own = np.array_split(batch, fabric.world_size)[fabric.global_rank]
+            yield own if len(own) else batch[:1]
+            done += 1
+            if done == settings.epoch_steps:
+                return
+        if not settings.epoch_steps:
+            return

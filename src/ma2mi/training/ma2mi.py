@@ -1,4 +1,6 @@
-"""MA2MI's pretext task: reconstruct the near-future face in latent space, around any trunk.
+"""The pretext task "near future": reconstruct the face or the flow of a moment later.
+
+It is kept as an ablation: see ``training.pretext`` for the one that helps.
 
 The paper (Li, Niu, Zhao, arXiv 2405.16451, abstract) says: learn to represent subtle movement on
 macro-expression videos by reconstructing future frames in latent space. That the decoder predicts
@@ -28,6 +30,7 @@ class PretextSettings(BaseModel):
     """What is reconstructed, and how the loss weighs it.
 
     Args:
+        name: tells the pretext tasks apart, in checkpoints too.
         space: "latent" (a target encoder's grid), "pixel" (the face, 4 x 4 px a cell) or "flow"
             (the movement, 4 x 4 values a cell).
         target: "t+k" reconstructs the frame that the action leads to, "t+2k" predicts the next.
@@ -43,6 +46,7 @@ class PretextSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: Literal["near-future"] = "near-future"
     space: Literal["latent", "pixel", "flow"] = "latent"
     target: Literal["t+k", "t+2k"] = "t+k"
     teacher: Literal["ema", "frozen"] = "ema"
@@ -50,6 +54,10 @@ class PretextSettings(BaseModel):
     beta: float = 0.1
     keep_spread: float = 1.0
     moved_weight: float = 1.0
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.space} {self.target}"
 
 
 class PretextLoss(NamedTuple):

@@ -1,4 +1,4 @@
-"""Pre-train a trunk by MA2MI on the pairs of any folder of face videos."""
+"""Pre-train a trunk by MA2MI: on videos of any folder or corpus, or on the flow simulator."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,17 +18,32 @@ from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
-from ma2mi.errors import SettingsError
+from ma2mi.datasets.synthetic.basis import make_basis
+from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
-from ma2mi.training.checkpoint import save_model
+from ma2mi.models.trunk import Trunk
+from ma2mi.training.checkpoint import WEIGHTS, load_trunk, read_config, save_model
 from ma2mi.training.loop import LoopSettings, run_epochs
-from ma2mi.training.ma2mi import MA2MI, PretextSettings
+from ma2mi.training.ma2mi import MA2MI, PretextLoss, PretextSettings
+from ma2mi.training.movements import Movements, SimulatedMovements, Source, VideoMovements
+from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
+from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 
 Hook = Callable[[int, int, dict[str, Any]], None]
+Rows = NDArray[np.int64]
+
+#: Fewer pairs than this are nothing to tell each other apart.
+FEWEST = 8
+BEST = "best.safetensors"
+#: Columns of the log, those that a pretext task has.
+COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "copy", "gain", "variance")
 
 
 class PretrainSettings(BaseModel):
@@ -36,8 +53,15 @@ class PretrainSettings(BaseModel):
         model: name in the catalog.
         model_settings: changes to its preset.
         size: side of the network's input in px.
-        held_out: share of the people that judge the reconstruction and are never trained on.
-        pretext, loop, augment: see their classes.
+        held_out: share of the subjects that judge what is learned and are never trained on.
+        pretext: "future movement" by default; "near future" as an ablation.
+        probe: see its class; for "future movement".
+        stop: "fixed" takes the last epoch; "probe" the one whose probe is best, and ends when that
+            was ``patience`` epochs ago: by the ridge on action units, or the retrieval where there
+            is none; "near future" goes by its gain.
+        patience: epochs.
+        loop: see its class.
+        augment: for "near future".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -46,79 +70,86 @@ class PretrainSettings(BaseModel):
     model_settings: dict[str, Any] = {}
     size: int = Field(112, ge=32, multiple_of=16)
     held_out: float = Field(0.2, ge=0, lt=1)
-    pretext: PretextSettings = PretextSettings()
-    loop: LoopSettings = LoopSettings(batch_size=16, lr=2e-3)
+    pretext: FutureMovementSettings | PretextSettings = FutureMovementSettings()
+    probe: ProbeSettings = ProbeSettings()
+    stop: Literal["fixed", "probe"] = "fixed"
+    patience: int = Field(3, ge=1)
+    loop: LoopSettings = LoopSettings(epochs=10, epoch_steps=30, batch_size=96, lr=2e-3)
     augment: AugmentSettings = AugmentSettings(strength=0)
 
 
 def pretrain(
-    pairs: Pairs,
+    pairs: Pairs | None,
     out: Path,
     settings: PretrainSettings,
     *,
+    init: Path | None = None,
     fabric: Fabric | None = None,
     about: dict[str, Any] | None = None,
     hook: Hook | None = None,
 ) -> list[dict[str, Any]]:
     """Train until ``settings.loop.epochs``, going on from where a killed run stopped.
 
-    Writes to ``out``: ``model.safetensors`` and ``config.json`` (the weights, who was seen),
-    ``log.csv`` and ``tensorboard/`` (loss, copy baseline, gain, variance after every epoch on
-    held-out people), ``settings.json``, and ``state.safetensors``, to go on from.
+    Writes to ``out``: ``model.safetensors`` and ``config.json`` (the weights, the pretext task's
+    name, who was seen), ``log.csv`` and ``tensorboard/`` (figures on held-out subjects after every
+    epoch), ``settings.json``, and ``state.safetensors``, to go on from.
 
     Args:
-        pairs: near-future pairs.
+        pairs: "future-movement" or "near-future" pairs, as the pretext task takes them; None takes
+            the flow simulator.
         out: folder of the run.
         settings: see :class:`PretrainSettings`.
+        init: folder of weights to start from, such as those of the simulator.
         fabric: Lightning's, launched; one CPU by default. Its flags choose devices, nodes,
             strategy and precision.
         about: written into ``config.json`` beside the settings (version, data hash).
         hook: told (epoch from 1, epochs, figures of the epoch).
 
     Returns:
-        The figures of every epoch; ``gain`` is 1 - loss/copy on held-out people.
+        The figures of every epoch, on held-out subjects: see ``Probe.figures``; for "near future"
+        loss, copy (the loss of "nothing changes"), gain (1 - loss/copy) and variance.
 
     Raises:
-        SettingsError: ``out`` holds a run with other settings or other pairs, or there are fewer
-            than two people.
+        SettingsError: ``out`` holds a run with another pretext task, other settings or other
+            pairs, there are fewer than two subjects or too few pairs, or the simulator is asked
+            for faces.
+        CheckpointError: ``init`` holds weights of another pretext task, network or size.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, pairs, settings, about or {}, fabric)
-    train, held = split_people(pairs.subjects, settings.held_out, settings.loop.seed)
     torch.manual_seed(settings.loop.seed)
-    task = MA2MI(build_model(settings.model, 2, **settings.model_settings), settings.pretext)
+    trunk = build_model(settings.model, 2, **settings.model_settings)
+    if init:
+        _check_init(init, settings)
+        load_trunk(trunk, init)
+    plan = _plan(trunk, pairs, settings)
+    train, held = split_people(plan.subjects, settings.held_out, settings.loop.seed)
+    if len(train) < FEWEST:
+        raise SettingsError(
+            f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
+            cure="Give more or longer videos in which faces move",
+        )
+    _claim(out, pairs, settings, init, about or {}, fabric)
+    _freeze_idle(plan, train[:FEWEST])
     optimizer = torch.optim.AdamW(
-        [p for p in task.parameters() if p.requires_grad],
+        [p for p in plan.task.parameters() if p.requires_grad],
         lr=settings.loop.lr,
         weight_decay=settings.loop.weight_decay,
     )
-    module, optimizer = fabric.setup(task, optimizer)
+    module, optimizer = fabric.setup(plan.task, optimizer)
     board = (
         TensorBoardLogger(out, name="tensorboard", version="") if fabric.is_global_zero else None
     )
 
-    def batch(rows: NDArray[np.int64], generator: torch.Generator | None) -> Batch:
-        return make_batch(
-            pairs,
-            rows,
-            size=settings.size,
-            side=task.trunk.input_side or settings.size,
-            action_input=task.trunk.action_input,
-            target=settings.pretext.target,
-            augment=settings.augment if generator else None,
-            generator=generator,
-        ).to(fabric.device)
-
-    def step(rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor:
-        said = module(batch(train[rows], generator))
-        loss: torch.Tensor = said.loss + settings.pretext.keep_spread * said.lost_spread
-        return loss
+    def step(rows: Rows, generator: torch.Generator) -> Tensor:
+        return plan.loss(module(plan.batch(train[rows], generator).to(fabric.device)))
 
     def after_epoch(epoch: int) -> dict[str, Any]:
-        figures = _judge(task, batch, held, settings.loop.batch_size)
+        figures = plan.judge(held)
         if board:
             board.log_metrics(figures, epoch + 1)
+        if settings.stop == "probe" and fabric.is_global_zero:
+            _keep_if_best(out / BEST, trunk, figures[plan.measure(figures)])
         if hook and fabric.is_global_zero:
             hook(epoch + 1, settings.loop.epochs, figures)
         return {"epoch": epoch + 1, **figures}
@@ -131,32 +162,36 @@ def pretrain(
         len(train),
         settings.loop,
         state=out / "state.safetensors",
-        after_step=task.follow,
+        after_step=plan.task.follow,
         after_epoch=after_epoch,
+        order=plan.order(train),
+        enough=lambda so_far: settings.stop == "probe" and _stale(so_far, plan, settings.patience),
     )
     if board:
         board.finalize("success")
     if fabric.is_global_zero:
         _write_log(out / "log.csv", history)
+        chosen = _best(history, plan) if settings.stop == "probe" else len(history) - 1
+        if settings.stop == "probe":
+            trunk.load_state_dict(_read_best(out / BEST)[0])
         config = {
             "model": settings.model,
             "classes": 2,
             "settings": settings.model_settings,
             "size": settings.size,
-            "people": sorted({str(s) for s in pairs.subjects}),
-            "held_out": sorted({str(s) for s in pairs.subjects[held]}),
-            "gain": history[-1]["gain"] if history else None,
+            "pretext": settings.pretext.title,
+            "people": [] if pairs is None else sorted({str(s) for s in pairs.subjects}),
+            "held_out": [] if pairs is None else sorted({str(s) for s in pairs.subjects[held]}),
+            "figures": history[chosen],
             **(about or {}),
         }
-        save_model(out, task.trunk, config)
+        save_model(out, trunk, config)
     fabric.barrier()
     return history
 
 
-def split_people(
-    subjects: NDArray[np.str_], share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the people to train on and of those held out; never the same person in both.
+def split_people(subjects: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
+    """Positions of the subjects to train on and of those held out; never one of them in both.
 
     Raises:
         SettingsError: there is nobody to hold out.
@@ -173,46 +208,230 @@ def split_people(
     return np.flatnonzero(~outside), np.flatnonzero(outside)
 
 
-@torch.no_grad()
-def _judge(
-    task: MA2MI, batch: Callable[..., Batch], rows: NDArray[np.int64], batch_size: int
-) -> dict[str, float]:
-    """Loss, copy baseline, gain and latent variance, averaged over these pairs."""
-    totals = np.zeros(4)
-    task.eval()
-    for start in range(0, len(rows), batch_size):
-        chosen = rows[start : start + batch_size]
-        totals += len(chosen) * np.array([float(x) for x in task(batch(chosen, None))])
-    loss, _, copy, variance = (totals / len(rows)).tolist()
-    return {"loss": loss, "copy": copy, "gain": 1 - loss / copy, "variance": variance}
+@dataclass(frozen=True, eq=False)
+class _FuturePlan:
+    """How "future movement" is trained and judged."""
+
+    task: FutureMovement
+    source: Source
+    settings: PretrainSettings
+
+    @property
+    def subjects(self) -> NDArray[np.str_]:
+        return self.source.subjects
+
+    def batch(self, rows: Rows, generator: torch.Generator) -> Movements:
+        return self.source.batch(rows, generator)
+
+    def loss(self, said: FutureLoss) -> Tensor:
+        return said.loss
+
+    def order(self, train: Rows) -> Callable[[np.random.Generator], Rows]:
+        """Pairs of one video side by side, a few at a time."""
+        pretext = self.settings.pretext
+        assert isinstance(pretext, FutureMovementSettings)
+        number = np.unique(self.source.videos[train], return_inverse=True)[1].reshape(-1)
+        own = [np.flatnonzero(number == one) for one in range(number.max() + 1)]
+        few = pretext.per_video
+
+        def draw(rng: np.random.Generator) -> Rows:
+            shuffled = [rng.permutation(rows) for rows in own]
+            groups = [rows[i : i + few] for rows in shuffled for i in range(0, len(rows), few)]
+            return np.concatenate([groups[i] for i in rng.permutation(len(groups))])
+
+        return draw
+
+    def judge(self, held: Rows) -> dict[str, float]:
+        loop = self.settings.loop
+        probe = Probe(self.source, held, self.settings.probe, loop.batch_size, loop.seed)
+        return probe.figures(self.task)
+
+    def measure(self, figures: dict[str, Any]) -> str:
+        return "units" if "units" in figures else "retrieval"
+
+
+@dataclass(frozen=True, eq=False)
+class _NearPlan:
+    """How "near future" is trained and judged."""
+
+    task: MA2MI
+    pairs: Pairs
+    settings: PretrainSettings
+
+    @property
+    def subjects(self) -> NDArray[np.str_]:
+        return self.pairs.subjects
+
+    def batch(self, rows: Rows, generator: torch.Generator | None) -> Batch:
+        pretext, trunk = self.task.settings, self.task.trunk
+        return make_batch(
+            self.pairs,
+            rows,
+            size=self.settings.size,
+            side=trunk.input_side or self.settings.size,
+            action_input=trunk.action_input,
+            target=pretext.target,
+            augment=self.settings.augment if generator else None,
+            generator=generator,
+        )
+
+    def loss(self, said: PretextLoss) -> Tensor:
+        return said.loss + self.task.settings.keep_spread * said.lost_spread
+
+    def order(self, train: Rows) -> None:
+        return None
+
+    @torch.no_grad()
+    def judge(self, held: Rows) -> dict[str, float]:
+        """Loss, copy baseline, gain and latent variance, averaged over these pairs."""
+        self.task.eval()
+        device = next(self.task.parameters()).device
+        totals = np.zeros(4)
+        for start in range(0, len(held), self.settings.loop.batch_size):
+            rows = held[start : start + self.settings.loop.batch_size]
+            said = self.task(self.batch(rows, None).to(device))
+            totals += len(rows) * np.array([float(x) for x in said])
+        loss, _, copy, variance = (totals / len(held)).tolist()
+        return {"loss": loss, "copy": copy, "gain": 1 - loss / copy, "variance": variance}
+
+    def measure(self, figures: dict[str, Any]) -> str:
+        return "gain"
+
+
+def _plan(trunk: Trunk, pairs: Pairs | None, settings: PretrainSettings) -> _FuturePlan | _NearPlan:
+    pretext = settings.pretext
+    if isinstance(pretext, PretextSettings):
+        if pairs is None:
+            raise SettingsError(
+                "the simulator has movement and no faces",
+                where=pretext.title,
+                cure="Take the pretext task future-movement, or give videos",
+            )
+        return _NearPlan(MA2MI(trunk, pretext), pairs, settings)
+    source: Source
+    if pairs is None:
+        basis = make_basis(pretext.simulator.subjects, pretext.simulator.seed)
+        source = SimulatedMovements(
+            basis, trunk, settings.size, pretext.nuisance, pretext.simulator
+        )
+    else:
+        source = VideoMovements(pairs, trunk, settings.size, pretext.nuisance)
+    return _FuturePlan(FutureMovement(trunk, pretext), source, settings)
+
+
+def _freeze_idle(plan: _FuturePlan | _NearPlan, rows: Rows) -> None:
+    """Freeze what no loss reaches, such as the position branch where there are no faces: several
+    devices wait for the gradient of everything that is not frozen."""
+    tried = deepcopy(plan.task).train()
+    batch = plan.batch(rows, torch.Generator().manual_seed(0))
+    plan.loss(tried(batch)).backward()  # type: ignore[no-untyped-call]
+    for own, other in zip(plan.task.parameters(), tried.parameters(), strict=True):
+        if other.grad is None:
+            own.requires_grad_(False)
+
+
+def _best(history: list[dict[str, Any]], plan: _FuturePlan | _NearPlan) -> int:
+    return int(np.argmax([figures[plan.measure(figures)] for figures in history]))
+
+
+def _stale(history: list[dict[str, Any]], plan: _FuturePlan | _NearPlan, patience: int) -> bool:
+    return bool(history) and len(history) - 1 - _best(history, plan) >= patience
+
+
+def _keep_if_best(path: Path, trunk: Trunk, score: float) -> None:
+    """Keep the weights if none before were better.
+
+    A run that was killed after this and before its state was written comes to the same weights
+    again, and keeps them again.
+    """
+    if path.is_file() and _read_best(path)[1] > score:
+        return
+    tensors = {name: t.detach().cpu().contiguous() for name, t in trunk.state_dict().items()}
+    replace_file(path, save({**tensors, "score": torch.tensor([score], dtype=torch.float64)}))
+
+
+def _read_best(path: Path) -> tuple[dict[str, Tensor], float]:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"no readable weights ({error})", where=path, cure="Delete the run to start anew"
+        ) from error
+    return tensors, float(tensors.pop("score"))
+
+
+def _check_init(init: Path, settings: PretrainSettings) -> None:
+    config = read_config(init)
+    if (config["model"], config["size"]) != (settings.model, settings.size):
+        raise CheckpointError(
+            f"holds {config['model']} at {config['size']} px, not {settings.model} at "
+            f"{settings.size} px",
+            where=init,
+            cure="Name them with --model and --size",
+        )
+    before = _pretext_of(config)
+    if before not in ("", settings.pretext.title):
+        raise CheckpointError(
+            f"holds weights of the pretext task {before}, not {settings.pretext.title}",
+            where=init,
+            cure="Start from weights of the same pretext task",
+        )
+
+
+def _pretext_of(config: dict[str, Any]) -> str:
+    """Name of the pretext task, "" for weights that were made without one, such as "zero"."""
+    if "pretext" in config:
+        return str(config["pretext"])
+    return "near-future" if "gain" in config else ""  # as written before there was another
 
 
 def _claim(
-    out: Path, pairs: Pairs, settings: PretrainSettings, about: dict[str, Any], fabric: Fabric
+    out: Path,
+    pairs: Pairs | None,
+    settings: PretrainSettings,
+    init: Path | None,
+    about: dict[str, Any],
+    fabric: Fabric,
 ) -> None:
     """Make the folder this run's, or refuse to go on with other settings or other pairs."""
     path = out / "settings.json"
-    drawn = hashlib.sha256(pairs.elapsed_s.tobytes())
-    drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
+    drawn = hashlib.sha256()
+    if pairs is not None:
+        drawn.update(pairs.elapsed_s.tobytes())
+        drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
     tree = {
         **settings.model_dump(mode="json"),
         "about": about,
-        "pairs_sha256": drawn.hexdigest(),
+        "init_sha256": hashlib.sha256((init / WEIGHTS).read_bytes()).hexdigest() if init else "",
+        "pairs_sha256": drawn.hexdigest() if pairs is not None else "",
     }
     text = json.dumps(tree, indent=2, sort_keys=True)
-    if path.is_file() and path.read_text() != text:
+    if path.is_file() and (before := path.read_text()) != text:
         raise SettingsError(
-            "holds a run with other settings or other videos",
-            where=out,
-            cure="Choose another --out, or delete it",
+            _difference(before, settings), where=out, cure="Choose another --out, or delete it"
         )
     if fabric.is_global_zero:
         replace_file(path, text.encode())
 
 
+def _difference(before: str, settings: PretrainSettings) -> str:
+    """Why a folder cannot be gone on with."""
+    try:
+        old = json.loads(before)["pretext"]
+    except (ValueError, KeyError, TypeError):
+        return "holds a run whose settings cannot be read"
+    if old.get("name") == "future-movement":
+        name = "future-movement"
+    else:
+        name = PretextSettings.model_validate(old).title
+    if name != settings.pretext.title:
+        return f"holds a run of the pretext task {name}, not {settings.pretext.title}"
+    return "holds a run with other settings or other videos"
+
+
 def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=["epoch", "loss", "copy", "gain", "variance"])
+    writer = csv.DictWriter(text, [name for name in COLUMNS if name in history[0]])
     writer.writeheader()
     writer.writerows(history)
     replace_file(path, text.getvalue().encode())

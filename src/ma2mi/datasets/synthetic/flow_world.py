@@ -98,6 +98,70 @@ class Sample(NamedTuple):
     peak: Tensor
 
 
+class Growth(NamedTuple):
+    """A batch of expressions, each seen while it is still small and again when it is large.
+
+    Both sides show the same movement of the same face; crop, head, blinks, gaze, speech and the
+    estimator's errors are drawn for each side on its own.
+
+    Attributes:
+        early, late: [B, 2, S, S], rightward and downward, in percent of the side.
+        drawn: [B, 2, S, S], the late movement in the crop of the early one, undisturbed.
+        subject: int64 [B], row of the basis.
+        units: [B, 12], 1 where the unit of ``UNITS`` moves.
+    """
+
+    early: Tensor
+    late: Tensor
+    drawn: Tensor
+    subject: Tensor
+    units: Tensor
+
+
+def sample_growth(
+    basis: FlowBasis,
+    settings: WorldSettings,
+    subjects: NDArray[np.int64],
+    seed: tuple[int, ...],
+    *,
+    share: tuple[float, float],
+) -> Growth:
+    """Expressions early and late; the same for the same arguments.
+
+    Args:
+        basis: the faces.
+        settings: see :class:`WorldSettings`; ``peak`` is the late movement's. Every sample has an
+            expression, whatever ``still`` says.
+        subjects: int64 [B], whose face each sample shows, rows of the basis.
+        seed: any non-negative integers.
+        share: size of the early movement relative to the late one, drawn by logarithm.
+    """
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    settings = settings.model_copy(update={"still": 0.0})
+    count = len(subjects)
+    drawn = [_draw(rng, basis, settings, int(subject)) for subject in subjects]
+    again = [_draw(rng, basis, settings, int(subject))[1] for subject in subjects]
+    skin, extra = (torch.from_numpy(np.stack([d[at] for d in drawn])) for at in (0, 1))
+    sizes = [
+        torch.exp(np.log(low) + np.log(high / low) * torch.rand(count, generator=generator))
+        for low, high in (settings.peak, share)
+    ]
+    peak, part = (size[:, None, None, None] for size in sizes)
+    late = skin * (peak / _largest(skin)[:, None, None, None])
+    early = late * part
+    view = draw_views(count, settings, generator)
+    small = through(early + torch.from_numpy(np.stack(again)) * peak * part / 3, view)
+    large = through(late + extra * peak / 3, draw_views(count, settings, generator))
+    return Growth(
+        disturb(small, peak * part, settings, generator),
+        disturb(large, peak, settings, generator),
+        through(late, view),
+        torch.from_numpy(subjects),
+        torch.from_numpy(np.stack([d[3] for d in drawn])),
+    )
+
+
 def sample_world(
     basis: FlowBasis, settings: WorldSettings, count: int, seed: tuple[int, ...]
 ) -> Sample:
@@ -121,9 +185,8 @@ def sample_world(
     unit = peak[:, None, None, None]
     skin = skin * torch.where(moves, peak / _largest(skin), 0.0)[:, None, None, None]
     # A disturbance of weight 1 moves a third as far as a full unit does, were the peak 1 %.
-    flow = _see(skin + extra * unit / 3, settings, generator)
-    flow = flow + unit * _head_motion(count, settings, generator)
-    flow = _estimate(flow, unit, settings, generator)
+    flow = through(skin + extra * unit / 3, draw_views(count, settings, generator))
+    flow = disturb(flow, unit, settings, generator)
     return Sample(flow, label, units, torch.where(moves, peak, 0.0))
 
 
@@ -131,10 +194,11 @@ Flow = NDArray[np.float32]
 
 
 def _draw(
-    rng: np.random.Generator, basis: FlowBasis, settings: WorldSettings
+    rng: np.random.Generator, basis: FlowBasis, settings: WorldSettings, person: int | None = None
 ) -> tuple[Flow, Flow, int, NDArray[np.float32]]:
     """One sample: the expression's flow and the disturbances' [2, s, s], its class and units."""
-    person = rng.integers(len(basis))
+    if person is None:
+        person = int(rng.integers(len(basis)))
     expression: list[tuple[int, float]] = []
     disturbance: list[tuple[int, float]] = []
     units = np.zeros(len(UNITS), np.float32)
@@ -210,9 +274,24 @@ def _smooth_noise(
     return fine * 1.3  # interpolation averages
 
 
-def _see(skin: Tensor, settings: WorldSettings, generator: torch.Generator) -> Tensor:
-    """What a crop that sits badly shows of it: [B, 2, s, s] to [B, 2, SIDE, SIDE]."""
-    count = len(skin)
+class View(NamedTuple):
+    """How crops sit.
+
+    Attributes:
+        grid: [B, S, S, 2], where each cell looks, x and y from -1 to 1 across what it looks at.
+        back: [B, 2, 2], what the crop makes of a movement.
+        middle: [B, 2], where its middle looks, in the same unit; ``grid`` wobbles about that.
+    """
+
+    grid: Tensor
+    back: Tensor
+    middle: Tensor
+
+
+def draw_views(
+    count: int, settings: WorldSettings, generator: torch.Generator, side: int = SIDE
+) -> View:
+    """Crops that sit badly, of ``side`` cells a side."""
     u = torch.rand(count, 6, generator=generator)
     apart = settings.eyes_apart[0] + u[:, 0] * (settings.eyes_apart[1] - settings.eyes_apart[0])
     height = settings.eyes_y[0] + u[:, 1] * (settings.eyes_y[1] - settings.eyes_y[0])
@@ -225,18 +304,40 @@ def _see(skin: Tensor, settings: WorldSettings, generator: torch.Generator) -> T
     # Sampling positions run from -1 to 1, so a share of the side counts twice.
     across = 2 * settings.shift * u[:, 4]
     down = 2 * (EYES_AT - 0.5 + (0.5 - height) * tall)
-    theta = torch.cat((bend, torch.stack((across, down), dim=1)[..., None]), dim=2)
-    grid = functional.affine_grid(theta, [count, 2, SIDE, SIDE], align_corners=False)
-    wobble = 2 * settings.elastic * _smooth_noise(count, 2, 4, generator)
-    seen = functional.grid_sample(
-        skin, grid + wobble.movedim(1, 3), padding_mode="zeros", align_corners=False
-    )
-    return torch.einsum("bij,bjhw->bihw", torch.linalg.inv(bend), seen)
+    middle = torch.stack((across, down), dim=1)
+    theta = torch.cat((bend, middle[..., None]), dim=2)
+    grid = functional.affine_grid(theta, [count, 2, side, side], align_corners=False)
+    wobble = 2 * settings.elastic * _smooth_noise(count, 2, 4, generator, side)
+    return View(grid + wobble.movedim(1, 3), torch.linalg.inv(bend), middle)
 
 
-def _head_motion(count: int, settings: WorldSettings, generator: torch.Generator) -> Tensor:
-    """[B, 2, SIDE, SIDE]: shift, turn, zoom, yaw and pitch of a head with a nose, or of less."""
-    line = torch.linspace(-1, 1, SIDE)
+def through(flow: Tensor, view: View) -> Tensor:
+    """What crops show of movements on the skin, [B, 2, s, s] to [B, 2, S, S]; beyond it: rest."""
+    seen = functional.grid_sample(flow, view.grid, padding_mode="zeros", align_corners=False)
+    return torch.einsum("bij,bjhw->bihw", view.back, seen)
+
+
+def disturb(
+    flow: Tensor, unit: Tensor, settings: WorldSettings, generator: torch.Generator
+) -> Tensor:
+    """Head motion on top of movements, and then what an estimator makes of both.
+
+    Args:
+        flow: [B, 2, S, S], percent of the side.
+        unit: [B, 1, 1, 1], the movements' size, which the disturbances are relative to.
+        settings: see :class:`WorldSettings`.
+        generator: source of the draws.
+    """
+    side = flow.shape[3]
+    flow = flow + unit * _head_motion(len(flow), settings, generator, side)
+    return _estimate(flow, unit, settings, generator)
+
+
+def _head_motion(
+    count: int, settings: WorldSettings, generator: torch.Generator, side: int
+) -> Tensor:
+    """[B, 2, side, side]: shift, turn, zoom, yaw and pitch of a head with a nose, or of less."""
+    line = torch.linspace(-1, 1, side)
     y, x = torch.meshgrid(line, line, indexing="ij")
     depth = torch.exp(-(x**2) / 0.7 - y**2 / 1.2) + 0.4 * torch.exp(
         -(x**2 + (y - 0.05) ** 2) / 0.05
@@ -254,7 +355,7 @@ def _head_motion(count: int, settings: WorldSettings, generator: torch.Generator
                 (zero, depth),
             )
         ]
-    )  # [6, 2, SIDE, SIDE]
+    )  # [6, 2, side, side]
     tail = torch.exp(torch.randn(count, 1, generator=generator))
     share = torch.randn(count, 6, generator=generator) * tail * settings.head
     share = share * (torch.rand(count, 6, generator=generator) < 0.6)
@@ -270,23 +371,24 @@ def _estimate(
     flow: Tensor, unit: Tensor, settings: WorldSettings, generator: torch.Generator
 ) -> Tensor:
     """What an estimator makes of it: uneven gain, blur, invented movement in blobs and grains."""
-    count = len(flow)
-    blurred = functional.avg_pool2d(flow, 5, 1, 2, count_include_pad=False)
-    softer = functional.avg_pool2d(blurred, 7, 1, 3, count_include_pad=False)
+    count, side = len(flow), flow.shape[3]
+    wide, wider = (round(cells * side / SIDE / 2) for cells in (4, 6))  # half of the windows
+    blurred = functional.avg_pool2d(flow, 2 * wide + 1, 1, wide, count_include_pad=False)
+    softer = functional.avg_pool2d(blurred, 2 * wider + 1, 1, wider, count_include_pad=False)
     u = torch.rand(count, 1, 1, 1, generator=generator) * settings.blur / 2.5
     flow = torch.lerp(
         torch.lerp(flow, blurred, (2 * u).clamp(0, 1)), softer, (2 * u - 1).clamp(0, 1)
     )
-    gain = torch.exp(settings.gain * _smooth_noise(count, 1, 7, generator))
-    grain = torch.zeros(count, 2, SIDE, SIDE)
+    gain = torch.exp(settings.gain * _smooth_noise(count, 1, 7, generator, side))
+    grain = torch.zeros(count, 2, side, side)
     for cells in (3, 5, 8, 14, 28):
         share = torch.rand(count, 1, 1, 1, generator=generator) ** (1 if cells < 14 else 3)
-        grain = grain + share * _smooth_noise(count, 2, cells, generator)
+        grain = grain + share * _smooth_noise(count, 2, cells, generator, side)
     grain = grain / grain.flatten(1).std(1)[:, None, None, None]
     blobs = torch.sign(grain) * (grain.abs() - 1.2).clamp_min(0) * 2
     some = (torch.rand(count, generator=generator) < 0.5)[:, None, None, None]
     grain = torch.where(some, blobs, grain)
-    uneven = torch.exp(0.7 * _smooth_noise(count, 1, 5, generator))
+    uneven = torch.exp(0.7 * _smooth_noise(count, 1, 5, generator, side))
     level = settings.noise * torch.exp(
         settings.noise_spread * torch.randn(count, generator=generator)
     ).clamp(max=8)
@@ -337,4 +439,4 @@ def bend_flow(
     mirrored = torch.rand(len(flow), generator=generator) < flip
     sign = flow.new_tensor([-1.0, 1.0]).view(1, 2, 1, 1)
     flow = torch.where(mirrored[:, None, None, None], flow.flip(3) * sign, flow)
-    return _see(flow, settings, generator)
+    return through(flow, draw_views(len(flow), settings, generator))
