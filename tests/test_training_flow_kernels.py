@@ -37,7 +37,15 @@ def draw(seed=0, n=36, width=50, people=6, signal=0.0):
 
 
 def weights_of(labels):
-    return (len(labels) / (3 * np.bincount(labels, minlength=3)))[labels]
+    return (len(labels) / (3 * np.maximum(np.bincount(labels, minlength=3), 1)))[labels]
+
+
+def ridge_of(z, labels, strength):
+    """Scikit-learn's ridge with the classes' weights, and a penalty relative to the features."""
+    weights = weights_of(labels)
+    centred = z - np.average(z, axis=0, weights=weights)
+    alpha = strength * (weights * (centred**2).sum(1)).mean()
+    return Ridge(alpha=alpha).fit(z, TARGETS[labels], weights)
 
 
 class TestFlowViews:
@@ -95,10 +103,8 @@ class TestFlowPCA:
         y = np.repeat(labels, 2)
         pca = PCA(5).fit(clips.reshape(72, 50))
         z = pca.transform(clips.reshape(72, 50))
-        alpha = 0.3 * (weights_of(y) * (z**2).sum(1)).mean()
-        ridge = Ridge(alpha=alpha, fit_intercept=False).fit(z, TARGETS[y], weights_of(y))
-        expected = ridge.predict(pca.transform(clips[:, 0]))
-        scores = (clips[:, 0] - predictor.mean) @ predictor.weights
+        expected = ridge_of(z, y, 0.3).predict(pca.transform(clips[:, 0]))
+        scores = clips[:, 0] @ predictor.weights + predictor.offset
         np.testing.assert_allclose(scores, expected, atol=1e-9)
         assert np.array_equal(predictor.predict(clips).argmax(1), expected.argmax(1))
         np.testing.assert_allclose(predictor.predict(clips).sum(1), 1)
@@ -115,8 +121,7 @@ class TestFlowPCA:
                 train, y = clips[split.train].reshape(-1, 50), np.repeat(labels[split.train], 2)
                 pca = PCA(k).fit(train)
                 z = pca.transform(train)
-                alpha = strength * (weights_of(y) * (z**2).sum(1)).mean()
-                ridge = Ridge(alpha=alpha, fit_intercept=False).fit(z, TARGETS[y], weights_of(y))
+                ridge = ridge_of(z, y, strength)
                 guess[split.test] = ridge.predict(pca.transform(clips[split.test, 0])).argmax(1)
             reached.append(uar(labels, guess, 3, "present"))
         assert len(set(reached)) > 2
@@ -172,11 +177,21 @@ class TestRBFRidge:
                 learner.fit(clips * 0, labels, subjects)
 
 
-def test_primal_and_dual_are_one():
+@pytest.mark.parametrize("absent", [False, True])
+def test_primal_is_that_of_sklearn_and_of_the_dual(absent):
     clips, labels, _ = draw(width=8)
-    x = clips[:, 0]
-    weights = solve_primal(x, labels, 3, 0.3)
-    np.testing.assert_allclose(weights, x.T @ solve_dual(x @ x.T, labels, 3, 0.3), atol=1e-10)
+    labels = np.where(labels == 2, 0, labels) if absent else labels
+    x, weights = clips[:, 0] + 3.0, weights_of(labels)
+    fitted, offset = solve_primal(x, labels, 3, 0.3)
+    ridge = ridge_of(x, labels, 0.3)
+    np.testing.assert_allclose(fitted, ridge.coef_.T, atol=1e-10)
+    np.testing.assert_allclose(offset, ridge.intercept_, atol=1e-10)
+    # On centred features any offset is orthogonal to them: the dual without one is the same.
+    centred = x - np.average(x, axis=0, weights=weights)
+    dual = centred.T @ solve_dual(centred @ centred.T, labels, 3, 0.3)
+    np.testing.assert_allclose(fitted, dual, atol=1e-10)
+    if absent:
+        assert ((x @ fitted + offset).argmax(1) != 2).all()
 
 
 def test_the_controls_are_complete():

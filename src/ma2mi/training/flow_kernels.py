@@ -82,9 +82,10 @@ class FlowPCA:
 
     Args:
         classes: number of classes.
-        components: candidates for their number, ascending; never more than the rank.
-        strengths: candidates, relative to the mean squared length of the scores; descending, so
-            that the simplest of equals is taken.
+        components: candidates for their number; never more than the rank.
+        strengths: candidates, relative to the mean squared length of the scores. Of equally good
+            candidates the first is taken, and with few labelled clips many are: both defaults
+            begin with what served two labelled subjects best on synthetic movements.
         folds: inner folds.
         seed: of the inner folds.
 
@@ -93,8 +94,8 @@ class FlowPCA:
     """
 
     classes: int
-    components: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
-    strengths: tuple[float, ...] = (3.0, 1.0, 0.3, 0.1, 0.03)
+    components: tuple[int, ...] = (64, 32, 16)
+    strengths: tuple[float, ...] = (0.3, 0.1, 1.0, 0.03)
     folds: int = 5
     seed: int = 0
     name: str = "flow-pca"
@@ -128,10 +129,8 @@ class FlowPCA:
             z_test = (kernel[np.ix_(test * views, rows)] - mean) @ axes
             if not axes.shape[1]:  # one clip, or clips that are all the same
                 return [np.zeros((len(test), self.classes))] * len(grid)
-            return [
-                z_test[:, :k] @ solve_primal(z[:, :k], repeated[rows], self.classes, s)
-                for k, s in grid
-            ]
+            fits = [solve_primal(z[:, :k], repeated[rows], self.classes, s) for k, s in grid]
+            return [z_test[:, : len(w)] @ w + offset for w, offset in fits]
 
         best, chosen_on = choose(
             len(grid), candidate_scores, labels, subjects, self.classes, self.folds, self.seed
@@ -141,22 +140,23 @@ class FlowPCA:
         mean = x.mean(axis=0)
         directions = x.T @ axes  # [D, k]; centred, as the axes sum to 0
         scores = (x - mean) @ directions
-        weights = directions @ solve_primal(scores, repeated, self.classes, strength)
+        weights, offset = solve_primal(scores, repeated, self.classes, strength)
         chosen = {"components": axes.shape[1], "strength": strength, "chosen_on": chosen_on}
-        return FlowPCAPredictor(weights, mean, chosen)
+        whole = directions @ weights
+        return FlowPCAPredictor(whole, offset - mean @ whole, chosen)
 
 
 @dataclass(frozen=True, eq=False)
 class FlowPCAPredictor:
-    """Weights [D, C] on flow less the training mean [D], and what was chosen for them."""
+    """Weights [D, C] and offset [C] of the flow, and what was chosen for them."""
 
     weights: Features
-    mean: Features
+    offset: Features
     chosen: dict[str, Any]
 
     def predict(self, clips: Features) -> NDArray[np.float64]:
         """Probabilities [N, C]: a softmax of scores, ordered right but not calibrated."""
-        return probabilities_of((clips[:, 0] - self.mean) @ self.weights)
+        return probabilities_of(clips[:, 0] @ self.weights + self.offset)
 
 
 def _principal_axes(kernel: Features, count: int) -> Features:
@@ -190,8 +190,9 @@ class RBFRidge:
 
     Args:
         classes: number of classes.
-        widths: candidates, in units of m; descending, so that the simplest of equals is taken.
-        strengths: candidates, relative to the kernel's diagonal; descending, likewise.
+        widths: candidates, in units of m. The wider, the nearer to a straight line.
+        strengths: candidates, relative to the kernel's diagonal; a wide kernel needs less. Of
+            equals the first is taken, as in :class:`FlowPCA`.
         folds: inner folds.
         seed: of the inner folds.
 
@@ -200,8 +201,8 @@ class RBFRidge:
     """
 
     classes: int
-    widths: tuple[float, ...] = (2.0, 1.0, 0.5)
-    strengths: tuple[float, ...] = (3.0, 1.0, 0.3, 0.1, 0.03)
+    widths: tuple[float, ...] = (4.0, 2.0, 1.0)
+    strengths: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     folds: int = 5
     seed: int = 0
     name: str = "pixels-rbf"

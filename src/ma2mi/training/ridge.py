@@ -147,18 +147,31 @@ def solve_dual(kernel: Features, labels: Labels, classes: int, strength: float) 
     return result
 
 
-def solve_primal(x: Features, labels: Labels, classes: int, strength: float) -> Features:
-    """Weights [D, C] of the same ridge on features [rows, D]: quicker where rows outnumber D.
+def solve_primal(
+    x: Features, labels: Labels, classes: int, strength: float
+) -> tuple[Features, Features]:
+    """The class-balanced ridge on few features, with an offset that is not penalised.
+
+    Args:
+        x: features [rows, D].
+        labels: [rows].
+        strength: relative to the mean squared length of the weighted features, centred.
+
+    Returns:
+        weights [D, C] and offset [C].
 
     Raises:
-        EvaluationError: features of zeros.
+        EvaluationError: features that are all the same.
     """
     root, target = _balance(labels, classes)
-    weighted = root * x
+    share = np.square(root) / np.square(root).sum()
+    x_mean, target_mean = (share * x).sum(axis=0), (share * target).sum(axis=0)
+    weighted = root * (x - x_mean)
     gram = weighted.T @ weighted
     gram[np.diag_indices_from(gram)] += _penalty(np.square(weighted).sum(axis=1), strength)
-    result: Features = scipy.linalg.solve(gram, weighted.T @ (target * root), assume_a="pos")
-    return result
+    aim = weighted.T @ (root * (target - target_mean))
+    weights: Features = scipy.linalg.solve(gram, aim, assume_a="pos")
+    return weights, target_mean - x_mean @ weights
 
 
 def _balance(labels: Labels, classes: int) -> tuple[Features, Features]:
