@@ -34,7 +34,7 @@ TURN_S = 0.2  # the speed of a turn is its way over this long
 FAR_HEAD = 6.0  # degrees away from where the head rests: an event meanwhile is flagged
 LARGE_PX = 3.0  # an excursion this large is more than flow can be asked about
 FLOW_SHARE = 0.2  # of a smaller one flow shows at least so much, or landmarks erred
-FIT = 0.6  # with the floor alone: least correlation with a pulse
+FIT = 0.75  # with the floor alone: least correlation with a pulse
 HEAD_COST = 0.15  # with the floor alone: at this speed of the head a pulse must be twice as high
 REPEATS = 2  # with the floor alone: a mouth that moves so often again mumbles or chews
 PART = 0.5  # of the shorter one's time: a pulse in an excursion of its area is part of it
@@ -139,16 +139,13 @@ def assess_pulse(
         excursions: those that are events.
         settings: thresholds.
     """
-    names = meanwhile.block.names
     least, cut = settings.pulse_threshold, settings.cut
     head = float(np.exp(one.features["head"])) - HEAD_REST
     score, why = _scored(one, head, settings)
     moves = head > FAST_HEAD or meanwhile.turned(one.interval) > FAR_HEAD
     flags = _flags(one.features["blink"] > BLINK_SHARE, meanwhile.talk_s(one.interval) > 0, moves)
-    if _follows_blink(one, meanwhile):
-        score, why = min(score, EXPLAINED), "led by the lids: blink"
-    elif one.led_by(names, MOUTH) and meanwhile.talk_s(_wider(one.interval)) > 0:
-        score, why = min(score, EXPLAINED), "the mouth moves as in speech"
+    if explanation := is_explained(one, meanwhile):
+        score, why = min(score, EXPLAINED), explanation
     for other in excursions:
         if _is_part(one, other):
             reason = f"part of the movement at {other.onset_s:.2f} s"
@@ -163,6 +160,15 @@ def assess_pulse(
         words = f"score {score:.2f} below {cut:.2f}"
         return Assessment(score, flags, f"{why} ({words})" if why else words)
     return Assessment(score, flags)
+
+
+def is_explained(one: Pulse, meanwhile: Meanwhile) -> str:
+    """What else accounts for a pulse, in words; "" if nothing does."""
+    if _follows_blink(one, meanwhile):
+        return "led by the lids: blink"
+    if one.led_by(meanwhile.block.names, MOUTH) and meanwhile.talk_s(_wider(one.interval)) > 0:
+        return "the mouth moves as in speech"
+    return ""
 
 
 def _is_part(one: Pulse, other: Excursion) -> bool:

@@ -18,6 +18,11 @@ the usual second shows movement."""
 QUIETEST_TO_USUAL = 1.2
 """Pure noise has a median second this much above its quietest tenth, measured on still recordings:
 so a floor is the noise itself, not its luckiest second."""
+USUAL_TOPS = 0.5
+GAUSSIAN_TOPS = np.sqrt(-2 * np.log(1 - 0.5 ** (1 / (1 + 1 / (0.7 * np.array(SCALES_S))))))
+"""A codec's noise comes in steps, whose usual size is small and whose largest is not: the floor is
+at least what the largest response of the usual second would be the largest of, were it Gaussian
+(the median of the maximum of n Rayleigh values, n a second's pulses)."""
 BRIEF_S = 6.0
 """In a recording shorter than this an event may fill most seconds: there the floor is at most what
 the noise from frame to frame amounts to under a pulse, times ``REDNESS``."""
@@ -43,6 +48,7 @@ class NoiseFloor:
         self.settings = settings
         self.knows_neutral = False
         self._seconds: deque[Floats] = deque()
+        self._tops: deque[Floats] = deque()
         self._white: Floats | None = None
         self._eyes: deque[float] = deque()
 
@@ -60,6 +66,7 @@ class NoiseFloor:
             if named:
                 if not self.knows_neutral:
                     self._seconds.clear()
+                    self._tops.clear()
                     self._eyes.clear()
                 self.knows_neutral = True
             if self.knows_neutral and not named:
@@ -67,9 +74,11 @@ class NoiseFloor:
             power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
             # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
             self._seconds.append(np.sqrt(np.median(power, axis=1) / (2 * np.log(2))))
+            self._tops.append(np.sqrt(power.max(axis=1)))
             self._eyes.append(float(np.median(block.eye[rows])))
         while len(self._seconds) > memory and not self.knows_neutral:
             self._seconds.popleft()
+            self._tops.popleft()
             self._eyes.popleft()
 
     def px(self) -> Floats:
@@ -79,6 +88,9 @@ class NoiseFloor:
             floor = np.median(seconds, axis=0)
         else:
             floor = QUIETEST_TO_USUAL * np.quantile(seconds, QUIETEST, axis=0)
+            if len(seconds) > BRIEF_S:
+                tops = np.quantile(np.stack(self._tops), USUAL_TOPS, axis=0)
+                floor = np.maximum(floor, tops / GAUSSIAN_TOPS[:, None])
             if len(seconds) <= BRIEF_S and self._white is not None:
                 floor = np.minimum(floor, self._white * np.array(REDNESS)[:, None])
             # White noise falls with a pulse's width; nothing that was measured falls faster.

@@ -22,6 +22,7 @@ FEATURES = (
     "brows",
     "mouth",
     "crowd",  # logarithm of the usual height around
+    "company",  # logarithm of how many others in a minute are as high, unexplained
     "blink",  # overlap with a blink
     "talk",  # share of speech within a second
     "repeats",  # other movements led by the mouth within 1.5 s, if the mouth leads this one

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-THRESHOLDS = {"learned": 3.5, "floor": 4.5}
-"""Multiples of the noise floor that a movement pulse must reach, for each scorer: below them, still
-photographs have events (``benchmarks/spotting/false_alarms.py``)."""
+THRESHOLDS = {"learned": 4.0, "floor": 4.5}
+"""Multiples of the noise floor that a movement pulse must reach, for each scorer: below them, coded
+videos without events have some (``benchmarks/spotting/false_alarms.py``)."""
 EXCURSION_THRESHOLD = 4.5
 """The same for an excursion, whose floor is the jitter of landmarks, which is not white."""
 KEPT = 0.7  # of the threshold: from there on a movement is kept as a candidate

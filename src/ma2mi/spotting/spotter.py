@@ -18,6 +18,7 @@ from ma2mi.spotting.assessment import (
     assess_excursion,
     assess_pulse,
     complete_evidence,
+    is_explained,
     same_movement,
 )
 from ma2mi.spotting.blinks import Blink, bridge_lids, find_blinks
@@ -34,6 +35,8 @@ Floats = NDArray[np.float64]
 SETTLED_S = 0.4  # an excursion has ended when the face has been seen so long afterwards
 LID_S = 0.05  # before and after a blink in which the lids move already, or still
 LEAST_LOOKS = 6  # landmarks from which a rest can be told
+AS_HIGH = 0.8  # of a pulse's height: others of so much are its company
+LEAST_COMPANY_S = 10.0  # seconds over which company is counted at least
 REPORTED = 0.3  # shared time from which a movement is one that was reported before
 
 
@@ -115,6 +118,8 @@ class Spotter:
         self._mouths: deque[tuple[float, int, float, float, Floats]] = deque()
         self._decided_s = -np.inf
         self._spoken_s = -np.inf
+        self._unexplained: list[tuple[float, float]] = []
+        self._first_s = -np.inf
         self._reported: list[tuple[bool, float, float, frozenset[str]]] = []
 
     def push(
@@ -167,7 +172,7 @@ class Spotter:
         if shape is not None:
             self._looks.append((time, shape))
         if not np.isfinite(self._decided_s):
-            self._decided_s = time
+            self._decided_s = self._first_s = time
         if time - self._decided_s >= self.settings.delay_s:
             found += self._decide(time - self.settings.margin_s)
         return found
@@ -207,7 +212,7 @@ class Spotter:
         near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
         least = KEPT * settings.pulse_threshold
         pulses = find_pulses(block, self._floor.px(), near, settings, least)
-        pulses = complete_evidence(pulses, meanwhile, settings)
+        pulses = self._with_company(complete_evidence(pulses, meanwhile, settings), meanwhile)
         assessed = [assess_pulse(one, meanwhile, [], settings) for one in pulses]
         # Of a brief movement that both measurements show, flow knows the frames better.
         finer = [
@@ -233,6 +238,24 @@ class Spotter:
         self._drop(until_s)
         return sorted(found, key=lambda event: (event.onset, event.offset))
 
+    def _with_company(self, pulses: list[Pulse], meanwhile: Meanwhile) -> list[Pulse]:
+        """The pulses knowing how many others, as high, nothing explains in a minute.
+
+        Where a codec or a restless face makes many of a height, one more says little.
+        """
+        unexplained = [one for one in pulses if not is_explained(one, meanwhile)]
+        now_s = float(meanwhile.block.times[-1])
+        seen_s = max(now_s - self._first_s, LEAST_COMPANY_S)
+        minutes = min(seen_s, self.settings.floor_memory_s) / 60
+        for one in pulses:
+            around = [other.height for other in unexplained if other is not one]
+            before = [height for apex_s, height in self._unexplained if apex_s < self._decided_s]
+            as_high = sum(height >= AS_HIGH * one.height for height in (*around, *before))
+            one.features["company"] = float(np.log(1 + as_high / minutes))
+        kept = [one for one in unexplained if one.apex_s >= self._decided_s]
+        self._unexplained += [(one.apex_s, one.height) for one in kept]
+        return pulses
+
     def _drop(self, until_s: float) -> None:
         """Forget what no later decision needs."""
         settings = self.settings
@@ -243,6 +266,8 @@ class Spotter:
         while self._mouths and self._mouths[0][0] < memory:
             self._mouths.popleft()
         self._reported = [one for one in self._reported if one[2] > memory]
+        # What lies beyond ``until_s`` is found again by the next decision.
+        self._unexplained = [one for one in self._unexplained if memory < one[0] < until_s]
         self._decided_s = until_s
 
     def _report(
