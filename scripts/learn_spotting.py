@@ -3,9 +3,10 @@
 Heads in three dimensions (``datasets/synthetic/head_video``) act out lifelike plans: expressions of
 0.3 to 15 px, held phases, speech with and without brows, turns, nods and leans, some through a
 webcam. Every movement pulse that the spotter finds is a row; it is right if it overlaps a true
-expression by half, and left out if it is a part of another movement. A ridge-penalised logistic regression tells them apart. Its ridge is where F1
-over the videos is best, each scored by a regression that has not seen it; its cut the strictest
-that is as good to half a percent, since most of most recordings holds nothing.
+expression by half, and left out if it is a part of another movement. A ridge-penalised logistic
+regression tells them apart. Its ridge is where F1 over the videos is best, each scored by a
+regression that has not seen it; its cut the strictest that is as good to half a percent, since most
+of most recordings holds nothing.
 
 Rendering takes minutes and micro-expressions are few, so more of them are added to the measured
 tracks: what each region would do (``LongVideo.region_places``), times the share of it that flow
@@ -51,8 +52,8 @@ from ma2mi.video import Frame
 
 FIRST_SUBJECT = 7000  # seeds of people whose plans are acted out; heads have seeds of their own
 FIRST_ADDED = 8000  # seeds of people whose micro-expressions are added to a track
-ADDED_RATE = 12.0  # a minute
-ADDED_PX = (0.3, 1.6)  # peak, px of a 224 px crop
+ADDED_RATE = 20.0  # a minute
+ADDED_PX = (0.4, 3.0)  # peak, px of a 224 px crop
 FLOW_SHARE = 0.75  # of a true movement that the flow shows (measured on synthetic faces)
 LANDMARK_SHARE = 0.5  # of it that landmarks show
 RIDGES = (1.0, 3.0, 10.0, 30.0)
@@ -94,9 +95,8 @@ class Video:
     @property
     def name(self) -> str:
         words = [f"head{self.seed}", f"{self.fps}fps", f"{self.seconds:g}s", f"{self.face_px:g}px"]
-        return "_".join(
-            [*words, *sorted(self.changes), *sorted(self.scene), "webcam" * self.camera]
-        )
+        what = "still" if self.scene else "no events" if self.changes == QUIET else ""
+        return " ".join(filter(None, [*words, what, "webcam" * self.camera]))
 
     def make(self) -> HeadVideo:
         scene = SyntheticSettings(micro_peak_px=self.micro_px, neck_follows=True, **self.scene)

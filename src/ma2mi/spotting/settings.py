@@ -50,7 +50,7 @@ class SpottingSettings(BaseModel):
     neutral_s: tuple[float, float] | None = None
     least_score: float | None = Field(None, ge=0, le=1)
     eye_distance_px: float = Field(56.0, gt=0)
-    least_px: float = Field(0.06, ge=0)
+    least_px: float = Field(0.09, ge=0)
     least_excursion_px: float = Field(1.0, ge=0)
     micro_s: float = Field(0.5, gt=0)
     shortest_s: float = Field(0.08, gt=0)
