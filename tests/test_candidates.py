@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from ma2mi.cli.analyze import count_events
 from ma2mi.records import Reading
 from ma2mi.report.events import Analysis, Event, FaceFacts
 from ma2mi.report.export.tables import FrameTable, read_json, write_candidates, write_json
+from ma2mi.report.export.videos import write_magnified
 from ma2mi.report.review import CARDS, LISTED, Card, write_review
+from ma2mi.video import read_frames
 
 LOW = "score 0.04 below 0.52"
 LIDS = "led by the lids: blink"
@@ -33,7 +36,7 @@ def event(event_id, onset, reason="", kind="macro", **changes):
 class FakeWatch:
     knows_neutral = True
 
-    def facts(self):
+    def facts(self, frames=None):
         return FaceFacts(0, 100, 0.0, 4.0, 80.0, "green")
 
 
@@ -44,6 +47,7 @@ class FakeWatcher:
         self.faces, self.settings, self.recognizer = {0: FakeWatch()}, AnalysisSettings(), None
         self.width, self.height, self.fps, self.frames = 640, 480, 25.0, 100
         self.start_s, self.last_s = None, 3.96
+        self.tracker = SimpleNamespace(cuts=0, passed_over=0, most=4)
         self.findings = list(findings)
 
     def finish(self):
@@ -209,3 +213,15 @@ def test_the_console_counts_candidates(analysis):
     one = replace(analysis, events=(), candidates=analysis.candidates[:1])
     assert count_events(one) == "no event, 1 candidate below the threshold"
     assert count_events(replace(analysis, events=(), candidates=())) == "no event"
+
+
+def test_magnified_video_takes_loops_of_large_movements_too(tmp_path):
+    """A movement that is large by itself is shown once, the others twice: one size all the same."""
+    wide = np.full((3, 64, 128, 3), 90, np.uint8)
+    narrow = np.full((3, 64, 64, 3), 160, np.uint8)
+    path = tmp_path / "magnified.mp4"
+    assert write_magnified([(event(1, 0), wide), (event(2, 20), narrow)], path)
+    frames = list(read_frames(path))
+    assert len(frames) == 12
+    assert {frame.image.shape for frame in frames} == {(152, 256, 3)}
+    assert frames[-1].image[100, 40].mean() < 200 < frames[-1].image[100, 200].mean()

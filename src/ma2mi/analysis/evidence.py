@@ -36,7 +36,7 @@ FARTHEST = 0.08  # of the crop's width, about a quarter of the distance between 
 LARGEST = 0.015  # of the crop's width: larger movements are shown to the recognizer so large
 LOOP_FRAMES = 24
 SHOWN_PX = 6.0  # a magnified movement's peak in the loop
-MOST_TIMES = 20.0
+LEAST_TIMES, MOST_TIMES = 1.2, 20.0  # of a magnification
 BLUR_SD = 9.0  # of 128 px: nobody is known by what is left
 
 
@@ -203,7 +203,7 @@ def draw_card(evidence: Evidence, heat: Floats | None, *, blur: bool) -> Card:
 
 
 def draw_loop(evidence: Evidence) -> Loop:
-    """The movement as it is, left, and magnified, right."""
+    """The movement as it is, left, and magnified, right, unless it is large by itself."""
     first, last = evidence.onset, max(evidence.offset, evidence.apex + 1, evidence.onset + 2)
     last = min(last, len(evidence.stretch.frames) - 1)
     keep = np.unique(np.linspace(first, last, min(last - first + 1, LOOP_FRAMES)).round())
@@ -213,13 +213,15 @@ def draw_loop(evidence: Evidence) -> Loop:
     skin = expressive_mask(moved.shape[1:3])
     peak = float(np.quantile(np.hypot(moved[..., 0], moved[..., 1])[:, skin], 0.995))
     factor = float(np.clip(SHOWN_PX / max(peak, 1e-6), 1, MOST_TIMES))
-    large = magnify(crops, factor, moved=moved)
-    frames = np.concatenate([crops, large], axis=2)
+    frames, caption = crops, "as it is: large enough to be seen"
+    if factor >= LEAST_TIMES:
+        large = magnify(crops, factor, moved=moved)
+        frames = np.concatenate([crops, large], axis=2)
+        caption = f"as it is, and {factor:.1f} times as far"
     strip = frames.reshape(-1, *frames.shape[2:])
     _, coded = cv2.imencode(
         ".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
     )
-    caption = f"as it is, and {factor:.1f} times as far"
     return Loop(coded.tobytes(), len(frames), frames.shape[2], frames.shape[1], caption)
 
 

@@ -73,7 +73,7 @@ def write_magnified(loops: Iterable[tuple[Event, Image]], path: Path) -> bool:
     """The events one after the other, as they are and magnified, slowly; False if there is none.
 
     Args:
-        loops: event and its frames, uint8 [T, H, W, 3], all of one size.
+        loops: event and its frames, uint8 [T, H, W, 3], all of one height, W is H or twice that.
         path: ends in .mp4.
     """
     images = _slideshow(loops)
@@ -92,6 +92,9 @@ def _after(first: Image, others: Iterator[Image]) -> Iterator[Image]:
 def _slideshow(loops: Iterable[tuple[Event, Image]]) -> Iterator[Image]:
     for event, frames in loops:
         for image in [*frames, *frames]:
+            # A movement that is large by itself has no magnified half; the video has one size.
+            missing = max(2 * image.shape[0] - image.shape[1], 0)
+            image = np.pad(image, ((0, 0), (0, missing), (0, 0)), constant_values=255)
             height, width = image.shape[:2]
             large = cv2.resize(image, (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
             picture = np.full((2 * height + 24, 2 * width, 3), 255, np.uint8)
