@@ -22,8 +22,11 @@ SMOOTH_S = 0.08
 SYLLABLE_S = (0.1, 0.6)
 """Shortest and longest time from one opening to the next: the jaw's rhythm in speech is 2 to 8 Hz
 (Chandrasekaran et al. 2009, PLoS Comput. Biol. 5(7) e1000436), with a fifth to spare."""
-SYLLABLES = 4  # openings in a row, three cycles: fewer may be an expression shown twice
-OPENING = 0.012  # shares of the eye distance: least opening of a syllable
+SYLLABLES = (
+    4  # openings in a row, three cycles, make speech: fewer may be an expression shown twice
+)
+OPENING = 0.008  # shares of the eye distance: least opening of a syllable, by landmarks
+OPENING_BY_FLOW = 0.006  # by flow, which shows less of it and jitters less
 NOISE = 5.0  # standard deviations of the opening's noise that a syllable must reach
 SHARE = 0.25  # of how far the mouth is open: a syllable closes it by so much
 PAUSE_S = 0.9  # longest pause within an utterance
@@ -64,17 +67,17 @@ def find_utterances(times_s: Floats, opening: Floats, *, drifts: bool = False) -
         curve -= minimum_filter1d(curve, 2 * round(SYLLABLE_S[1] / STEP_S) + 1, mode="nearest")
     raw = np.diff(opening, 2)
     noise = float(np.median(np.abs(raw))) * 1.4826 / np.sqrt(6) if len(raw) else 0.0
-    peaks, valleys = _turning_points(curve, max(OPENING, NOISE * noise))
+    least = OPENING_BY_FLOW if drifts else OPENING
+    peaks, valleys = _turning_points(curve, max(least, NOISE * noise))
     found = [
-        (_closed(curve, chain[0], -1), _closed(curve, chain[-1], 1))
+        (_closed(curve, chain[0], -1), _closed(curve, chain[-1], 1), len(chain))
         for chain in _chains(peaks, curve, valleys)
     ]
-    merged: list[tuple[int, int]] = []
-    for first, last in found:
-        if merged and (first - merged[-1][1]) * STEP_S <= PAUSE_S:
-            merged[-1] = merged[-1][0], last
-        else:
-            merged.append((first, last))
+    merged = [
+        (group[0][0], group[-1][1])
+        for group in _near(found)
+        if max(count for _, _, count in group) >= SYLLABLES
+    ]
     widest = [first + int(curve[first : last + 1].argmax()) for first, last in merged]
     return [
         Utterance(*(float(times[row]) for row in (first, top, last)))
@@ -103,7 +106,7 @@ def _closed(curve: Floats, peak: int, way: int) -> int:
 
 
 def _chains(peaks: list[int], curve: Floats, valleys: list[int]) -> list[list[int]]:
-    """Openings that follow each other at syllable rate, ``SYLLABLES`` or more."""
+    """Openings that follow each other at syllable rate, two or more."""
     shortest, longest = (seconds / STEP_S for seconds in SYLLABLE_S)
     chains: list[list[int]] = []
     for peak in peaks:
@@ -116,7 +119,18 @@ def _chains(peaks: list[int], curve: Floats, valleys: list[int]) -> list[list[in
                 chains[-1].append(peak)
                 continue
         chains.append([peak])
-    return [chain for chain in chains if len(chain) >= SYLLABLES]
+    return [chain for chain in chains if len(chain) >= 2]
+
+
+def _near(found: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
+    """Chains that no more than a pause parts."""
+    groups: list[list[tuple[int, int, int]]] = []
+    for one in found:
+        if groups and (one[0] - groups[-1][-1][1]) * STEP_S <= PAUSE_S:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
 
 
 def _turning_points(curve: Floats, least: float) -> tuple[list[int], list[int]]:
