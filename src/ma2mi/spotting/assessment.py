@@ -19,6 +19,7 @@ from ma2mi.spotting.speech import Utterance
 EXPLAINED = 0.2  # highest score of a movement that a blink or speech explains
 BLINK_SHARE = 0.3  # shared time over that of the shorter of a movement and a blink
 BLINK_LENGTHS = 3.0  # brows follow a blink for up to so many times its length
+BLINK_S = 0.2  # what a blink takes at least, however little of it the landmarks show
 LIPS_S = 0.25  # lips part before the first word and close after the last
 TALK_SHARE = 0.5  # of an excursion of the mouth: spoken through for so long, it is the speech
 SLOW_TIMES = 2.0  # an expression under speech is this many times as large as one in silence
@@ -271,7 +272,7 @@ def _follows_blink(one: Pulse, meanwhile: Meanwhile) -> bool:
 def _is_blink(interval: tuple[float, float], blinks: Sequence[Blink]) -> bool:
     """Shares its time with a blink, and is not much longer than that takes."""
     return any(
-        interval[1] - interval[0] < BLINK_LENGTHS * (blink.offset_s - blink.onset_s)
+        interval[1] - interval[0] < BLINK_LENGTHS * max(blink.offset_s - blink.onset_s, BLINK_S)
         and shared_time(interval, (blink.onset_s - 0.05, blink.offset_s + 0.05)) > BLINK_SHARE
         for blink in blinks
     )
