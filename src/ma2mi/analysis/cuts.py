@@ -6,9 +6,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ma2mi.errors import optional_part
+
+with optional_part("cv2", "video"):
+    import cv2
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Is a recording good enough? Frame rate, face size, blur, compression, flicker, head, occlusion.
+"""Is a recording good enough? Frame rate, size, blur, compression, flicker, head, hidden parts.
 
 Limits are this project's own choice, written down in ``Limits``; the reasons carry the numbers, so
 that a reader may disagree.
@@ -6,7 +6,8 @@ that a reader may disagree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -22,6 +23,7 @@ from ma2mi.face.detect import (
     RIGHT_EYE_OUTER,
     Face,
 )
+from ma2mi.face.occlusion import AREAS, hidden_areas
 from ma2mi.video import StepMeter
 
 Level = Literal["green", "amber", "red"]
@@ -34,6 +36,8 @@ KEPT = 4096
 # Longer absences, and longer pauses of the recording, count as so long: only a short one is a face
 # or a frame that got lost.
 ABSENT_S = 2.0
+HIDDEN_SHARE = 0.5  # of the looks, from which an area cannot be read
+REMEMBERED_S = 120.0  # for so long it is known when an area was hidden
 UNEVEN = 1.6  # usual steps; a longer step between frames lacks frames
 
 
@@ -72,11 +76,14 @@ class Suitability:
             do not read emotions from it.
         reasons: what is amber or red, worst first, each a sentence with its number; () if green.
         values: every quantity measured, by name, also those that are fine.
+        hidden: those of ``occlusion.AREAS`` that are hidden more than half of the time: what moves
+            in their regions is not to be read.
     """
 
     level: Level
     reasons: tuple[str, ...]
     values: dict[str, float]
+    hidden: tuple[str, ...] = ()
 
 
 class Limits(BaseModel):
@@ -97,6 +104,8 @@ class Limits(BaseModel):
         gap: longest step between frames, in usual steps; more is worse, and never red: one pause
             spoils no recording.
         lost: share of the time that is lost in steps of more than 1.6 usual ones; more is worse.
+        hidden: share of the time that an area of the face is hidden; more is worse, and never red:
+            the other areas can be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +124,7 @@ class Limits(BaseModel):
     confidence: tuple[float, float] = (0.9, 0.65)
     gap: tuple[float, float] = (UNEVEN, np.inf)
     lost: tuple[float, float] = (0.05, 0.5)
+    hidden: tuple[float, float] = (0.15, np.inf)
 
 
 # Which way is worse, and what to say; {value} is the number.
@@ -222,6 +232,9 @@ class QualityMeter:
     """
 
     def __init__(self, every_s: float = 0.2, limits: Limits | None = None) -> None:
+        self._looks = 0
+        self._hidden = dict.fromkeys(AREAS, 0)
+        self._hidden_lately: deque[tuple[float, tuple[str, ...]]] = deque()
         self.limits = limits or Limits()
         self._every_s = every_s
         self._next_s = -np.inf
@@ -254,11 +267,34 @@ class QualityMeter:
             return None
         look = look_at(image, face)
         self._kept.append((time, look))
+        self._count_hidden(image, face, time)
         self._next_s = time + self._every_s
         if len(self._kept) > KEPT:
             self._kept = self._kept[::2]
             self._every_s *= 2
         return look
+
+    def hidden_between(self, start_s: float, stop_s: float) -> tuple[str, ...]:
+        """The areas of the face that were hidden in a stretch of the last two minutes.
+
+        An area counts if it is hidden in any look from one before the stretch to one after it.
+        """
+        reach = self._every_s
+        lately = [
+            areas
+            for time, areas in self._hidden_lately
+            if start_s - reach <= time <= stop_s + reach
+        ]
+        return tuple(name for name in AREAS if any(name in areas for areas in lately))
+
+    def _count_hidden(self, image: NDArray[np.uint8], face: Face, time: float) -> None:
+        hidden = hidden_areas(image, face)
+        self._looks += 1
+        for name in hidden:
+            self._hidden[name] += 1
+        self._hidden_lately.append((time, hidden))
+        while time - self._hidden_lately[0][0] > REMEMBERED_S:
+            self._hidden_lately.popleft()
 
     def judge(self, frames: int | None = None) -> Suitability:
         """The verdict on what was pushed so far.
@@ -284,6 +320,7 @@ class QualityMeter:
             present=self._with_face / max(frames or self._frames, 1),
             gap=self._steps.longest_s / usual_s,
             lost=float((steps - usual_s)[steps > UNEVEN * usual_s].sum() / max(steps.sum(), 1e-9)),
+            hidden={name: count / max(self._looks, 1) for name, count in self._hidden.items()},
             limits=self.limits,
         )
 
@@ -298,6 +335,7 @@ def judge_suitability(
     present: float = 1.0,
     gap: float = 1.0,
     lost: float = 0.0,
+    hidden: Mapping[str, float] | None = None,
     limits: Limits | None = None,
 ) -> Suitability:
     """Green, amber or red, with reasons.
@@ -311,6 +349,7 @@ def judge_suitability(
         present: share of the recording that shows the face; nothing is judged by it.
         gap: longest step between frames, in usual steps.
         lost: share of the time that is lost in overlong steps.
+        hidden: of each of ``occlusion.AREAS``, the share of the looks in which it is hidden.
         limits: by default ``Limits()``.
 
     Raises:
@@ -344,10 +383,17 @@ def judge_suitability(
         if over:
             level: Level = "red" if badness > 1 else "amber"
             found.append((badness, level, say.format(value=value, fps=float(fps))))
+    hidden = hidden or {}
+    values |= {f"hidden_{name}": share for name, share in hidden.items()}
+    much = sorted((-share, name) for name, share in hidden.items() if share > limits.hidden[0])
+    if much:
+        named = ", ".join(f"{name} {-share:.0%}" for share, name in much)
+        found.append((-much[0][0], "amber", f"parts of the face are hidden: {named} of the time"))
     found.sort(key=lambda one: -one[0])
     levels = [level for _, level, _ in found]
     verdict: Level = "red" if "red" in levels else "amber" if levels else "green"
-    return Suitability(verdict, tuple(reason for _, _, reason in found), values)
+    unread = tuple(name for name, share in hidden.items() if share > HIDDEN_SHARE)
+    return Suitability(verdict, tuple(reason for _, _, reason in found), values, unread)
 
 
 _MEDIANS = ("eye_distance_px", "blur", "blockiness", "luma", "clipped", "turned", "confidence")
