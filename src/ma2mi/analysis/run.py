@@ -225,7 +225,7 @@ def summarise(
         about: its settings.
         events: events and candidates, in any order; each kind is numbered anew by its onsets.
     """
-    faces = {number: watch.facts() for number, watch in watcher.faces.items()}
+    faces = {number: watch.facts(watcher.frames) for number, watch in watcher.faces.items()}
     ordered = sorted(events, key=lambda e: (e.onset_frame, e.offset_frame, e.face_id, e.event_id))
     told: list[Event] = []
     below: list[Event] = []
@@ -241,6 +241,7 @@ def summarise(
         for number, watch in watcher.faces.items():
             known = "" if watch.knows_neutral else ", where it was not seen for a whole second"
             notes += (f"face {number}: {where}{known}",)
+    notes += _tracking_notes(watcher)
     # The recording is as good as its best face; people who pass by do not spoil it.
     best = min(
         faces.values(), key=lambda face: (LEVELS.index(face.level), -face.frames), default=None
@@ -266,6 +267,21 @@ def summarise(
         notes=notes,
         settings=about,
     )
+
+
+def _tracking_notes(watcher: Watcher) -> tuple[str, ...]:
+    """What a reader should know about whom the events belong to."""
+    tracker, notes = watcher.tracker, []
+    if tracker.cuts:
+        cuts = "1 hard cut" if tracker.cuts == 1 else f"{tracker.cuts} hard cuts"
+        notes.append(f"{cuts}: measuring starts anew after each, and no event spans one")
+    if tracker.passed_over:
+        many = tracker.passed_over
+        faces = "1 further face was" if many == 1 else f"{many} further faces were"
+        notes.append(
+            f"{faces} seen at a time, but not followed: more than {tracker.most} (most_faces)"
+        )
+    return tuple(notes)
 
 
 class Book:

@@ -23,10 +23,12 @@ from ma2mi.face.align import Warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.motion import REGIONS
 from ma2mi.face.movement import Moment, RegionMeter, openings
+from ma2mi.face.occlusion import AREAS
 from ma2mi.face.quality import QualityMeter
 from ma2mi.face.shape import Shape, face_shape, landmark_flow
 from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import BEGUN, Spotted, Spotter, SpottingSettings
+from ma2mi.video import StepMeter
 
 if TYPE_CHECKING:
     from ma2mi.training.recognizer import Recognizer
@@ -36,7 +38,6 @@ Image = NDArray[np.uint8]
 
 NEAR_S = 0.16  # landmarks so near to onset or apex are put together
 OLDER_EVERY_S = 0.2  # of crops older than the longest movement pulse, one in so long is kept
-ROUNDING_S = 1.5e-6  # steps that differ by no more are the same
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -137,17 +138,13 @@ class Watcher:
         self.last_s = 0.0
         self.width = self.height = 0
         self._told = 0
-        self._steps = Sample()
+        self._steps = StepMeter()
 
     @property
     def fps(self) -> float:
         """By the usual step between frames; 25, as ffmpeg has it, of a single frame."""
-        steps = np.array(self._steps.values)
-        if not len(steps):
-            return 25.0
-        # Times are rounded to microseconds: the mean of the usual steps is exact again.
-        usual = steps[np.abs(steps - np.median(steps)) <= ROUNDING_S]
-        return round(float(1 / usual.mean()), 4)
+        usual_s = self._steps.usual_s
+        return round(1 / usual_s, 4) if usual_s else 25.0
 
     def see(self, frame: Frame) -> Sight:
         """Find the faces of the next frame, and cut them out."""
@@ -167,8 +164,7 @@ class Watcher:
 
     def measure(self, sight: Sight) -> list[Finding]:
         """Measure what moved; the events that are decided by now, by rising onset."""
-        if self.frames:
-            self._steps.add(sight.time_s - self.last_s)
+        self._steps.push(sight.time_s)
         self.frames += 1
         self.last_s = sight.time_s
         self.height, self.width = sight.image.shape[:2]
@@ -310,9 +306,13 @@ class FaceWatch:
         self._gone = True
         return found
 
-    def facts(self) -> FaceFacts:
-        """What sums this face up, and whether it is seen well enough."""
-        verdict = self._quality.judge()
+    def facts(self, frames: int | None = None) -> FaceFacts:
+        """What sums this face up, and whether it is seen well enough.
+
+        Args:
+            frames: of the whole recording; by default since the face was first seen.
+        """
+        verdict = self._quality.judge(frames)
         return FaceFacts(
             self.face_id,
             self.frames,
@@ -340,13 +340,17 @@ class FaceWatch:
         onset, apex, offset = spotted.onset, spotted.apex, spotted.offset
         onset_s, apex_s, offset_s = (self._time_of(frame) for frame in (onset, apex, offset))
         reading, flags = None, []
+        hidden = self._quality.hidden_between(onset_s, offset_s)
+        hidden = tuple(area for area in hidden if set(AREAS[area]) & set(spotted.regions))
         if evidence is not None:
             if evidence.implausible:
                 flags.append("too large for skin: hand or head?")
-            elif recognizer is not None:
+            elif recognizer is not None and not hidden:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
         elif examined:
             flags.append("not examined")
+        # What moves there is the mask or the hand.
+        flags += [f"{area} hidden meanwhile" for area in hidden]
         flags += spotted.flags
         seen = sum(onset <= look.frame <= offset for look in self._looks)
         if seen < 0.9 * (offset - onset + 1):
