@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import islice
@@ -14,10 +15,11 @@ import pytest
 from skimage.data import astronaut
 
 import ma2mi
-from ma2mi.analysis import AnalysisSettings
+from ma2mi.analysis import AnalysisSettings, Watcher
 from ma2mi.face.detect import FaceDetector
 from ma2mi.report.events import Analysis
-from ma2mi.video import read_frames, write_video
+from ma2mi.spotting import Spotted
+from ma2mi.video import Frame, read_frames, write_video
 
 Image = np.ndarray
 CLIPS = Path(__file__).parents[2] / "shared" / "clips"
@@ -171,3 +173,38 @@ def test_real_faces_upside_down(tmp_path: Path) -> None:
         assert analysis.faces[0].last_s == pytest.approx(29 / 25)
     else:
         assert (analysis.level, analysis.reasons) == ("red", ("no face is seen",))
+
+
+def masked() -> Image:
+    """The portrait behind a plain blue mask."""
+    (face,) = detector().detect(portrait())
+    outline = [93, 58, 136, 149, 152, 378, 365, 288, 323, 280, 6, 50]
+    image = portrait().copy()
+    cv2.fillPoly(image, [np.round(face.points[outline]).astype(np.int32)], (150, 185, 215))
+    return image
+
+
+def test_a_masked_face(tmp_path: Path) -> None:
+    analysis = analyzed(tmp_path, noisy([masked()] * 60))
+    assert said(analysis, "parts of the face are hidden: mouth 100%, nose 100% of the time")
+    assert analysis.faces[0].quality["hidden_eyes"] == 0
+
+
+def test_nothing_is_read_where_the_face_is_hidden() -> None:
+    watcher = Watcher(detector())
+    for index, image in enumerate(noisy([masked()] * 30)):
+        watcher.push(Frame(index, Fraction(index, FPS), image))
+    (watch,) = watcher.faces.values()
+    mouth = Spotted(5, 10, 15, "macro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
+    finding = watch.finding(mouth, 1, RefusesToRead())
+    assert "mouth hidden meanwhile" in finding.event.flags
+    assert finding.event.reading is None
+    brow = replace(mouth, regions=("left_inner_brow",))
+    assert not any("hidden" in flag for flag in watch.finding(brow, 2, None).event.flags)
+
+
+class RefusesToRead:
+    """In place of a recognizer."""
+
+    def __getattr__(self, name: str) -> None:
+        raise AssertionError(f"asked for {name}")
