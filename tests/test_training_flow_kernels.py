@@ -109,18 +109,6 @@ class TestFlowPCA:
         assert np.array_equal(predictor.predict(clips).argmax(1), expected.argmax(1))
         np.testing.assert_allclose(predictor.predict(clips).sum(1), 1)
 
-    def test_mirror_images_change_the_way_and_not_the_result(self):
-        clips, labels, subjects = draw()
-        clips[:, 1] = clips[:, 0, ::-1]  # an exchange of features, its own inverse
-        learner = FlowPCA(3, components=(40,), strengths=(0.1,))
-        predictor = learner.fit(clips, labels, subjects)
-        assert predictor.chosen["components"] == 40
-        pca = PCA(40, svd_solver="full").fit(clips.reshape(72, 50))
-        ridge = ridge_of(pca.transform(clips.reshape(72, 50)), np.repeat(labels, 2), 0.1)
-        expected = ridge.predict(pca.transform(clips[:, 0]))
-        scores = clips[:, 0] @ predictor.weights + predictor.offset
-        np.testing.assert_allclose(scores, expected, atol=1e-9)
-
     def test_the_choice_is_that_of_sklearn_on_inner_subjects(self):
         from ma2mi.evaluation.metrics import uar
 

@@ -121,7 +121,7 @@ class FlowPCA:
 
         def candidate_scores(train: Rows, test: Rows) -> list[Features]:
             rows = (train[:, None] * views + np.arange(views)).ravel()
-            axes = _principal_axes(kernel[np.ix_(rows, rows)], max(self.components), views)
+            axes = _principal_axes(kernel[np.ix_(rows, rows)], max(self.components))
             # Of a kernel's rows; the axes sum to 0, so the training mean need not be subtracted
             # from the rows that they meet.
             mean = kernel[np.ix_(rows, rows)].mean(axis=0)
@@ -136,7 +136,7 @@ class FlowPCA:
             len(grid), candidate_scores, labels, subjects, self.classes, self.folds, self.seed
         )
         count, strength = grid[best]
-        axes = _principal_axes(kernel, count, views)
+        axes = _principal_axes(kernel, count)
         mean = x.mean(axis=0)
         directions = x.T @ axes  # [D, k]; centred, as the axes sum to 0
         scores = (x - mean) @ directions
@@ -159,52 +159,26 @@ class FlowPCAPredictor:
         return probabilities_of(clips[:, 0] @ self.weights + self.offset)
 
 
-def _principal_axes(kernel: Features, count: int, views: int) -> Features:
+def _principal_axes(kernel: Features, count: int) -> Features:
     """The first principal axes as combinations of the rows: [rows, k], k at most the rank.
 
     Args:
         kernel: inner products of the rows [rows, rows], not centred.
         count: at most so many.
-        views: rows of each clip, next to each other.
 
     Each column sums to 0 and, applied to the rows, gives a direction of length 1.
     """
-    one, both = kernel[::2, ::2], kernel[::2, 1::2]
-    if views == 2 and np.allclose(one, kernel[1::2, 1::2]) and np.allclose(both, both.T):
-        # The second view is a mirror image: half the sum of a clip's views is even, half their
-        # difference odd, and no component mixes the two. Two small problems for a large one.
-        even, even_axes = _leading(_centred(one + both), count)
-        odd, odd_axes = _leading(one - both, count)
-        values = np.concatenate([even, odd])
-        axes = np.hstack(
-            [
-                np.repeat(even_axes, 2, axis=0),
-                np.repeat(odd_axes, 2, axis=0) * np.tile([1, -1], len(one))[:, None],
-            ]
-        ) / np.sqrt(2)
-    else:
-        values, axes = _leading(_centred(kernel), count)
-    order = np.argsort(-values, kind="stable")[:count]
-    # Below this share of the largest, a component is rounding.
-    least = max(values.max(initial=0), 0) * len(kernel) * np.finfo(np.float64).eps
-    order = order[values[order] > least]
-    scaled = axes[:, order] / np.sqrt(values[order])
-    summing_to_0: Features = scaled - scaled.mean(axis=0)
-    return summing_to_0
-
-
-def _centred(kernel: Features) -> Features:
-    """The inner products of the same rows less their mean."""
-    mean = kernel.mean(axis=0)
-    centred: Features = kernel - mean - mean[:, None] + kernel.mean()
-    return centred
-
-
-def _leading(kernel: Features, count: int) -> tuple[Features, Features]:
-    """The largest eigenvalues [k] and their eigenvectors [rows, k]."""
     rows = len(kernel)
-    values, vectors = scipy.linalg.eigh(kernel, subset_by_index=(max(rows - count, 0), rows - 1))
-    return values, vectors
+    across = kernel.mean(axis=0)
+    centred = kernel - across - across[:, None] + kernel.mean()
+    count = min(count, rows)
+    values, vectors = scipy.linalg.eigh(centred, subset_by_index=(rows - count, rows - 1))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    # Below this share of the largest, a component is rounding.
+    kept = values > max(values[0], 0) * rows * np.finfo(np.float64).eps
+    axes = vectors[:, kept] / np.sqrt(values[kept])
+    summing_to_0: Features = axes - axes.mean(axis=0)
+    return summing_to_0
 
 
 @dataclass(frozen=True)
