@@ -30,7 +30,7 @@ STEPS_POWER = 2.0
 faces the largest narrow response of the usual second is 1.26 to 1.34 times what the quietest
 seconds' noise would make it, and 1.4 to 1.7 after H.264 (crf 23): what exceeds ``STEPPY`` raises
 the floor, squared; a frozen picture has no usual second at all, so that there is a limit."""
-BRIEF_S = 6.0
+BRIEF_S = 5.0
 """In a recording shorter than this an event may fill most seconds: there the floor is at most what
 the noise from frame to frame amounts to under a pulse, times ``REDNESS``."""
 REDNESS = (1.6, 1.8, 2.3, 3.0, 3.8, 4.5, 5.5, 6.5, 7.5, 8.0)
@@ -57,18 +57,18 @@ class NoiseFloor:
         self._seconds: deque[Floats] = deque()
         self._tops: deque[Floats] = deque()
         self._white: Floats | None = None
+        self._ahead: list[tuple[Floats, Floats]] = []
         self._eyes: deque[float] = deque()
 
     def add(self, block: Block, inside: NDArray[np.bool_]) -> None:
-        """Add these seconds of a block, and forget the oldest."""
+        """Add these seconds of a block, and forget the oldest.
+
+        What lies ahead of them counts for now: at the start of a recording it is most of what is
+        known. It is added when its turn comes.
+        """
         self._white = _white_floor(block)
-        length = max(1, round(1.0 / block.step_s))
-        where = np.flatnonzero(inside)
         memory = max(1, round(self.settings.floor_memory_s))
-        for start in range(0, len(where), length):
-            rows = where[start : start + length]
-            if len(rows) < length // 2 and self._seconds:
-                continue  # a rest of a second is no second
+        for rows in _seconds_of(block, inside):
             named = self._is_named(block.times[rows])
             if named:
                 if not self.knows_neutral:
@@ -78,35 +78,40 @@ class NoiseFloor:
                 self.knows_neutral = True
             if self.knows_neutral and not named:
                 continue
-            power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
-            # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
-            self._seconds.append(np.sqrt(np.median(power, axis=1) / (2 * np.log(2))))
-            self._tops.append(np.sqrt(power.max(axis=1)))
+            usual, top = _noise(block, rows)
+            self._seconds.append(usual)
+            self._tops.append(top)
             self._eyes.append(float(np.median(block.eye[rows])))
         while len(self._seconds) > memory and not self.knows_neutral:
             self._seconds.popleft()
             self._tops.popleft()
             self._eyes.popleft()
+        last = np.flatnonzero(inside)
+        ahead = np.arange(len(inside)) > (last[-1] if len(last) else -1)
+        self._ahead = [_noise(block, rows) for rows in _seconds_of(block, ahead)]
 
     def px(self) -> Floats:
         """[scales, regions], px of the crop."""
-        seconds = np.stack(self._seconds)
+        ahead = [] if self.knows_neutral else self._ahead
+        seconds = np.stack([*self._seconds, *(usual for usual, _ in ahead)])
         if self.knows_neutral:
             floor = np.median(seconds, axis=0)
         else:
             floor = QUIETEST_TO_USUAL * np.quantile(seconds, QUIETEST, axis=0)
-            if len(seconds) > BRIEF_S:
-                tops = np.stack(self._tops) / GAUSSIAN_TOPS[:, None]
+            if len(seconds) >= BRIEF_S:
+                tops = np.stack([*self._tops, *(top for _, top in ahead)])
+                tops /= GAUSSIAN_TOPS[:, None]
                 usual = np.median(tops[:, 0], axis=0)
                 steps = float(np.median(usual / np.maximum(floor[0], LEAST_PX))) / STEPPY
                 floor = np.maximum(floor, np.quantile(tops, QUIET_TOPS, axis=0))
                 floor *= float(np.clip(steps, 1.0, MOST_STEPPY)) ** STEPS_POWER
-            if len(seconds) <= BRIEF_S and self._white is not None:
+            if len(seconds) < BRIEF_S and self._white is not None:
                 floor = np.minimum(floor, self._white * np.array(REDNESS)[:, None])
             # White noise falls with a pulse's width; nothing that was measured falls faster.
             widths = np.array(SCALES_S)[:, None] / SCALES_S[0]
             floor = np.maximum(floor, floor[0] / np.sqrt(widths))
-        return np.maximum(floor, CODED_PX if np.median(floor[0]) < FROZEN_PX else LEAST_PX)
+        least = CODED_PX if np.median(floor[0]) < FROZEN_PX else LEAST_PX
+        return np.asarray(np.maximum(floor, least))
 
     def usual_eye(self, eye: Floats) -> float:
         """The usual opening of the eyes, of what is remembered and of ``eye``; NaN if unknown."""
@@ -118,6 +123,21 @@ class NoiseFloor:
         """Whether these times lie in the stretch that the user calls neutral."""
         stretch = self.settings.neutral_s
         return bool(stretch and stretch[0] <= times[0] and times[-1] <= stretch[1])
+
+
+def _seconds_of(block: Block, inside: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The rows of each whole second; a rest counts if there is nothing else."""
+    length = max(1, round(1.0 / block.step_s))
+    where = np.flatnonzero(inside)
+    seconds = [where[start : start + length] for start in range(0, len(where), length)]
+    return [rows for rows in seconds if 2 * len(rows) >= length] or seconds[:1]
+
+
+def _noise(block: Block, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """The usual and the largest response of some rows, [scales, regions] each, px an axis."""
+    power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
+    # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
+    return np.sqrt(np.median(power, axis=1) / (2 * np.log(2))), np.sqrt(power.max(axis=1))
 
 
 def _white_floor(block: Block) -> Floats | None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-THRESHOLDS = {"learned": 4.0, "floor": 4.5}
+THRESHOLDS = {"learned": 3.5, "floor": 4.5}
 """Multiples of the noise floor that a movement pulse must reach, for each scorer: below them, coded
 videos without events have some (``benchmarks/spotting/false_alarms.py``)."""
 EXCURSION_THRESHOLD = 4.5
