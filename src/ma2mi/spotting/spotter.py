@@ -22,7 +22,7 @@ from ma2mi.spotting.assessment import (
     same_movement,
 )
 from ma2mi.spotting.blinks import Blink, bridge_lids, find_blinks
-from ma2mi.spotting.block import AREAS, Block, shared_time
+from ma2mi.spotting.block import AREAS, Block, shared_time, time_iou
 from ma2mi.spotting.excursions import Excursion, displacement, find_excursions, with_flow
 from ma2mi.spotting.noise_floor import NoiseFloor
 from ma2mi.spotting.pulses import Pulse, find_pulses
@@ -37,6 +37,7 @@ LID_S = 0.05  # before and after a blink in which the lids move already, or stil
 LEAST_LOOKS = 6  # landmarks from which a rest can be told
 AS_HIGH = 0.8  # of a pulse's height: others of so much are its company
 LEAST_COMPANY_S = 10.0  # seconds over which company is counted at least
+SAME_EVENT = 0.5  # IoU from which two measurements show the same event
 REPORTED = 0.3  # shared time from which a movement is one that was reported before
 
 
@@ -120,7 +121,7 @@ class Spotter:
         self._spoken_s = -np.inf
         self._unexplained: list[tuple[float, float]] = []
         self._first_s = -np.inf
-        self._reported: list[tuple[bool, float, float, frozenset[str]]] = []
+        self._reported: list[_Reported] = []
 
     def push(
         self,
@@ -265,7 +266,7 @@ class Spotter:
             self._looks.popleft()
         while self._mouths and self._mouths[0][0] < memory:
             self._mouths.popleft()
-        self._reported = [one for one in self._reported if one[2] > memory]
+        self._reported = [one for one in self._reported if one.interval[1] > memory]
         # What lies beyond ``until_s`` is found again by the next decision.
         self._unexplained = [one for one in self._unexplained if memory < one[0] < until_s]
         self._decided_s = until_s
@@ -273,14 +274,21 @@ class Spotter:
     def _report(
         self, one: Spotted, interval: tuple[float, float], areas: tuple[str, ...] = ()
     ) -> list[Spotted]:
-        """The candidate, unless the same measurement reported the same movement before."""
+        """The candidate, unless the same movement was reported before.
+
+        An earlier decision may have reported as a pulse what is an excursion by now.
+        """
         leading = [name for area in areas for name in AREAS[area]] or one.regions[:3]
-        moving = frozenset(leading)
-        for by_landmarks, onset, offset, regions in self._reported:
-            same = by_landmarks == one.by_landmarks and moving & regions
-            if same and shared_time(interval, (onset, offset)) > REPORTED:
+        for known in self._reported:
+            if not known.moving & set(leading):
+                continue
+            if known.by_landmarks == one.by_landmarks:
+                if shared_time(interval, known.interval) > REPORTED:
+                    return []
+            elif known.is_event and time_iou(interval, known.interval) > SAME_EVENT:
                 return []
-        self._reported.append((one.by_landmarks, *interval, moving))
+        is_event = not one.reason
+        self._reported.append(_Reported(one.by_landmarks, is_event, interval, frozenset(leading)))
         return [one]
 
     def _block(self) -> Block:
@@ -392,6 +400,14 @@ class Spotter:
         apex = min(max(apex, onset), offset)
         return Spotted(onset, apex, offset, kind, assessment.score, one.height, names, evidence,
                        assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    by_landmarks: bool
+    is_event: bool
+    interval: tuple[float, float]
+    moving: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
