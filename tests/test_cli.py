@@ -184,8 +184,8 @@ def macro(tmp_path_factory):
     return root
 
 
-QUICK = ("--size", 64, "--epochs", 2, "--epoch-steps", 2, "--batch-size", 8, "--pairs-per-clip", 4, "--flow", "dis",
-         "--jobs", 1, "--accelerator", "cpu")  # fmt: skip
+QUICK = ("--size", 64, "--epochs", 2, "--epoch-steps", 2, "--batch-size", 8, "--pairs-per-clip", 4,
+         "--flow", "dis", "--jobs", 1, "--accelerator", "cpu")  # fmt: skip
 
 
 def test_pretrain_on_videos_names_failures_and_goes_on(ma2mi, macro, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,10 +11,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ma2mi.clips.pairs import PairSettings, build_pairs
-from ma2mi.clips.sampling import difference, near_future, onset_apex
+from ma2mi.clips.pairs import PairSettings, build_pairs, count_left_out, counted
+from ma2mi.clips.sampling import NOT_LARGER, difference, early_and_late, near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import StoreError
+from ma2mi.face.motion import REGIONS
 
 SIDE = 40
 
@@ -289,3 +292,135 @@ def test_unknown_settings():
         PairSettings(method="magic")
     with pytest.raises(ValidationError):
         PairSettings(pairs=3)
+
+
+def sway(key="w@0", fps=50, frames=50, amplitude=4.0, subject="s", noise=0.6):
+    """A pattern whose middle bulges to the right, more and more, on a background that stays."""
+    y, x = np.mgrid[0:96, 0:96].astype(np.float64)
+    rng = np.random.default_rng(3)
+    images = []
+    for t in range(frames):
+        bump = np.exp(-((x - 44) ** 2 + (y - 50) ** 2) / 300)
+        slid = x - amplitude * t / frames * bump
+        grey = 127 + 45 * np.sin(0.5 * slid + 0.2 * y) + 40 * np.sin(0.4 * y - 0.3 * slid)
+        grey = grey + rng.normal(0, noise, grey.shape)
+        images.append(np.repeat(np.rint(grey).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))
+    return PreparedClip(
+        key,
+        subject,
+        np.stack(images),
+        np.arange(frames),
+        [Fraction(i, fps) for i in range(frames)],
+        np.eye(2, 3),
+        np.full((478, 2), np.nan, np.float32),
+    )
+
+
+@pytest.mark.parametrize("fps", [15, 25, 100])
+def test_early_and_late_are_as_far_as_asked(fps):
+    one, left_out = clip(fps=fps, frames=fps), Counter()
+    drawn = list(itertools.islice(early_and_late(one, left_out=left_out), 200))
+    assert len(drawn) == 200
+    times = np.array([float(t) for t in one.times_s])
+    early, late = (
+        np.abs(times[[d[i] for d in drawn]] - times[[d[0] for d in drawn]]) for i in (1, 2)
+    )
+    assert early.min() >= min(0.03, 1 / fps) - 0.5 / fps
+    assert early.max() <= max(0.16, 1 / fps) + 0.5 / fps
+    assert late.min() >= 0.25 - 0.5 / fps
+    assert late.max() <= 0.9 + 0.5 / fps
+    assert (late >= 2 * early - 1e-9).all()
+    backwards = sum(d[1] < d[0] for d in drawn)
+    assert 70 < backwards < 130
+    assert all((d[0] < d[1] < d[2]) or (d[0] > d[1] > d[2]) for d in drawn)
+    again = list(itertools.islice(early_and_late(one, left_out=Counter()), 200))
+    assert drawn == again
+
+
+@pytest.mark.parametrize(
+    ("one", "reason"),
+    [
+        (clip(frames=20), "clips shorter than the horizon"),
+        (clip(fps=2, frames=4), "frame rate too low"),
+        (clip(fps=2, frames=2), "clips shorter than the horizon"),
+    ],
+)
+def test_a_clip_without_room_is_counted_once(one, reason):
+    left_out = Counter()
+    assert list(early_and_late(one, left_out=left_out)) == []
+    [(told, count)] = left_out.items()
+    assert told.startswith(reason)
+    assert count == 1
+
+
+def test_draws_across_a_cut_or_of_a_still_are_counted():
+    one, left_out = clip(), Counter()
+    still = replace(one, frames=one.frames[np.zeros(100, int)])
+    assert list(early_and_late(still, left_out=left_out)) == []
+    assert left_out == {"same frame shown twice": 8}
+    cut = one.frames.copy()
+    cut[50:] = 255 - cut[50:]
+    left_out.clear()
+    drawn = list(itertools.islice(early_and_late(replace(one, frames=cut), left_out=left_out), 50))
+    assert all((min(d) >= 50) == (max(d) >= 50) for d in drawn)
+    assert left_out["across a cut"] > 0
+
+
+MOVEMENT = {"kind": "future-movement", "per_clip": 4, "method": "farneback"}
+
+
+def test_a_movement_that_grows_is_kept_early_and_late(tmp_path):
+    store = ClipStore(tmp_path, Recipe(size=96))
+    store.write(sway())
+    pairs, failures = build_pairs(store, ["w@0"], PairSettings(**MOVEMENT, reverse=0))
+    assert failures == []
+    assert len(pairs) == 4
+    assert pairs.videos.tolist() == ["w"] * 4
+    one = store.read("w@0")
+    assert np.isnan(pairs.regions).all()
+    assert pairs.regions.shape == (4, 17, 2)
+    for row in range(4):
+        at = [
+            int(np.flatnonzero((one.frames == frame[row]).all((1, 2, 3)))[0])
+            for frame in (pairs.first, pairs.second, pairs.third)
+        ]
+        assert at[0] < at[1] < at[2]
+        # 4 px in 50 frames at the middle; some of it goes with the head that is taken out.
+        early, late = (float(flow[row, 50, 44, 0]) for flow in (pairs.action, pairs.late))
+        moved = 4 * (at[2] - at[0]) / 50
+        assert 0.5 * moved < late < 1.2 * moved
+        assert abs(early) < late
+        assert pairs.elapsed_s[row] == pytest.approx((at[1] - at[0]) / 50)
+
+
+def test_where_nobody_moves_nothing_is_kept_and_the_reason_is_told(tmp_path):
+    store = ClipStore(tmp_path, Recipe(size=96))
+    store.write(sway("still@0", amplitude=0))
+    with pytest.raises(StoreError, match=r"12 later movement not clearly larger than the early"):
+        build_pairs(store, ["still@0"], PairSettings(**MOVEMENT))
+    store.write(sway("moves@0"))
+    settings = PairSettings(**MOVEMENT)
+    pairs, _ = build_pairs(store, ["still@0", "moves@0"], settings)
+    assert set(pairs.videos) == {"moves"}
+    left_out = count_left_out(store, ["still@0", "moves@0"], settings)
+    assert left_out[NOT_LARGER] >= 12
+    assert counted(left_out).endswith("later movement not clearly larger than the early one")
+
+
+def test_landmarks_give_the_centres_of_regions(tmp_path):
+    store = ClipStore(tmp_path, Recipe(size=96))
+    points = np.random.default_rng(0).uniform(20, 70, (478, 2)).astype(np.float32)
+    store.write(replace(sway(), points=points))
+    pairs, _ = build_pairs(store, ["w@0"], PairSettings(**MOVEMENT))
+    chin = list(REGIONS).index("chin")
+    np.testing.assert_allclose(
+        pairs.regions[0, chin], points[list(REGIONS["chin"].landmarks)].mean(0), rtol=1e-3
+    )
+
+
+def test_the_usual_interval_depends_on_the_kind():
+    assert PairSettings().interval_s == PairSettings(kind="near-future").interval_s == (0.03, 0.25)
+    assert PairSettings(kind="future-movement").interval_s == (0.03, 0.16)
+    assert PairSettings(kind="future-movement", interval_s=(0.1, 0.2)).interval_s == (0.1, 0.2)
+    with pytest.raises(ValidationError, match="is empty"):
+        PairSettings(horizon_s=(0.9, 0.3))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
+from ma2mi.models.miacnet import PARTS, inverse, look_from, sampled  # noqa: E402
 from ma2mi.models.trunk import flatten_grid  # noqa: E402
 from ma2mi.training.checkpoint import load_trunk, open_trunk, save_model  # noqa: E402
 
@@ -135,6 +137,69 @@ def test_branches_share_weights(fusion):
     assert torch.equal(nets["action"](x, y), nets["action"](z, y))
     assert not torch.equal(nets["both"](x, y), nets["both"](x, z))
     assert not torch.equal(nets["both"](x, y), nets["both"](z, y))
+
+
+@torch.no_grad()
+def test_position_tells_where_and_nothing_else():
+    """Whoever is shown, the movement is looked at from where the parts were found, and that is all
+    that the face does: the same features as of the movement moved there."""
+    net = build_model("miacnet-tiny", 3).eval()
+    x, y, action = torch.rand(3, 2, 3, 64, 64).unbind()
+    fresh = net.grid(x, action)
+    assert torch.equal(fresh.features, net.grid(y, action).features)
+    assert torch.equal(fresh.features, net.grid(None, action).features)
+    torch.testing.assert_close(fresh.parts, torch.tensor(PARTS)[None, :, :2].expand(2, -1, -1))
+    # A finder that says that all parts lie 8 px further right and 4 px further down.
+    off = torch.tensor([8 / 64, 4 / 64]).repeat(len(PARTS))
+    net.finder.read[-1].bias.copy_(off)
+    expected = sampled(action, torch.tensor([[[1.0, 0, 0.25], [0, 1, 0.125]]]).expand(2, -1, -1))
+    pose = net.grid(x, action).pose
+    shift = pose[:, :, 2] / torch.tensor([0.25, 0.125])
+    assert ((shift > 0.85) & (shift <= 1)).all()  # drawn a little towards no pose at all
+    exact = look_from(action, torch.tensor([[[1.0, 0, 0.25], [0, 1, 0.125]]]).expand(2, -1, -1))
+    torch.testing.assert_close(exact, expected)
+
+
+def test_a_pose_turns_the_movement_with_the_face():
+    """A face turned by 30 degrees that moves along its own axis moves along the mean face's."""
+    turn = torch.tensor(np.pi / 6)
+    pose = torch.stack((torch.cos(turn), -torch.sin(turn), torch.sin(turn), torch.cos(turn))).view(
+        1, 2, 2
+    )
+    moved = (pose[0] @ torch.tensor([1.0, 0.0])).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    action = torch.cat((moved, torch.zeros(1, 1, 16, 16)), dim=1)
+    seen = look_from(action, torch.cat((pose, torch.zeros(1, 2, 1)), dim=2))
+    torch.testing.assert_close(seen[0, :, 8, 8], torch.tensor([1.0, 0.0, 0.0]))
+    back = inverse(torch.cat((pose, torch.tensor([[[0.3], [0.1]]])), dim=2))
+    both = torch.cat((pose, torch.tensor([[[0.3], [0.1]]])), dim=2)
+    place = torch.tensor([0.2, -0.4])
+    there = both[0, :, :2] @ place + both[0, :, 2]
+    torch.testing.assert_close(back[0, :, :2] @ there + back[0, :, 2], place)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("side", [64, 112])
+def test_attention_starts_on_the_parts_and_not_on_the_edge(side):
+    """Averaged over untrained networks: whatever moves, the edge is looked at least."""
+    maps = []
+    for seed in range(5):
+        torch.manual_seed(seed)
+        net = build_model("miacnet-tiny", 3).eval()
+        maps.append(net.grid(None, torch.randn(4, 3, side, side)).attention.mean(0)[0])
+    seen = torch.stack(maps).mean(0)
+    assert seen.shape[0] >= side // 16
+    edge = torch.cat((seen[0], seen[-1], seen[:, 0], seen[:, -1]))
+    eyes = seen[len(seen) // 4, round(0.32 * len(seen)) - 1 : round(0.32 * len(seen)) + 1]
+    assert edge.max() < 0.7 * seen.max()
+    assert edge.mean() < 0.4 * seen.max()
+    assert eyes.min() > 2 * edge.mean()
+
+
+def test_the_movement_is_scaled_to_a_side_of_its_own():
+    net = build_model("miacnet-tiny", 3, side=64).eval()
+    assert net.input_side == 64
+    grid = net.grid(torch.rand(2, 3, 112, 112), torch.randn(2, 3, 64, 64))
+    assert grid.features.shape == grid.position.shape == (2, 128, 4, 4)
 
 
 def test_position_is_dropped_in_training_only():

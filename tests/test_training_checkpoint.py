@@ -37,7 +37,13 @@ def test_weights_of_before_keep_what_their_settings_meant(folder):
     """A config without a format was written when "sum" and no centring were the defaults."""
     (folder / "config.json").write_text(json.dumps(CONFIG | {"settings": {"dropout": 0.5}}))
     settings = read_config(folder)["settings"]
-    assert settings == {"fusion": "sum", "center": False, "padding": "zeros", "dropout": 0.5}
+    assert settings == {
+        "fusion": "sum",
+        "center": False,
+        "padding": "zeros",
+        "side": None,
+        "dropout": 0.5,
+    }
 
 
 def spoil(folder, name, content):

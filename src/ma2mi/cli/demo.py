@@ -46,11 +46,21 @@ def demo(
 
     store = ClipStore(out / "clips", recipe)
     keys, _ = steps.cut_recordings(macro.recordings(), store, jobs)
-    future = parse(PairSettings, {"kind": "near-future", "per_clip": 4, "seed": seed})
+    future = parse(PairSettings, {"kind": "future-movement", "per_clip": 4, "seed": seed})
     pairs, _ = steps.near_future_pairs(store, keys, future, jobs)
     settings = parse(
         PretrainSettings,
-        {"model": model, "size": size, "loop": {"epochs": pretrain_epochs, "seed": seed}},
+        {
+            "model": model,
+            "size": size,
+            "loop": {
+                "epochs": pretrain_epochs,
+                "epoch_steps": 20,
+                "batch_size": 96,
+                "lr": 2e-3,
+                "seed": seed,
+            },
+        },
     )
     weights = out / "ma2mi"
     about = {"pairs": future.model_dump(), "people": sorted({r.person for r in macro.recordings()})}

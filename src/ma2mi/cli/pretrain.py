@@ -175,10 +175,11 @@ def pretrain(
     drawn: dict[str, Any] = {
         "kind": "near-future" if near else "future-movement",
         "per_clip": pairs_per_clip,
-        "interval_s": interval or ((0.03, 0.25) if near else (0.03, 0.16)),
         "method": flow,
         "seed": seed,
     }
+    if interval:
+        drawn["interval_s"] = interval
     if near:
         drawn["reach"] = 2 if target == "t+2k" else 1
     else:
@@ -193,7 +194,7 @@ def pretrain(
     pairs, unpaired = steps.near_future_pairs(clips, keys, pair_settings, jobs)
     failures += unpaired
     about = {
-        "pairs": drawn,
+        "pairs": pair_settings.model_dump(mode="json"),
         "people": sorted({r.person for r in recordings}),
         "data_hash": clips.digest(keys),
         "failures": failures,

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from ma2mi.report.page import Picture
 
 
+#: What the curves of a pre-training show, by a column that they have.
+CAPTIONS = {
+    "retrieval": "Left: the loss. Middle: how often the later movement is found among 32 by the "
+    "early one. Right: how well a ridge with few labels reads action units off the frozen features "
+    "(0.5 is chance), and how often the code tells whose movement it is, which must stay at "
+    "chance.",
+    "copy": "Copying answers that nothing changes; a face hardly moves in a quarter of a second, "
+    "so it is a strong baseline. A variance near 0 would be collapse.",
+}
+
+
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `ma2mi report runs/a runs/b --out comparison.html`")(report)
 
@@ -112,10 +123,8 @@ def write_report(
         pictures.append(
             Picture(
                 "pretraining",
-                "Pre-training against the copy baseline",
-                "On held-out people. Copying answers that nothing changes; a face hardly moves in "
-                "a quarter of a second, so it is a strong baseline. A variance near 0 would be "
-                "collapse.",
+                "Pre-training, on held-out people",
+                CAPTIONS["retrieval" if "retrieval" in history[0] else "copy"],
                 figures.draw_pretraining(history),
             )
         )
@@ -196,7 +205,13 @@ def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
         chosen += [int(i) for i in fresh[:1]]
     rows = np.array(chosen)
     with torch.no_grad():
-        batch = make_batch(marked.pairs, rows, size=size, action_input=trunk.action_input)
+        batch = make_batch(
+            marked.pairs,
+            rows,
+            size=size,
+            side=trunk.input_side or size,
+            action_input=trunk.action_input,
+        )
         attention = trunk.grid(batch.position, batch.action).attention
     if attention is None:
         return []

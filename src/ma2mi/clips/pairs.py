@@ -41,8 +41,12 @@ CHUNK = 8
 MEASURED = 3
 
 
-def _none(*shape: int) -> Any:
-    return field(default_factory=lambda: np.empty((0, *shape), np.float16))
+def _no_movement() -> NDArray[np.float16]:
+    return np.empty((0, 1, 1, 3), np.float16)
+
+
+def _no_regions() -> NDArray[np.float16]:
+    return np.empty((0, len(REGIONS), 2), np.float16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +75,8 @@ class Pairs:
     third: NDArray[np.uint8]
     action: NDArray[np.float16]
     elapsed_s: NDArray[np.float64]
-    late: NDArray[np.float16] = _none(1, 1, 3)
-    regions: NDArray[np.float16] = _none(len(REGIONS), 2)
+    late: NDArray[np.float16] = field(default_factory=_no_movement)
+    regions: NDArray[np.float16] = field(default_factory=_no_regions)
 
     @property
     def videos(self) -> NDArray[np.str_]:
@@ -100,7 +104,8 @@ class PairSettings(BaseModel):
         kind: "onset-apex" (one pair of each marked expression); for MA2MI "future-movement" (a
             movement early and late) or "near-future".
         per_clip: pairs of each clip, for MA2MI.
-        interval_s: shortest and longest time between present and future, in seconds.
+        interval_s: shortest and longest time between present and future, in seconds; for
+            "future-movement" 0.03 to 0.16 by default, else 0.03 to 0.25.
         horizon_s: the same between present and the later movement.
         growth: the later movement is at least this many times as large as the early one (root
             mean square over the face, head motion removed), or the pair is left out.
@@ -121,6 +126,13 @@ class PairSettings(BaseModel):
     reach: Literal[1, 2] = 1
     method: Method = "thin-plate"
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _early(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("kind") == "future-movement":
+            return {"interval_s": (0.03, 0.16), **given}
+        return given
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -24,8 +24,8 @@ class Grid(NamedTuple):
         parts: [B, parts, 2], where the position branch finds the parts of this face, x and y as
             shares of the input's side; None without.
         pose: [B, 2, 3], from where a part lies in the mean face to where it lies in this input,
-            both from -1 to 1: ``features``, ``action`` and ``attention`` are in the mean face's
-            frame. None where they are in the input's.
+            both from -1 to 1: ``features`` and ``action`` are in the mean face's frame. None where
+            they are in the input's, as the others always are.
     """
 
     features: Tensor

@@ -100,8 +100,16 @@ def draw_confusions(results: Sequence[RunResult]) -> bytes:
 
 
 def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
-    """Held-out loss against the copy baseline, and the latent's variance, epoch by epoch."""
+    """What was learned, on held-out people, epoch by epoch.
+
+    Loss, later movement found among 32, action units and the subject read off, the last against
+    chance; for the pretext task "near future" loss and copy baseline, gain over it, and variance of
+    the latent.
+    """
     figure = Figure(figsize=(8, 2.8), layout="constrained")
+    if "retrieval" in history[0]:
+        _draw_probe(figure, history)
+        return _png(figure)
     left, middle, right = figure.subplots(1, 3)
     epochs = [h["epoch"] for h in history]
     left.plot(epochs, [h["loss"] for h in history], color=BLUE, label="MA2MI")
@@ -117,6 +125,25 @@ def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
     for axes in (left, middle, right):
         axes.set_xlabel("epoch")
     return _png(figure)
+
+
+def _draw_probe(figure: Figure, history: Sequence[dict[str, Any]]) -> None:
+    left, middle, right = figure.subplots(1, 3)
+    epochs = [h["epoch"] for h in history]
+    left.plot(epochs, [h["loss"] for h in history], color=BLUE)
+    left.set_title("held-out loss")
+    middle.plot(epochs, [100 * h["retrieval"] for h in history], color=BLUE)
+    middle.axhline(100 / 32, color=GREY, lw=1)
+    middle.set_title("later movement found among 32, %")
+    if "units" in history[0]:
+        right.plot(epochs, [h["units"] for h in history], color=BLUE, label="action units, AUC")
+        right.plot(epochs, [h["subject"] for h in history], color=RED, label="subject")
+        right.plot(epochs, [h["subject_chance"] for h in history], color=GREY, lw=1, label="chance")
+        right.legend(frameon=False)
+    right.set_ylim(0, 1)
+    right.set_title("read off by a ridge")
+    for axes in (left, middle, right):
+        axes.set_xlabel("epoch")
 
 
 def draw_attention(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ma2mi.errors import SettingsError
+from ma2mi.models.miacnet import sampled
 from ma2mi.models.trunk import ConvStage, Grid, Trunk
 from ma2mi.training.movements import Movements, NuisanceSettings, SimulatorSettings
 
@@ -201,8 +202,7 @@ def in_frame(x: Tensor, grid: Grid, size: torch.Size) -> Tensor:
     A movement's vectors are left as they are: a pose turns them by a few degrees.
     """
     if grid.pose is not None:
-        places = functional.affine_grid(grid.pose, [*x.shape], align_corners=False)
-        x = functional.grid_sample(x, places, padding_mode="zeros", align_corners=False)
+        x = sampled(x, grid.pose)
     return functional.adaptive_avg_pool2d(x, (size[0], size[1]))
 
 
@@ -220,7 +220,8 @@ def _attending(grid: Grid, drawn: Tensor) -> Tensor:
     if grid.attention is None:
         return drawn.new_zeros(())
     there = grid.attention.flatten(1)
-    wanted = in_frame(drawn, grid, grid.attention.shape[2:]).square().sum(1).flatten(1)
+    size = (grid.attention.shape[2], grid.attention.shape[3])
+    wanted = functional.adaptive_avg_pool2d(drawn.square().sum(1, keepdim=True), size).flatten(1)
     wanted = wanted / wanted.sum(1, keepdim=True).clamp_min(1e-6)
     share = (there / there.sum(1, keepdim=True)).clamp_min(1e-6)
     return -(wanted * share.log()).sum(1).mean()

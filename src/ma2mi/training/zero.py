@@ -60,7 +60,13 @@ class ZeroSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: str = "miacnet-tiny"
-    model_settings: dict[str, Any] = {"center": True, "branches": "action"}
+    model_settings: dict[str, Any] = {
+        "center": True,
+        "branches": "action",
+        "fusion": "sum",
+        "padding": "zeros",
+        "side": None,
+    }
     size: int = Field(112, ge=16)
     steps: int = Field(2600, ge=1)
     batch_size: int = Field(128, ge=8)
