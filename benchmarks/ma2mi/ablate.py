@@ -44,15 +44,14 @@ def measure(row: Row, seed: int, setup: Setup) -> None:
 def blocks(rows: Sequence[Row], seeds: Sequence[int]) -> Iterator[list[tuple[Row, int]]]:
     """Tasks in order; those of a block share no weights, and may be measured side by side.
 
-    The rows of few steps come last, and all of them under two seeds before any under more.
+    The rows of few steps come last; of each kind all rows under two seeds before any under more.
     """
     brief = [row for row in rows if row.learned and row.learned.steps == SHORT]
-    for row in rows:
-        if row not in brief:
-            yield [(row, seed) for seed in seeds]
-    for some in (seeds[:2], seeds[2:]):
-        for row in brief:
-            yield [(row, seed) for seed in some]
+    for kind in ([row for row in rows if row not in brief], brief):
+        for some in (seeds[:2], seeds[2:]):
+            for row in kind:
+                if row.seeded or some == seeds[:2]:
+                    yield [(row, seed) for seed in (some if row.seeded else some[:1])]
 
 
 def run(setup: Setup, rows: Sequence[Row], seeds: Sequence[int], jobs: int) -> None:

@@ -42,13 +42,14 @@ FEW = 5
 SIZES = {"painted": (0, 2, FEW, 10), "rendered": (0, FEW)}
 DRAWS = 5
 #: Figures are taken once in so many steps.
-EPOCH_STEPS = 50
+EPOCH_STEPS = 100
 #: Pairs of a step.
 BATCH = 96
 #: Axes of the late movements.
 COMPONENTS = 64
-#: Parts of the package that a result depends on.
+#: Parts of the package and files beside this one that a result depends on.
 PARTS = ("clips", "datasets", "evaluation", "face", "models", "training", "video.py")
+OWN = ("data.py", "rows.py", "study.py")
 
 Counts = NDArray[np.int64]
 
@@ -233,10 +234,10 @@ class Study:
 @cache
 def state() -> str:
     """Digest of what the results depend on."""
-    package = Path(ma2mi.__file__).parent
+    package, here = Path(ma2mi.__file__).parent, Path(__file__).parent
+    parts = [package / part for part in PARTS] + [here / name for name in OWN]
     digest = hashlib.sha256()
-    for part in PARTS:
-        files = [package / part] if part.endswith(".py") else (package / part).rglob("*.py")
-        for file in sorted(files):
+    for part in parts:
+        for file in sorted(part.rglob("*.py")) if part.is_dir() else [part]:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:10]
