@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ma2mi.datasets.synthetic.basis import make_basis
+from ma2mi.errors import CheckpointError
+from ma2mi.models.catalog import build_model
 from ma2mi.training import zero
+from ma2mi.training.loop import LoopSettings
+from ma2mi.training.pretext import FutureMovementSettings
+from ma2mi.training.pretrain import PretrainSettings, pretrain
 from ma2mi.training.zero import (
     OUTPUTS,
     MeasuredPairs,
+    WorldBatch,
+    WorldBatches,
     ZeroSettings,
-    _Batch,
-    _Batches,
     losses,
     train_zero,
 )
@@ -47,15 +53,21 @@ def pairs():
 
 
 def test_a_batch_is_made_of_all_worlds(basis, pairs):
-    batch = _Batches(basis, pairs, SMALL)[1]
+    batch = WorldBatches(basis, pairs, SMALL)[1]
     assert batch.action.shape == (16, 3, 32, 32)
-    again = _Batches(basis, pairs, SMALL)[1]
+    again = WorldBatches(basis, pairs, SMALL)[1]
     assert torch.equal(batch.action, again.action)
     assert 8 <= int(batch.peak.isnan().sum()) <= 10  # images have lost their amplitude
 
 
-def test_killed_and_resumed_learns_the_same(basis, pairs, tmp_path, monkeypatch):
-    whole = train_zero(basis, pairs, SMALL)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ma2mi": 0.5}, {"ma2mi": 0.5, "pretext": FutureMovementSettings(target="momentum")}],
+    ids=["labels alone", "and MA2MI", "and MA2MI with a momentum target"],
+)
+def test_killed_and_resumed_learns_the_same(basis, pairs, tmp_path, monkeypatch, changes):
+    settings = SMALL.model_copy(update={**changes, "ma2mi_batch": 6})
+    whole = train_zero(basis, pairs, settings)
     state = tmp_path / "state"
 
     class Killed(Exception):
@@ -70,17 +82,53 @@ def test_killed_and_resumed_learns_the_same(basis, pairs, tmp_path, monkeypatch)
 
     monkeypatch.setattr(zero, "save_state", save_and_die)
     with pytest.raises(Killed):
-        train_zero(basis, pairs, SMALL, state=state)
+        train_zero(basis, pairs, settings, state=state)
     monkeypatch.setattr(zero, "save_state", kept)
-    resumed = train_zero(basis, pairs, SMALL, state=state)
+    resumed = train_zero(basis, pairs, settings, state=state)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_both_losses_together(basis, pairs):
+    """MA2MI moves the trunk, and the head still learns, although the pretext task freezes it."""
+    off, on = (
+        train_zero(basis, pairs, SMALL.model_copy(update={"ma2mi": weight, "ma2mi_batch": 6}))
+        for weight in (0.0, 0.5)
+    )
+    torch.manual_seed(SMALL.seed)
+    fresh = build_model(SMALL.model, OUTPUTS, **SMALL.model_settings).state_dict()
+    for name in ("action_encoder.stem.0.weight", "head.3.weight"):
+        for net, other in ((off, on), (on, off)):
+            assert not torch.equal(net.state_dict()[name], other.state_dict()[name])
+            assert not torch.equal(net.state_dict()[name], fresh[name])
+
+
+def test_it_starts_from_weights_of_ma2mi(basis, tmp_path):
+    """Of a network with its settings; weights of another layout are refused in one line."""
+    loop = {"epochs": 1, "epoch_steps": 1, "batch_size": 8}
+    for name, network in (("same", SMALL.model_settings), ("other", {"branches": "action"})):
+        settings = PretrainSettings(
+            model_settings=network,
+            size=64,
+            pretext={"simulator": {"subjects": 4}, "code": 8},
+            probe={"subjects": 4, "labels": 12, "tested": 12, "each": 4},
+            loop=LoopSettings(**loop),
+        )
+        pretrain(None, tmp_path / name, settings)
+    still = SMALL.model_copy(update={"lr": 1e-12})
+    net = train_zero(basis, None, still, init=tmp_path / "same").state_dict()
+    given = load_file(tmp_path / "same" / "model.safetensors")
+    name = "action_encoder.blocks.0.look.weight"
+    torch.testing.assert_close(net[name], given[name])
+    with pytest.raises(CheckpointError, match="weights do not fit this network") as error:
+        train_zero(basis, None, SMALL, init=tmp_path / "other")
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_not_known_costs_nothing():
     torch.manual_seed(0)
     logits = torch.randn(4, OUTPUTS)
-    batch = _Batch(
+    batch = WorldBatch(
         torch.zeros(4, 3, 32, 32),
         torch.tensor([0, 1, 2, -1]),
         torch.zeros(4, 12),

@@ -10,6 +10,7 @@ import typer
 
 import ma2mi
 from ma2mi.cli import (
+    adapt,
     analyze,
     benchmark,
     data,
@@ -39,6 +40,7 @@ for command in (
     data,
     prepare,
     pretrain,
+    adapt,
     benchmark,
     report,
     judge,

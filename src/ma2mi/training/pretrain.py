@@ -208,6 +208,24 @@ def split_people(subjects: NDArray[np.str_], share: float, seed: int) -> tuple[R
     return np.flatnonzero(~outside), np.flatnonzero(outside)
 
 
+def video_order(videos: NDArray[np.str_], few: int) -> Callable[[np.random.Generator], Rows]:
+    """Orders of pairs, drawn from a generator: those of one video side by side, a few at a time.
+
+    Args:
+        videos: [N], which video each pair is from.
+        few: so many of a video follow each other.
+    """
+    number = np.unique(videos, return_inverse=True)[1].reshape(-1)
+    own = [np.flatnonzero(number == one) for one in range(number.max() + 1)]
+
+    def draw(rng: np.random.Generator) -> Rows:
+        shuffled = [rng.permutation(rows) for rows in own]
+        groups = [rows[i : i + few] for rows in shuffled for i in range(0, len(rows), few)]
+        return np.concatenate([groups[i] for i in rng.permutation(len(groups))])
+
+    return draw
+
+
 @dataclass(frozen=True, eq=False)
 class _FuturePlan:
     """How "future movement" is trained and judged."""
@@ -227,19 +245,9 @@ class _FuturePlan:
         return said.loss
 
     def order(self, train: Rows) -> Callable[[np.random.Generator], Rows]:
-        """Pairs of one video side by side, a few at a time."""
         pretext = self.settings.pretext
         assert isinstance(pretext, FutureMovementSettings)
-        number = np.unique(self.source.videos[train], return_inverse=True)[1].reshape(-1)
-        own = [np.flatnonzero(number == one) for one in range(number.max() + 1)]
-        few = pretext.per_video
-
-        def draw(rng: np.random.Generator) -> Rows:
-            shuffled = [rng.permutation(rows) for rows in own]
-            groups = [rows[i : i + few] for rows in shuffled for i in range(0, len(rows), few)]
-            return np.concatenate([groups[i] for i in rng.permutation(len(groups))])
-
-        return draw
+        return video_order(self.source.videos[train], pretext.per_video)
 
     def judge(self, held: Rows) -> dict[str, float]:
         loop = self.settings.loop

@@ -31,6 +31,8 @@ from ma2mi.datasets.synthetic.flow_world import (
 from ma2mi.models.catalog import build_model
 from ma2mi.models.trunk import Trunk
 from ma2mi.training.checkpoint import load_state, load_trunk, save_state
+from ma2mi.training.movements import Movements, SimulatedMovements
+from ma2mi.training.pretext import FutureMovement, FutureMovementSettings
 
 #: Logits of a recognizer: classes, units, intensity, movement.
 OUTPUTS = len(CLASSES) + len(UNITS) + 2
@@ -53,6 +55,10 @@ class ZeroSettings(BaseModel):
         images: share of every batch that is shown as the MEGC2019 layout shows it.
         pairs: share of every batch that are pairs painted and measured by the estimator.
         smoothing: of the class labels.
+        ma2mi: weight of a second loss, MA2MI's, on movements of the same faces without their
+            labels; 0 leaves it out. ``benchmarks/ma2mi/zero_and_ma2mi.py`` measures what it brings.
+        ma2mi_batch: movements, early and late, that it sees in a step.
+        pretext: its settings.
         world, foreign: of the samples shown as movement in percent, and as scaled images.
         seed: of weights and samples.
     """
@@ -76,6 +82,9 @@ class ZeroSettings(BaseModel):
     images: float = Field(0.6, ge=0, le=1)
     pairs: float = Field(0.15, ge=0, lt=1)
     smoothing: float = Field(0.05, ge=0, lt=1)
+    ma2mi: float = Field(0.0, ge=0)
+    ma2mi_batch: int = Field(48, ge=2)
+    pretext: FutureMovementSettings = FutureMovementSettings()
     world: WorldSettings = WorldSettings()
     foreign: WorldSettings = FOREIGN
     seed: int = 0
@@ -98,15 +107,30 @@ class MeasuredPairs:
     peak: NDArray[np.float32]
 
 
-class _Batch(NamedTuple):
-    action: Tensor  # [B, 3, size, size]
+class WorldBatch(NamedTuple):
+    """Movements of all worlds, as a network is shown them, with their truth.
+
+    Attributes:
+        action: [B, 3, size, size].
+        label: int64 [B], index into ``facs.CLASSES``, -1 for none.
+        units: [B, 12], see ``flow_world.UNITS``.
+        peak: [B], largest movement in percent of the side, NaN where the amplitude is lost.
+    """
+
+    action: Tensor
     label: Tensor
     units: Tensor
-    peak: Tensor  # NaN where the amplitude is lost
+    peak: Tensor
 
 
-class _Batches(Dataset[_Batch]):
-    """Step to batch; the same whichever process draws it."""
+class WorldBatches(Dataset[WorldBatch]):
+    """Step to batch; the same whichever process draws it.
+
+    Args:
+        basis: faces of the worlds.
+        pairs: measured pairs to mix in, or None.
+        settings: shares, worlds, size and seed.
+    """
 
     def __init__(self, basis: FlowBasis, pairs: MeasuredPairs | None, settings: ZeroSettings):
         self.basis, self.pairs, self.settings = basis, pairs, settings
@@ -114,7 +138,7 @@ class _Batches(Dataset[_Batch]):
     def __len__(self) -> int:
         return self.settings.steps
 
-    def __getitem__(self, step: int) -> _Batch:
+    def __getitem__(self, step: int) -> WorldBatch:
         torch.set_num_threads(1)
         s = self.settings
         measured = round(s.pairs * s.batch_size) if self.pairs else 0
@@ -130,7 +154,7 @@ class _Batches(Dataset[_Batch]):
                 _shown(self._measured(half, s.foreign, step, 2), True, s.size),
                 _shown(self._measured(measured - half, _PAIR_WORLD, step, 3), False, s.size),
             ]
-        return _Batch(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return WorldBatch(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def _measured(self, count: int, world: WorldSettings, step: int, stream: int) -> Sample:
         assert self.pairs is not None
@@ -146,14 +170,14 @@ class _Batches(Dataset[_Batch]):
         )
 
 
-def _shown(sample: Sample, image: bool, size: int) -> _Batch:
+def _shown(sample: Sample, image: bool, size: int) -> WorldBatch:
     action = as_flow_image(sample.flow) if image else as_action(sample.flow)
     action = functional.interpolate(action, size=(size, size), mode="bilinear")
     peak = torch.full_like(sample.peak, torch.nan) if image else sample.peak
-    return _Batch(action, sample.label, sample.units, peak)
+    return WorldBatch(action, sample.label, sample.units, peak)
 
 
-def losses(logits: Tensor, batch: _Batch, smoothing: float) -> Tensor:
+def losses(logits: Tensor, batch: WorldBatch, smoothing: float) -> Tensor:
     """Class, units, movement and the logarithm of the intensity, each where it is known."""
     c, u = len(CLASSES), len(UNITS)
     moves = batch.label >= 0
@@ -186,7 +210,8 @@ def train_zero(
         basis: faces of the worlds.
         pairs: measured pairs to mix in, or None.
         settings: see :class:`ZeroSettings`.
-        init: folder of pre-trained weights (MA2MI's) to start from.
+        init: folder of pre-trained weights to start from, such as MA2MI's, of a network with the
+            settings of this one.
         state: file of the training state.
         hook: told (step, of how many, mean loss) now and then.
     """
@@ -197,37 +222,49 @@ def train_zero(
         net = build_model(settings.model, OUTPUTS, **settings.model_settings)
         if init:
             load_trunk(net, init)
-        return _learn(net, _Batches(basis, pairs, settings), settings, state, hook)
+        return _learn(net, WorldBatches(basis, pairs, settings), settings, state, hook)
     finally:
         torch.set_num_threads(threads)
 
 
 def _learn(
     net: Trunk,
-    batches: _Batches,
+    batches: WorldBatches,
     settings: ZeroSettings,
     state: Path | None,
     hook: Callable[[int, int, float], None],
 ) -> Trunk:
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-    )
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(settings.average))  # type: ignore[no-untyped-call]
     both = nn.ModuleDict({"net": net, "average": average})
+    learning, task, movements = [*net.parameters()], None, None
+    if settings.ma2mi:
+        task = FutureMovement(net, settings.pretext)
+        for p in net.head_parameters():  # frozen by the task, which has no classes
+            p.requires_grad_(True)
+        beside = nn.ModuleDict({n: child for n, child in task.named_children() if n != "trunk"})
+        both["ma2mi"] = beside
+        learning += beside.parameters()
+        nuisance, simulator = settings.pretext.nuisance, settings.pretext.simulator
+        movements = SimulatedMovements(batches.basis, net, settings.size, nuisance, simulator)
+    optimizer = torch.optim.AdamW(learning, lr=settings.lr, weight_decay=settings.weight_decay)
     done = 0
     if state and state.is_file():
         done = int(load_state(state, both, optimizer)["done"])
     told: list[float] = []
-    for step, batch in enumerate(_from(batches, done), start=done):
+    for step, (batch, grown) in enumerate(_from(_Steps(batches, movements), done), start=done):
         torch.manual_seed(settings.seed * 1_000_003 + step)  # of dropout
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * _rate(step, settings.steps)
         net.train()
         loss = losses(net(None, batch.action), batch, settings.smoothing)
+        if task:
+            loss = loss + settings.ma2mi * task(grown).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
+        if task:
+            task.follow()
         average.update_parameters(net)
         told.append(float(loss.detach()))
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == settings.steps:
@@ -244,12 +281,33 @@ def _rate(step: int, steps: int) -> float:
     return float(min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps)))
 
 
-def _from(batches: _Batches, start: int) -> Iterator[_Batch]:
+class _Steps(Dataset[tuple[WorldBatch, Movements | None]]):
+    """Step to all that it is shown, with and without labels."""
+
+    def __init__(self, batches: WorldBatches, movements: SimulatedMovements | None) -> None:
+        self.batches, self.movements = batches, movements
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> tuple[WorldBatch, Movements | None]:
+        return self.batches[step], None if self.movements is None else self._grown(step)
+
+    def _grown(self, step: int) -> Movements:
+        assert self.movements is not None
+        settings = self.batches.settings
+        rng = np.random.default_rng((settings.seed, step, 4))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rows = rng.integers(len(self.movements.subjects), size=settings.ma2mi_batch)
+        return self.movements.batch(rows, generator)
+
+
+def _from(steps: _Steps, start: int) -> Iterator[tuple[WorldBatch, Movements | None]]:
     return iter(
         DataLoader(
-            batches,
+            steps,
             batch_size=None,
-            sampler=range(start, len(batches)),
+            sampler=range(start, len(steps)),
             num_workers=1,
             prefetch_factor=8,
         )

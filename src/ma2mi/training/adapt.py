@@ -1,0 +1,396 @@
+"""Adapt a recognizer to a camera: MA2MI on unlabelled videos, its answers held to what they were.
+
+A lab's own camera, light and people differ from what a recognizer was trained on. MA2MI learns from
+its videos without a label; alone, it would let go of what the classes mean. So every step also asks
+the recognizer about synthetic movements, and holds its answers to those of the weights it came
+from (distillation; Hinton, Vinyals, Dean, arXiv 1503.02531; for keeping an old task without its
+data: Li and Hoiem, "Learning without forgetting", ECCV 2016).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ma2mi.clips.pairs import Pairs
+from ma2mi.datasets.synthetic.basis import make_basis
+from ma2mi.errors import CheckpointError, SettingsError
+from ma2mi.files import replace_file
+from ma2mi.models.trunk import Trunk
+from ma2mi.training.checkpoint import CONFIG, WEIGHTS
+from ma2mi.training.loop import LoopSettings, run_epochs
+from ma2mi.training.movements import Movements, VideoMovements
+from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
+from ma2mi.training.pretrain import FEWEST, Rows, split_people, video_order
+from ma2mi.training.probe import PROBED, Probe, ProbeSettings
+from ma2mi.training.recognizer import Recognizer
+from ma2mi.training.views import one_thread
+from ma2mi.training.zero import WorldBatches, ZeroSettings
+
+Hook = Callable[[int, int, dict[str, Any]], None]
+
+#: Synthetic subjects whose movements hold the answers, and others by which it is told how far these
+#: have moved: how many, and the seed of the first.
+HOLDING, ASKED = (24, 700_000), (8, 710_000)
+#: Columns of the log, those that there are.
+COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "drift", "same")
+
+
+class AdaptSettings(BaseModel):
+    """How far a recognizer goes towards the videos, and what holds it.
+
+    Args:
+        pretext: MA2MI's "future-movement", see its class.
+        hold: weight of holding the answers; 0 lets go.
+        world_batch: synthetic movements in a step that hold them.
+        images: share of them that is shown as the MEGC2019 layout shows it.
+        held_out: share of the subjects that judge and are never trained on.
+        probe: of MA2MI's figures, see its class.
+        loop: see its class. The rate is a tenth of training's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pretext: FutureMovementSettings = FutureMovementSettings()
+    hold: float = Field(1.0, ge=0)
+    world_batch: int = Field(64, ge=8)
+    images: float = Field(0.5, ge=0, le=1)
+    held_out: float = Field(0.2, ge=0, lt=1)
+    probe: ProbeSettings = ProbeSettings()
+    loop: LoopSettings = LoopSettings(epochs=5, epoch_steps=40, batch_size=48, lr=3e-4)
+
+
+class Drift(nn.Module):
+    """How far answers have moved from those of the weights before.
+
+    Args:
+        classes: the first outputs are the classes'; then units, intensity, movement.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, now: Tensor, before: Tensor) -> Tensor:
+        """0 for equal logits [B, outputs]: the Kullback-Leibler divergence of the classes, that of
+        the units and of the movement, each a yes or no, and the squared change of the logarithm of
+        the intensity, each a mean."""
+        c = self.classes
+        classes = functional.kl_div(
+            now[:, :c].log_softmax(1),
+            before[:, :c].log_softmax(1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        known = torch.cat((before[:, c:-2], before[:, -1:]), dim=1)
+        asked = torch.cat((now[:, c:-2], now[:, -1:]), dim=1)
+        truth = known.sigmoid()
+        least = functional.binary_cross_entropy_with_logits(known, truth)
+        binary = functional.binary_cross_entropy_with_logits(asked, truth) - least
+        size, known_size = (
+            functional.softplus(x[:, -2]).clamp_min(1e-3).log() for x in (now, before)
+        )
+        return classes + 2 * binary + 0.2 * functional.mse_loss(size, known_size)
+
+
+class Adaptation(nn.Module):
+    """MA2MI's task around a recognizer's network, and its answers on synthetic movements.
+
+    Args:
+        net: learns; the classifier's dropout is off, since answers are compared.
+        settings: of the pretext task.
+    """
+
+    def __init__(self, net: Trunk, settings: FutureMovementSettings) -> None:
+        super().__init__()
+        self.task = FutureMovement(net, settings)
+        for p in net.head_parameters():  # frozen by the task, which has no classes
+            p.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> Adaptation:
+        super().train(mode)
+        self.task.trunk.eval()
+        return self
+
+    def forward(self, movements: Movements, action: Tensor) -> tuple[FutureLoss, Tensor]:
+        """MA2MI's losses, and logits [B, outputs] of synthetic movements [B, 3, s, s]."""
+        return self.task(movements), self.task.trunk(None, action)
+
+
+def adapt(
+    pairs: Pairs,
+    out: Path,
+    weights: Path,
+    settings: AdaptSettings,
+    *,
+    fabric: Fabric | None = None,
+    about: dict[str, Any] | None = None,
+    hook: Hook | None = None,
+) -> list[dict[str, Any]]:
+    """Adapt a recognizer to videos, going on from where a killed run stopped.
+
+    Writes to ``out`` a recognizer, as ``ma2mi.load_model`` takes it, with its card; ``log.csv``,
+    ``settings.json``, and ``state.safetensors``, to go on from.
+
+    Args:
+        pairs: of kind "future-movement".
+        out: folder of the run.
+        weights: folder of the recognizer to start from.
+        settings: see :class:`AdaptSettings`.
+        fabric: Lightning's, launched; one CPU by default.
+        about: written into ``config.json`` beside the settings (version, data hash).
+        hook: told (epoch from 1, epochs, figures of the epoch).
+
+    Returns:
+        The figures of every epoch: those of ``Probe.figures`` on held-out subjects; "drift", how
+        far the answers have moved (see :class:`Drift`), and "same", the share of classes that are
+        the same, both on synthetic movements that were not trained on.
+
+    Raises:
+        CheckpointError: ``weights`` hold no recognizer, or one that does not see flow.
+        SettingsError: ``out`` holds another run, there are fewer than two subjects or too few
+            pairs, or the pairs have no later movement.
+    """
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    before = Recognizer.from_pretrained(weights)
+    if before.net.action_input != "flow":
+        raise CheckpointError(
+            "sees differences of frames, and there are no synthetic ones to hold its answers by",
+            where=weights,
+            cure="Take a recognizer that sees flow",
+        )
+    if len(set(pairs.subjects.tolist())) < 2:
+        raise SettingsError(
+            "adapting needs videos of two subjects at least, one to judge it on",
+            where=f"subject {pairs.subjects[0]}",
+            cure="Add videos of another subject",
+        )
+    torch.manual_seed(settings.loop.seed)
+    net = Recognizer.from_pretrained(weights).net
+    source = VideoMovements(pairs, net, before.size, settings.pretext.nuisance)
+    train, held = split_people(pairs.subjects, settings.held_out, settings.loop.seed)
+    if len(train) < FEWEST:
+        raise SettingsError(
+            f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
+            cure="Give more or longer videos in which faces move",
+        )
+    told = {
+        "weights_sha256": hashlib.sha256((weights / WEIGHTS).read_bytes()).hexdigest(),
+        "subjects": sorted(set(pairs.subjects.tolist())),
+        "held_out": sorted(set(pairs.subjects[held].tolist())),
+        "videos": len(set(pairs.videos.tolist())),
+        "pairs": len(pairs),
+        "settings": settings.model_dump(mode="json"),
+        **(about or {}),
+    }
+    _claim(out, pairs, told, (weights / CONFIG).read_bytes())
+    with one_thread():
+        adaptation = Adaptation(net, settings.pretext)
+        history = _learn(adaptation, before, source, (train, held), settings, out, fabric, hook)
+    _write_log(out / "log.csv", history)
+    told["figures"] = history[-1]
+    _finished(before, net, weights, told).save_pretrained(out)
+    return history
+
+
+def _learn(
+    adaptation: Adaptation,
+    before: Recognizer,
+    source: VideoMovements,
+    parts: tuple[Rows, Rows],
+    settings: AdaptSettings,
+    out: Path,
+    fabric: Fabric,
+    hook: Hook | None,
+) -> list[dict[str, Any]]:
+    """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
+    train, held = parts
+    worlds = _worlds(before.size, settings, HOLDING)
+    asked = _worlds(before.size, settings, ASKED)[0].action
+    drift = Drift(len(before.classes))
+    _freeze_unheld(adaptation, before.net, asked, drift)
+    optimizer = torch.optim.AdamW(
+        [p for p in adaptation.parameters() if p.requires_grad],
+        lr=settings.loop.lr,
+        weight_decay=settings.loop.weight_decay,
+    )
+    module, optimizer = fabric.setup(adaptation, optimizer)
+    teacher = before.net.to(fabric.device).requires_grad_(False)
+    probe = Probe(source, held, settings.probe, settings.loop.batch_size, settings.loop.seed)
+
+    def step(rows: Rows, generator: torch.Generator) -> Tensor:
+        number = int(torch.randint(2**31, (), generator=generator))
+        action = worlds[number].action.to(fabric.device)
+        movements = source.batch(train[rows], generator).to(fabric.device)
+        said, logits = module(movements, action)
+        loss: Tensor = said.loss + settings.hold * drift(logits, teacher(None, action))
+        return loss
+
+    def after_epoch(epoch: int) -> dict[str, Any]:
+        figures: dict[str, Any] = probe.figures(adaptation.task)
+        figures |= _moved(adaptation.task.trunk, teacher, asked.to(fabric.device), drift)
+        if hook:
+            hook(epoch + 1, settings.loop.epochs, figures)
+        return {"epoch": epoch + 1, **figures}
+
+    return run_epochs(
+        fabric,
+        module,
+        optimizer,
+        step,
+        len(train),
+        settings.loop,
+        state=out / "state.safetensors",
+        after_step=adaptation.task.follow,
+        after_epoch=after_epoch,
+        order=video_order(source.videos[train], settings.pretext.per_video),
+    )
+
+
+def _worlds(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> WorldBatches:
+    """Synthetic movements as the recipe of "zero" makes them."""
+    recipe = ZeroSettings(
+        size=size,
+        batch_size=settings.world_batch,
+        images=settings.images,
+        pairs=0,
+        seed=settings.loop.seed,
+    )
+    return WorldBatches(make_basis(*subjects), None, recipe)
+
+
+def _freeze_unheld(adaptation: Adaptation, before: Trunk, action: Tensor, drift: Drift) -> None:
+    """Freeze what no synthetic movement passes, such as a position branch: nothing holds it."""
+    net = adaptation.task.trunk
+    net.eval()
+    drift(net(None, action), before(None, action).detach()).backward()
+    for p in net.parameters():
+        if p.grad is None:
+            p.requires_grad_(False)
+        p.grad = None
+
+
+@torch.no_grad()
+def _moved(net: Trunk, before: Trunk, action: Tensor, drift: Drift) -> dict[str, float]:
+    """How far the answers have moved."""
+    now, then = net(None, action), before(None, action)
+    c = drift.classes
+    same = (now[:, :c].argmax(1) == then[:, :c].argmax(1)).double().mean()
+    return {"drift": float(drift(now, then)), "same": float(same)}
+
+
+def _claim(out: Path, pairs: Pairs, told: dict[str, Any], config: bytes) -> None:
+    """Make the folder this run's, or refuse to go on with another's."""
+    drawn = hashlib.sha256(pairs.elapsed_s.tobytes())
+    meant = hashlib.sha256(config).hexdigest()
+    drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
+    tree = {"adapt": told, "config_sha256": meant, "pairs_sha256": drawn.hexdigest()}
+    text = json.dumps(tree, indent=2, sort_keys=True)
+    path = out / "settings.json"
+    if path.is_file() and path.read_text() != text:
+        what = "holds a run with other weights, settings or videos"
+    elif not path.is_file() and (out / WEIGHTS).exists():
+        what = "holds other weights"
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+        return
+    raise SettingsError(what, where=out, cure="Choose another --out, or delete it")
+
+
+def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [name for name in COLUMNS if name in history[0]])
+    writer.writeheader()
+    writer.writerows(history)
+    replace_file(path, text.getvalue().encode())
+
+
+#: Of the config before: what is true of those weights alone.
+_THEIRS = ("card", "figures", "weights_sha256", "format", "recipe", "adapted")
+
+
+def _finished(before: Recognizer, net: Trunk, weights: Path, told: dict[str, Any]) -> Recognizer:
+    """The adapted recognizer with its card; what it knows of subjects is what either saw."""
+    config = {name: value for name, value in before.config.items() if name not in _THEIRS}
+    config["people"] = sorted({*before.config.get("people", []), *told["subjects"]})
+    config["adapted"] = {"weights": weights.resolve().name, **told}
+    return Recognizer(net, config, _card(config["adapted"], before))
+
+
+def _card(told: dict[str, Any], before: Recognizer) -> str:
+    figures, loop = told["figures"], told["settings"]["loop"]
+    read = ""
+    if "units" in figures:
+        read = f"action units off the features with few labels: AUC {figures['units']:.3f}; "
+    return CARD.format(
+        weights=told["weights"],
+        sha256=told["weights_sha256"],
+        videos=told["videos"],
+        count=len(told["subjects"]),
+        pairs=told["pairs"],
+        subjects=", ".join(told["subjects"]),
+        held=", ".join(told["held_out"]),
+        settings=json.dumps(told["settings"], indent=2, sort_keys=True),
+        steps=f"{loop['epochs']} epochs of {loop['epoch_steps'] or 'one pass over the pairs'}"
+        + (" steps." if loop["epoch_steps"] else "."),
+        read=read,
+        retrieval=f"{figures['retrieval']:.0%}",
+        same=f"{figures['same']:.1%}",
+        drift=f"{figures['drift']:.4f}",
+        before=_body(before.card) or "These weights had no card.",
+    )
+
+
+def _body(card: str) -> str:
+    """A card without its front matter, its headings two levels down, its pictures left out."""
+    if card.startswith("---"):
+        card = card.partition("\n---\n")[2]
+    lines = (f"##{line}" if line.startswith("#") else line for line in card.strip().splitlines())
+    return "\n".join(line for line in lines if not line.startswith("!["))
+
+
+CARD = """---
+tags: [micro-expression, facial-action-coding, optical-flow]
+---
+# {weights}, adapted
+
+The weights `{weights}` (sha256 `{sha256}`), adapted by `ma2mi adapt` to {videos} videos of {count}
+subjects, without a label: {pairs} movements early and late (MA2MI), while the answers on synthetic
+movements were held to what they were before.
+
+Subjects: {subjects}. Held out of them, to judge: {held}. Nobody of them may be in a test set.
+
+**Whether this helps on these videos is not known**, since nothing in them is labelled. Measure both
+weights on labelled videos of the same camera before you rely on either
+(`ma2mi benchmark --weights DIR --protocol zero-shot`); `benchmarks/ma2mi/zero_and_ma2mi.py` says
+what it brought on synthetic ones. Calibration and thresholds are those of `{weights}`.
+
+## Measured
+
+On the held-out subjects: later movement found among 32: {retrieval}; {read}on synthetic movements
+that were not trained on, {same} of the classes are as before (drift {drift}).
+
+## Settings
+
+{steps}
+
+```json
+{settings}
+```
+
+## The weights that it came from
+
+{before}
+"""
