@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import joblib
 import torch
 from data import REAL, Setup
-from rows import SHORT, Row, all_rows
+from rows import BOTH, SHORT, Row, all_rows
 from study import Study
 from tables import Table, readme, summary
 
@@ -41,34 +41,33 @@ def measure(row: Row, seed: int, setup: Setup) -> None:
     print(f"{now} {row.name}, seed {seed}: {took:.0f} s of CPU", file=sys.stderr, flush=True)
 
 
-def blocks(rows: Sequence[Row], seeds: Sequence[int]) -> Iterator[list[tuple[Row, int]]]:
-    """Tasks in order; those of a block share no weights, and may be measured side by side.
-
-    The rows of few steps come last; of each kind all rows under two seeds before any under more.
-    """
+def in_order(rows: Sequence[Row], seeds: Sequence[int]) -> list[tuple[Row, int]]:
+    """Rows and seeds: at first each row once, those of few steps later."""
     brief = [row for row in rows if row.learned and row.learned.steps == SHORT]
-    for kind in ([row for row in rows if row not in brief], brief):
-        for some in (seeds[:2], seeds[2:]):
-            for row in kind:
-                if row.seeded or some == seeds[:2]:
-                    yield [(row, seed) for seed in (some if row.seeded else some[:1])]
+    other = [row for row in rows if row not in brief]
+    first, second, more = seeds[:1], seeds[1:2], seeds[2:]
+    waves = [(other, first), (other, second), (brief, first), (other, more), (brief, second + more)]
+    tasks = [(row, seed) for kind, some in waves for seed in some for row in kind]
+    return [(row, seed) for row, seed in tasks if row.seeded or seed == seeds[0]]
 
 
 def run(setup: Setup, rows: Sequence[Row], seeds: Sequence[int], jobs: int) -> None:
     """Measure what is not there yet."""
     study = Study(setup, jobs)
-    for block in blocks(rows, seeds):
-        tasks = [(row, seed) for row, seed in block if study.result(row, seed) is None]
-        if not tasks:
-            continue
-        learned = tasks[0][0].learned
-        if learned and learned.source == "real" and not setup.real.is_dir():
-            print(f"{tasks[0][0].name}: left out, no folder {setup.real}", file=sys.stderr)
-            continue
-        study.prepare(tasks[0][0])
-        joblib.Parallel(n_jobs=jobs)(
-            joblib.delayed(measure)(row, seed, setup) for row, seed in tasks
+    tasks = [(row, seed) for row, seed in in_order(rows, seeds) if not study.result(row, seed)]
+    if not setup.real.is_dir():
+        real = [row for row in rows if row.learned and row.learned.source == "real"]
+        tasks = [(row, seed) for row, seed in tasks if row not in real]
+        print(
+            f"{'; '.join(r.name for r in real)}: left out, no folder {setup.real}", file=sys.stderr
         )
+    if tasks:
+        # Made here with all processes; the rest waits until a row asks for it.
+        study.worlds  # noqa: B018
+        study.pairs(BOTH)
+    joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch=jobs)(
+        joblib.delayed(measure)(row, seed, setup) for row, seed in tasks
+    )
 
 
 def parse() -> argparse.Namespace:

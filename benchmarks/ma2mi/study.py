@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -50,6 +53,16 @@ COMPONENTS = 64
 #: Parts of the package and files beside this one that a result depends on.
 PARTS = ("clips", "datasets", "evaluation", "face", "models", "training", "video.py")
 OWN = ("data.py", "rows.py", "study.py")
+#: Of these, what only pre-trained rows depend on.
+LEARNING = (
+    "adapt.py",
+    "loop.py",
+    "ma2mi.py",
+    "movements.py",
+    "pretext.py",
+    "pretrain.py",
+    "probe.py",
+)
 
 Counts = NDArray[np.int64]
 
@@ -64,28 +77,24 @@ class Study:
 
     def __init__(self, setup: Setup, jobs: int) -> None:
         self.setup, self.data = setup, Data(setup, jobs)
-        made_of = f"{state()} {replace(setup, out=Path(), real=Path())}"
-        digest = hashlib.sha256(made_of.encode()).hexdigest()[:10]
-        self.measured = setup.out / f"measured-{digest}"
         self._pairs: dict[str, Pairs] = {}
 
     @cached_property
     def worlds(self) -> dict[str, Marked]:
         """Labelled subjects by renderer; the rendered ones need anny."""
-        found = {"painted": self.data.painted}
-        try:
-            found["rendered"] = self.data.rendered
-        except MissingPart as error:
-            print(f"no rendered subjects: {error}", file=sys.stderr)
-        return found
+        with alone(self.setup.out / "data.lock"):
+            found = {"painted": self.data.painted}
+            try:
+                found["rendered"] = self.data.rendered
+            except MissingPart as error:
+                print(f"no rendered subjects: {error}", file=sys.stderr)
+            return found
 
-    def prepare(self, row: Row) -> None:
-        """Make the data that a row needs."""
-        self.worlds  # noqa: B018
-        if row.learned:
-            self.pairs(row.learned)
-        if row.features == LATE:
-            self.pairs(Pretraining("both"))
+    def measured(self, learning: bool) -> Path:
+        """Where results of pre-trained rows and of the others are kept."""
+        made_of = f"{state(learning)} {replace(self.setup, out=Path(), real=Path())}"
+        digest = hashlib.sha256(made_of.encode()).hexdigest()[:10]
+        return self.setup.out / f"{'learned' if learning else 'controls'}-{digest}"
 
     def steps(self, what: Pretraining) -> int:
         """Of a pre-training, without those of what it starts from."""
@@ -121,17 +130,18 @@ class Study:
 
     def cpu_s(self) -> float:
         """Seconds of CPU that everything measured so far took."""
-        files = (self.measured / "rows").glob("*/*.json")
+        folders = [self.measured(learning) / "rows" for learning in (True, False)]
+        files = [file for folder in folders for file in folder.glob("*/*.json")]
         return float(sum(json.loads(file.read_text())["cpu_s"] for file in files))
 
     def _path(self, row: Row, seed: int) -> Path:
-        return self.measured / "rows" / row.key / f"{seed}.json"
+        return self.measured(row.learned is not None) / "rows" / row.key / f"{seed}.json"
 
     # -- learning without labels -----------------------------------------------------------------
 
     def folder(self, what: Pretraining, seed: int) -> Path:
         """Where the weights of one pre-training lie."""
-        return self.measured / "weights" / what.name.replace(" ", "-") / str(seed)
+        return self.measured(learning=True) / "weights" / what.name.replace(" ", "-") / str(seed)
 
     def pairs(self, what: Pretraining) -> Pairs | None:
         """What it is learned from; None is the simulator."""
@@ -140,23 +150,28 @@ class Study:
         draw = PairSettings(kind="near-future" if what.near else "future-movement", **what.draw)
         key = f"{what.source} {what.videos} {draw}"
         if key not in self._pairs:
-            self._pairs[key] = (
-                self.data.real(draw)
-                if what.source == "real"
-                else self.data.pretraining(what.videos, draw)
-            )
+            with alone(self.setup.out / "data.lock"):
+                self._pairs[key] = (
+                    self.data.real(draw)
+                    if what.source == "real"
+                    else self.data.pretraining(what.videos, draw)
+                )
         return self._pairs[key]
 
     def pretrained(self, what: Pretraining, seed: int) -> Path:
         """The folder of one pre-training's weights, learned if they are not there."""
         folder = self.folder(what, seed)
-        if (folder / "config.json").is_file():
-            return folder
         init = self.pretrained(what.init, seed) if what.init else None
+        with alone(folder.with_suffix(".lock")):
+            if not (folder / "config.json").is_file():
+                pretrain(self.pairs(what), folder, self._settings(what, seed), init=init)
+        return folder
+
+    def _settings(self, what: Pretraining, seed: int) -> PretrainSettings:
         steps = self.steps(what)
         epoch = min(EPOCH_STEPS, steps)
         pretext = PretextSettings if what.near else FutureMovementSettings
-        settings = PretrainSettings(
+        return PretrainSettings(
             model=what.model,
             model_settings=what.settings,
             size=SIZE,
@@ -165,8 +180,6 @@ class Study:
                 epochs=steps // epoch, epoch_steps=epoch, batch_size=BATCH, lr=2e-3, seed=seed
             ),
         )
-        pretrain(self.pairs(what), folder, settings, init=init)
-        return folder
 
     # -- reading with labels ---------------------------------------------------------------------
 
@@ -232,12 +245,22 @@ class Study:
 
 
 @cache
-def state() -> str:
-    """Digest of what the results depend on."""
+def state(learning: bool) -> str:
+    """Digest of what results depend on; those of rows that are not pre-trained, on less."""
     package, here = Path(ma2mi.__file__).parent, Path(__file__).parent
     parts = [package / part for part in PARTS] + [here / name for name in OWN]
+    files = [f for part in parts for f in (sorted(part.rglob("*.py")) if part.is_dir() else [part])]
     digest = hashlib.sha256()
-    for part in parts:
-        for file in sorted(part.rglob("*.py")) if part.is_dir() else [part]:
+    for file in files:
+        if learning or file.name not in LEARNING:
             digest.update(file.read_bytes())
-    return digest.hexdigest()[:10]
+    return digest.hexdigest()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time; the others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
