@@ -43,6 +43,7 @@ Hook = Callable[[int, int, dict[str, Any]], None]
 #: Synthetic subjects whose movements hold the answers, and others by which it is told how far these
 #: have moved: how many, and the seed of the first.
 HOLDING, ASKED = (24, 700_000), (8, 710_000)
+ASKED_BATCHES = 4
 #: Columns of the log, those that there are.
 COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "drift", "same")
 
@@ -217,7 +218,8 @@ def _learn(
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
     train, held = parts
     worlds = _worlds(before.size, settings, HOLDING)
-    asked = _worlds(before.size, settings, ASKED)[0].action
+    others = _worlds(before.size, settings, ASKED)
+    asked = torch.cat([others[number].action for number in range(ASKED_BATCHES)])
     drift = Drift(len(before.classes))
     _freeze_unheld(adaptation, before.net, asked, drift)
     optimizer = torch.optim.AdamW(
