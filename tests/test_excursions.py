@@ -208,12 +208,26 @@ def test_a_smile_while_talking_is_an_event() -> None:
 
 
 def test_every_threshold_acts_on_excursions() -> None:
+    """Too slow a rise for flow to see flanks, so that landmarks alone show it."""
     face = Face()
-    face.raise_brows(between(face.times, 10.0, 11.5))
+    face.raise_brows(between(face.times, 10.0, 14.0, 1.9))
     (found,) = face.events("macro")
     higher = SpottingSettings(threshold=found.floor_multiple + 0.5)
     (below,) = (one for one in face.candidates(higher) if one.by_landmarks)
     assert below.reason.endswith(f"below {found.floor_multiple + 0.5:.1f}")
+    stricter = SpottingSettings(least_score=0.99)
+    (below,) = (one for one in face.candidates(stricter) if one.by_landmarks)
+    assert below.reason == f"score {found.score:.2f} below 0.99"
+
+
+def test_every_threshold_acts_on_held_movements() -> None:
+    face = Face()
+    face.raise_brows(between(face.times, 10.0, 14.0, 0.3), px=0.6)
+    (found,) = face.events("macro")
+    higher = SpottingSettings(threshold=found.floor_multiple)
+    below = [one for one in face.candidates(higher) if one.by_landmarks]
+    least = 4 / 3 * found.floor_multiple  # two flanks have two chances to look like one
+    assert [one.reason.rpartition(", ")[2] for one in below] == [f"below {least:.1f}"]
     stricter = SpottingSettings(least_score=0.99)
     (below,) = (one for one in face.candidates(stricter) if one.by_landmarks)
     assert below.reason == f"score {found.score:.2f} below 0.99"

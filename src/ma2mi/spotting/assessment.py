@@ -10,6 +10,7 @@ import numpy as np
 from ma2mi.spotting.blinks import Blink
 from ma2mi.spotting.block import BROWS, LIDS, MOUTH, Block, Floats, shared_time, time_iou
 from ma2mi.spotting.excursions import Excursion
+from ma2mi.spotting.holds import Hold, Step
 from ma2mi.spotting.pulses import ECHO, Pulse
 from ma2mi.spotting.records import BEGUN, BLINK, HEAD, LASTS, SPEECH
 from ma2mi.spotting.scorer import learned_scorer
@@ -33,11 +34,14 @@ the landmarks' own noise."""
 TURN_FREE = 1.5
 TURN_S = 0.2  # the speed of a turn is its way over this long
 FAR_HEAD = 6.0  # degrees away from where the head rests: an event meanwhile is flagged
+HOLD_TIMES = 4 / 3  # a held movement has two chances to look like one: it must be this much higher
 LARGE_PX = 3.0  # an excursion this large is more than flow can be asked about
 FLOW_SHARE = 0.2  # of a smaller one flow shows at least so much, or landmarks erred
 FIT = 0.75  # with the floor alone: least correlation with a pulse
 HEAD_COST = 0.15  # with the floor alone: at this speed of the head a pulse must be twice as high
 REPEATS = 2  # with the floor alone: a mouth that moves so often again mumbles or chews
+FLANK = 0.35  # of a pulse's time, which a flank takes at least; else it comes and goes by itself,
+STAYS = 0.7  # unless so much of the flank is left ever since
 PART = 0.5  # of the shorter one's time: a pulse in an excursion of its area is part of it
 
 
@@ -129,16 +133,18 @@ def complete_evidence(
 def assess_pulse(
     one: Pulse,
     meanwhile: Meanwhile,
-    excursions: Sequence[Excursion],
+    longer: Sequence[Excursion | Hold],
     settings: SpottingSettings,
+    staying: Sequence[Step] = (),
 ) -> Assessment:
     """Of one movement pulse.
 
     Args:
         one: its features are complete.
         meanwhile: what happens around it.
-        excursions: those that are events.
+        longer: excursions and held movements that are events.
         settings: thresholds.
+        staying: flanks that nothing has undone yet.
     """
     least, cut = settings.pulse_threshold, settings.cut
     head = float(np.exp(one.features["head"])) - HEAD_REST
@@ -147,10 +153,12 @@ def assess_pulse(
     flags = _flags(one.features["blink"] > BLINK_SHARE, meanwhile.talk_s(one.interval) > 0, moves)
     if explanation := is_explained(one, meanwhile):
         score, why = min(score, EXPLAINED), explanation
-    for other in excursions:
+    for other in longer:
         if _is_part(one, other):
             reason = f"part of the movement at {other.onset_s:.2f} s"
             return Assessment(min(score, EXPLAINED), flags, reason)
+    if any(_is_flank(one, step) for step in staying):
+        return Assessment(min(score, EXPLAINED), flags, "a step: the face stays so")
     if one.height < least:
         words = _below(one.height, least)
         follows = one.height * one.raised >= least
@@ -172,15 +180,29 @@ def is_explained(one: Pulse, meanwhile: Meanwhile) -> str:
     return ""
 
 
-def _is_part(one: Pulse, other: Excursion) -> bool:
-    """In an excursion of its area, or the echo that its edges have in the filter."""
-    area = "brows" if one.features["brows"] > one.features["mouth"] else "mouth"
-    if area not in other.areas:
+def _is_part(one: Pulse, other: Excursion | Hold) -> bool:
+    """In a longer movement of its area, or the echo that its edges have in the filter."""
+    if _area(one) not in other.areas:
         return False
     if shared_time(one.interval, other.interval) > PART:
         return True
-    edges = (moment for moment in other.interval if one.onset_s <= moment <= one.offset_s)
-    return any(edges) and one.height_px < ECHO * other.height_px
+    edges = any(one.onset_s <= moment <= one.offset_s for moment in other.interval)
+    # Flow measures a held movement as it does a pulse; landmarks show more of a large one.
+    share = 1.0 if isinstance(other, Hold) else ECHO
+    return edges and one.height_px < share * other.height_px
+
+
+def _is_flank(one: Pulse, step: Step) -> bool:
+    """Whether a pulse is what a flank looks like to a filter for pulses."""
+    if _area(one) != step.area or one.height_px > step.height_px / ECHO:
+        return False
+    flank = (step.onset_s, step.apex_s)
+    goes = flank[1] - flank[0] < FLANK * (one.offset_s - one.onset_s) and step.left < STAYS
+    return shared_time(one.interval, flank) > PART and not goes
+
+
+def _area(one: Pulse) -> str:
+    return "brows" if one.features["brows"] > one.features["mouth"] else "mouth"
 
 
 def _scored(one: Pulse, head: float, settings: SpottingSettings) -> tuple[float, str]:
@@ -232,6 +254,23 @@ def assess_excursion(
     return Assessment(score, flags)
 
 
+def assess_hold(one: Hold, meanwhile: Meanwhile, settings: SpottingSettings) -> Assessment:
+    """Of one held movement, as :func:`assess_pulse`."""
+    least = HOLD_TIMES * settings.excursion_threshold
+    duration, talk_s = one.offset_s - one.onset_s, meanwhile.talk_s(_wider(one.interval))
+    flags = _flags(False, talk_s > 0, one.turned > FAR_HEAD)
+    score = one.height / (one.height + least)
+    if "brows" not in one.areas and talk_s > TALK_SHARE * duration:
+        score = min(score, EXPLAINED)
+        words = f"the mouth opens and closes as in speech (score {score:.2f})"
+        return Assessment(score, flags, words)
+    if one.height < least:
+        return Assessment(score, flags, _below(one.height, least))
+    if score < settings.cut:
+        return Assessment(score, flags, f"score {score:.2f} below {settings.cut:.2f}")
+    return Assessment(score, flags)
+
+
 def _lids_lead(one: Excursion, meanwhile: Meanwhile) -> bool:
     """Brows go along with lids that blink, or close for longer."""
     if _is_blink(one.interval, meanwhile.blinks):
@@ -247,8 +286,7 @@ def _lids_lead(one: Excursion, meanwhile: Meanwhile) -> bool:
 
 def same_movement(one: Excursion, pulse: Pulse) -> bool:
     """Whether a brief excursion is what a pulse shows more finely."""
-    areas = "brows" if pulse.features["brows"] > pulse.features["mouth"] else "mouth"
-    return areas in one.areas and time_iou(one.interval, pulse.interval) > 0.3
+    return _area(pulse) in one.areas and time_iou(one.interval, pulse.interval) > 0.3
 
 
 def _flags(blink: bool, speech: bool, head: bool) -> tuple[str, ...]:

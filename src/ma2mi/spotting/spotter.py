@@ -16,6 +16,7 @@ from ma2mi.spotting.assessment import (
     Assessment,
     Meanwhile,
     assess_excursion,
+    assess_hold,
     assess_pulse,
     complete_evidence,
     is_explained,
@@ -24,6 +25,7 @@ from ma2mi.spotting.assessment import (
 from ma2mi.spotting.blinks import Blink, bridge_lids, find_blinks
 from ma2mi.spotting.block import AREAS, Block, shared_time, time_iou
 from ma2mi.spotting.excursions import Excursion, displacement, find_excursions, with_flow
+from ma2mi.spotting.holds import Hold, Landmarks, Step, find_holds
 from ma2mi.spotting.noise_floor import NoiseFloor
 from ma2mi.spotting.pulses import Pulse, find_pulses
 from ma2mi.spotting.records import MovementTrack, Spotted, SpottedKind
@@ -210,6 +212,10 @@ class Spotter:
         excursions = [with_flow(one, history.times, history.places) for one in self._excursions()]
         assessments = [assess_excursion(one, meanwhile, settings) for one in excursions]
         events = [e for e, v in zip(excursions, assessments, strict=True) if not v.reason]
+        holds, staying = self._holds(history)
+        held = [(one, assess_hold(one, meanwhile, settings)) for one in holds]
+        held = [(one, v) for one, v in held if not _is_seen(one, events)]
+        longer: list[Excursion | Hold] = [*events, *(one for one, v in held if not v.reason)]
         near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
         least = KEPT * settings.pulse_threshold
         pulses = find_pulses(block, self._floor.px(), near, settings, least)
@@ -225,7 +231,11 @@ class Spotter:
                 for one, assessment in zip(pulses, assessed, strict=True)
             )
         ]
-        events = [one for one in events if one not in finer]
+        longer = [one for one in longer if one not in finer]
+        for hold, assessment in held:
+            if hold.offset_s < until_s - SETTLED_S or until_s == np.inf:
+                spotted = self._spotted_hold(hold, assessment, history)
+                found += self._report(spotted, hold.interval, hold.areas)
         for one, assessment in zip(excursions, assessments, strict=True):
             ended = one.offset_s < until_s - SETTLED_S and not one.lasts
             if (ended or until_s == np.inf) and one not in finer:
@@ -233,7 +243,7 @@ class Spotter:
                 found += self._report(spotted, one.interval, one.areas)
         for pulse in pulses:
             if since_s <= pulse.apex_s < until_s:
-                assessment = assess_pulse(pulse, meanwhile, events, settings)
+                assessment = assess_pulse(pulse, meanwhile, longer, settings, staying)
                 spotted = _spotted_pulse(pulse, assessment, block, settings)
                 found += self._report(spotted, pulse.interval)
         self._drop(until_s)
@@ -377,6 +387,42 @@ class Spotter:
             least_px=KEPT * settings.least_excursion_px,
         )
 
+    def _holds(self, history: _History) -> tuple[list[Hold], list[Step]]:
+        if len(self._looks) < LEAST_LOOKS:
+            return [], []
+        shapes = [shape for _, shape in self._looks]
+        landmarks = Landmarks(
+            np.array([time for time, _ in self._looks]),
+            np.array([shape.places for shape in shapes]),
+            np.array([shape.turn for shape in shapes]),
+        )
+        return find_holds(
+            history.times,
+            history.places,
+            self._names,
+            landmarks,
+            least=KEPT * self.settings.excursion_threshold,
+            least_px=self.settings.least_px,
+        )
+
+    def _spotted_hold(self, one: Hold, assessment: Assessment, history: _History) -> Spotted:
+        at = np.interp((one.onset_s, one.apex_s, one.offset_s), history.times, history.frames)
+        onset, apex, offset = (round(float(frame)) for frame in at)
+        height = np.hypot(*one.moving.T)
+        order = [int(i) for i in np.argsort(-height, kind="stable")]
+        names = tuple(self._names[i] for i in order if height[i] >= 0.5 * height[order[0]])
+        evidence = {
+            "height": float(np.log(one.height)),
+            "height_px": float(np.log(one.height_px / self.settings.eye_distance_px)),
+            "duration": float(np.log(one.offset_s - one.onset_s)),
+            "turned": one.turned,
+            "landmark_share": one.landmark_share,
+        }
+        kind = _kind(one.offset_s - one.onset_s, self.settings)
+        return Spotted(onset, min(max(apex, onset), offset), offset, kind, assessment.score,
+                       one.height, names, evidence, assessment.flags, assessment.reason,
+                       by_landmarks=True)  # fmt: skip
+
     def _spotted_excursion(
         self, one: Excursion, assessment: Assessment, history: _History
     ) -> Spotted:
@@ -446,6 +492,14 @@ class _Row:
     eye: float
     mouth: float
     head: complex  # x + iy
+
+
+def _is_seen(one: Hold, events: Sequence[Excursion]) -> bool:
+    """Whether an excursion that is an event shows the same movement."""
+    return any(
+        shared_time(one.interval, other.interval) > SAME_EVENT and set(one.areas) & set(other.areas)
+        for other in events
+    )
 
 
 def _spotted_pulse(
