@@ -59,9 +59,9 @@ class Says:
         return np.eye(2)[self.answers[clips]]
 
 
-def run(name, answers, n=8, **options):
+def run(name, answers, n=8, learner=Says, **options):
     return run_benchmark(
-        Says(name, answers),
+        learner(name, answers),
         np.arange(n),
         TRUTH[:n],
         PEOPLE[:n],
@@ -81,17 +81,28 @@ def results():
 def test_cells_by_hand(results):
     rows = make_rows(results)
     half, perfect, wrong = (cells(row) for row in rows)
-    assert half == ("half", "0.333 [0.333, 0.333]", "0.500 [0.500, 0.500]", "0.500", "", "")
+    assert half == (
+        "half",
+        "1",
+        "0.333 [0.333, 0.333]",
+        "",
+        "0.500 [0.500, 0.500]",
+        "0.500",
+        "",
+        "",
+    )
     # Of the 2^4 swaps of persons only "none" and "all" give a difference of 2/3: p = 2/16.
     assert perfect == (
         "perfect",
+        "1",
         "1.000 [1.000, 1.000]",
+        "",
         "1.000 [1.000, 1.000]",
         "1.000",
         "0.125",
         "half",
     )
-    assert wrong[3:] == ("0.000", "0.125", "half")
+    assert wrong[5:] == ("0.000", "0.125", "half")
     assert rows[1].test.difference == pytest.approx(2 / 3)
     assert (rows[0].people, rows[0].clips) == (4, 8)
 
@@ -112,7 +123,25 @@ def test_small_p_is_not_rounded_to_zero(results):
 
     row = make_rows(results)[1]
     tiny = replace(row, test=replace(row.test, p=0.0004))
-    assert cells(tiny)[4] == "< 0.001"
+    assert cells(tiny)[6] == "< 0.001"
+
+
+class SaysBySeed(Says):
+    """Right with seed 0; "calm" of everything with others."""
+
+    def reseed(self, seed):
+        return SaysBySeed(self.name, TRUTH if seed == 0 else np.zeros(8, int))
+
+
+def test_all_seeds_count(results):
+    both = run("both", TRUTH, learner=SaysBySeed, seeds=(0, 1))
+    row = make_rows([results[0], both])[1]
+    assert row.uf1.value == pytest.approx((1 + 1 / 3) / 2)
+    assert row.accuracy == pytest.approx(3 / 4)
+    assert row.seeds_sd == pytest.approx((2 / 3) / 2**0.5)  # of 1 and 1/3, n - 1
+    # A subject's two seeds are swapped together, so that the smallest p is still 2/16.
+    assert row.test.difference == pytest.approx(1 / 3)
+    assert row.test.p == pytest.approx(0.125)
 
 
 def test_text_table():

@@ -162,7 +162,8 @@ def test_it_learns_to_find_and_draw_the_later_movement_of_new_videos(grown):
         after = task(batch)
     assert after.contrast < 0.85 * before.contrast
     assert after.drawing < before.drawing
-    assert found(task, batch) > 0.3  # chance is 1 / 12
+    shown = [batch_of(grown, task, new, seed=1000 + i) for i in range(8)]
+    assert np.mean([found(task, one) for one in shown]) > 0.2  # chance is 1 / 12
 
 
 def test_it_learns_to_find_the_regions(grown):

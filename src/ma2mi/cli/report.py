@@ -113,7 +113,7 @@ def write_report(
             Picture(
                 "confusions",
                 "Confusion matrices",
-                "Rows are true classes, columns answers; numbers count clips.",
+                "Rows are true classes, columns answers; numbers count clips, once a seed.",
                 figures.draw_confusions(results),
             ),
         ]

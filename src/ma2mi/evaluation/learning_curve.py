@@ -111,6 +111,10 @@ class LearningCurve:
         """The score of each draw, mean over seeds: [draws]."""
         return np.asarray(_score(metric)(self.counts(size).sum(axis=0)).mean(axis=1))
 
+    def seed_scores(self, size: int, metric: str = "uf1") -> Floats:
+        """The score of each seed, mean over draws: [seeds]."""
+        return np.asarray(_score(metric)(self.counts(size).sum(axis=0)).mean(axis=0))
+
     def notes(self) -> list[str]:
         """What a reader should know of each number of training subjects: classes that lack."""
         lines = []

@@ -77,7 +77,7 @@ def draw_learning_curves(curves: Sequence[LearningCurve]) -> bytes:
 
 
 def draw_confusions(results: Sequence[RunResult]) -> bytes:
-    """Confusion matrices, rows true, shaded by the share of the row."""
+    """Confusion matrices of all seeds together, rows true, shaded by the share of the row."""
     columns = min(3, len(results))
     lines = -(-len(results) // columns)
     figure = Figure(figsize=(2.9 * columns, 2.9 * lines), layout="constrained")
@@ -85,8 +85,9 @@ def draw_confusions(results: Sequence[RunResult]) -> bytes:
     for axes in grid.flat:
         axes.axis("off")
     for axes, result in zip(grid.flat, results, strict=False):
-        pool, classes = result.pool(), result.record.classes
-        matrix = confusion_matrix(pool.truth, pool.guess, len(classes))
+        classes = result.record.classes
+        pools = [result.pool(seed) for seed in result.record.seeds]
+        matrix = np.sum([confusion_matrix(p.truth, p.guess, len(classes)) for p in pools], axis=0)
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axes.axis("on")
         axes.imshow(share, vmin=0, vmax=1, cmap="Blues")

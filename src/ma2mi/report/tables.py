@@ -7,6 +7,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.learning_curve import LearningCurve, compare_curves
 from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
@@ -16,7 +18,6 @@ from ma2mi.evaluation.statistics import (
     bootstrap,
     holm,
     mean_and_sd,
-    permutation_test,
     person_confusions,
 )
 
@@ -27,10 +28,12 @@ class Row:
 
     Args:
         name: the learner's.
-        uf1, uar: pooled scores with 95 % intervals by bootstrap over subjects.
-        accuracy: pooled.
+        uf1, uar: pooled scores, mean over seeds, with 95 % intervals by bootstrap over subjects.
+        accuracy: pooled, mean over seeds.
         people, clips: how many were left out and judged.
         databases: database to its UF1, UAR and accuracy, where the run pools several.
+        seeds: how many.
+        seeds_sd: standard deviation of the seeds' UF1; None for one seed.
         against: name of the run that it is tested against, "" if none.
         test: paired permutation test over subjects on UF1 against that run.
     """
@@ -44,6 +47,8 @@ class Row:
     databases: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     against: str = ""
     test: PairedTest | None = None
+    seeds: int = 1
+    seeds_sd: float | None = None
 
 
 def make_rows(
@@ -52,7 +57,8 @@ def make_rows(
     """Score runs and test each against another of them.
 
     Args:
-        results: runs over the same clips, single-label. Of several seeds the first counts here.
+        results: runs over the same clips, single-label. All seeds count: scores are means over
+            them, and a subject's results of all seeds are swapped together in the test.
         against: for each run, the position of the run that it is tested against; by default
             every run but the first is tested against the first.
 
@@ -61,47 +67,62 @@ def make_rows(
     """
     if against is None:
         against = [None] + [0] * (len(results) - 1)
-    pools = [result.pool() for result in results]
-    counts = []
-    for pool, result in zip(pools, results, strict=True):
-        if sorted(pool.keys.tolist()) != sorted(pools[0].keys.tolist()):
+    levels = [LearningCurve(result.record.learner, {0: (result,)}) for result in results]
+    rows = []
+    for i, (result, level) in enumerate(zip(results, levels, strict=True)):
+        pools = [result.pool(seed) for seed in result.record.seeds]
+        if sorted(pools[0].keys.tolist()) != sorted(results[0].pool().keys.tolist()):
             raise EvaluationError(
-                f"{result.record.learner} and {results[0].record.learner} judged other clips",
+                f"{level.name} and {levels[0].name} judged other clips",
                 cure="Compare runs over the same clips",
             )
-        classes = len(result.record.classes)
-        counts.append(person_confusions(pool.truth, pool.guess, pool.people, classes))
-    rows = []
-    for i, (result, pool) in enumerate(zip(results, pools, strict=True)):
-        other = against[i]
+        position = against[i]
+        other = None if position is None else levels[position]
         rows.append(
             Row(
-                result.record.learner,
-                bootstrap(counts[i], "uf1"),
-                bootstrap(counts[i], "uar"),
-                float((pool.truth == pool.guess).mean()),
-                len(counts[i]),
-                len(pool.keys),
+                level.name,
+                level.estimate(0, "uf1"),
+                level.estimate(0, "uar"),
+                float(np.mean([(pool.truth == pool.guess).mean() for pool in pools])),
+                len(set(pools[0].people.tolist())),
+                len(pools[0].keys),
                 _by_database(result),
-                "" if other is None else results[other].record.learner,
-                None if other is None else permutation_test(counts[i], counts[other], "uf1"),
+                other.name if other else "",
+                compare_curves(level, other)[0] if other else None,
+                len(pools),
+                mean_and_sd(level.seed_scores(0))[1],
             )
         )
     return rows
 
 
 def _by_database(result: RunResult) -> dict[str, tuple[float, float, float]]:
-    scores = result.scores()["seeds"][str(result.record.seeds[0])].get("databases", {})
-    return {base: (each["uf1"], each["uar"], each["accuracy"]) for base, each in scores.items()}
+    """Each database's scores, mean over seeds."""
+    scores = [each.get("databases", {}) for each in result.scores()["seeds"].values()]
+    names = ("uf1", "uar", "accuracy")
+    return {
+        base: tuple(float(np.mean([one[base][name] for one in scores])) for name in names)  # type: ignore[misc]
+        for base in scores[0]
+    }
 
 
-HEADER = ("model", "UF1 [95 %]", "UAR [95 %]", "accuracy", "p", "tested against")
+HEADER = ("model", "seeds", "UF1 [95 %]", "sd", "UAR [95 %]", "accuracy", "p", "tested against")
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """The row as text, in the order of ``HEADER``."""
     p = _p(row.test.p) if row.test else ""
-    return (row.name, str(row.uf1), str(row.uar), f"{row.accuracy:.3f}", p, row.against)
+    spread = "" if row.seeds_sd is None else f"{row.seeds_sd:.3f}"
+    return (
+        row.name,
+        str(row.seeds),
+        str(row.uf1),
+        spread,
+        str(row.uar),
+        f"{row.accuracy:.3f}",
+        p,
+        row.against,
+    )
 
 
 def row_lines(row: Row) -> list[tuple[str, ...]]:
@@ -109,8 +130,8 @@ def row_lines(row: Row) -> list[tuple[str, ...]]:
     return [
         cells(row),
         *(
-            (f"  {base}", *(f"{score:.3f}" for score in scores), "", "")
-            for base, scores in row.databases.items()
+            (f"  {base}", "", f"{uf1:.3f}", "", f"{uar:.3f}", f"{accuracy:.3f}", "", "")
+            for base, (uf1, uar, accuracy) in row.databases.items()
         ),
     ]
 
@@ -174,7 +195,9 @@ def stamped_lines(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
         lines.append(
             (
                 name,
+                "1",
                 str(bootstrap(counts, "uf1")),
+                "",
                 str(bootstrap(counts, "uar")),
                 f"{share:.3f}",
                 "",
@@ -219,7 +242,8 @@ def score_table(results: Sequence[RunResult], against: Sequence[int | None] | No
     return (
         f"{table}\n"
         f"{protocol}: {rows[0].clips} clips of {rows[0].people} people, {how}"
-        "intervals by bootstrap over people, p by paired permutation over people (UF1)"
+        "mean over seeds and their standard deviation (UF1); intervals by bootstrap over people, "
+        "p by paired\npermutation over people, seeds pooled (UF1)"
     )
 
 

@@ -152,7 +152,12 @@ class FutureMovement(nn.Module):
 
 
 class Projector(nn.Module):
-    """From a grid [B, width, gh, gw] to codes [B, code] of length 1."""
+    """From a grid [B, width, gh, gw] to codes [B, code] of length 1.
+
+    Batch normalisation, as in SimCLR (Chen et al. 2020, appendix B.4): fresh grids are nearly alike
+    for all movements, and without it a contrast among measured movements stays at chance for
+    hundreds of steps.
+    """
 
     def __init__(self, width: int, code: int) -> None:
         super().__init__()
@@ -160,6 +165,7 @@ class Projector(nn.Module):
             nn.AdaptiveAvgPool2d(CELLS),
             nn.Flatten(),
             nn.Linear(width * CELLS**2, 2 * code),
+            nn.BatchNorm1d(2 * code),
             nn.GELU(),
             nn.Linear(2 * code, code),
         )
