@@ -48,12 +48,25 @@ def results(benchmark):
 
 def test_counts_keep_the_kinds_apart(benchmark, results):
     one, other = results
-    assert benchmark.counts_of(one, "learned", "micro") == [1, 1, 0]
-    assert benchmark.counts_of(one, "learned", "macro") == [0, 0, 1]
-    assert benchmark.counts_of(one, "learned", "micro", "macro") == [1, 1, 1]
+    assert benchmark.counts_of(one, "learned", "micro") == [1, 1, 0, 0]
+    assert benchmark.counts_of(one, "learned", "macro") == [0, 0, 1, 0]
+    assert benchmark.counts_of(one, "learned", "micro", "macro") == [1, 1, 1, 0]
     # A micro-expression that is called macro is a miss and a false alarm.
-    assert benchmark.counts_of(other, "learned", "micro", "macro") == [0, 1, 1]
-    assert benchmark.counts_of(one, "learned", "blink") == [1, 0, 0]
+    assert benchmark.counts_of(other, "learned", "micro", "macro") == [0, 1, 1, 0]
+    assert benchmark.counts_of(one, "learned", "blink") == [1, 0, 0, 0]
+
+
+def test_an_event_on_another_movement_is_neither_hit_nor_false(benchmark):
+    yawn = benchmark.Found("other", 100, 140, 199)
+    found = [
+        benchmark.Found("macro", 104, 140, 190),  # most of the yawn
+        benchmark.Found("micro", 110, 112, 119),  # within it
+        benchmark.Found("macro", 190, 200, 239),  # a fifth of it lies in the yawn
+    ]
+    result = benchmark.Result("1", 25.0, 1500, (yawn,), {"learned": tuple(found)})
+    assert benchmark.counts_of(result, "learned", "micro") == [0, 0, 0, 1]
+    assert benchmark.counts_of(result, "learned", "macro") == [0, 1, 0, 1]
+    assert benchmark.counts_of(result, "learned", "micro", "macro") == [0, 1, 0, 2]
 
 
 def test_apexes_count_whichever_kind_they_are_called(benchmark, results):
@@ -68,14 +81,17 @@ def test_the_table_adds_up_over_subjects(benchmark, results):
     micro = next(row for row in rows if row.startswith("| micro"))
     # 1 hit, 1 false alarm, 1 miss; one false alarm in three minutes. Drawing the same subject
     # twice gives F1 2/3 or 0, and 1 or 0 false alarms a minute.
-    assert micro == "| micro | 2 | 2 | 1 | 0.50 | 0.50 | 0.50 [0.00, 0.67] | 0.33 [0.00, 1.00] |"
+    assert (
+        micro == "| micro | 2 | 2 | 0 | 1 | 0.50 | 0.50 | 0.50 [0.00, 0.67] | 0.33 [0.00, 1.00] |"
+    )
     assert "apex of 2 hits: off by 100 [80, 120] ms; inside 100%" in "\n".join(rows)
     assert rows[-1] == "2 subjects, 3.0 minutes"
 
 
 def test_one_subject_has_no_interval(benchmark, results):
     rows = list(benchmark.table(results[:1], "learned"))
-    assert any(row.startswith("| micro | 1 | 2 | 1 | 0.50 | 1.00 | 0.67 | 1.00 |") for row in rows)
+    wanted = "| micro | 1 | 2 | 0 | 1 | 0.50 | 1.00 | 0.67 | 1.00 |"
+    assert any(row.startswith(wanted) for row in rows)
 
 
 def test_the_interval_is_that_of_drawn_subjects(benchmark):

@@ -23,13 +23,13 @@ GAUSSIAN_TOPS = np.sqrt(-2 * np.log(1 - 0.5 ** (1 / (1 + 1 / (0.7 * np.array(SCA
 """The floor is at least what the largest response of a quiet second (the quietest quarter) would be
 the largest of, were it Gaussian: the median of the maximum of n Rayleigh values, n a second's
 pulses."""
-STEPPY = 1.3
+EVEN, STEPPY = 0.67, 0.62
 MOST_STEPPY = 1.5
-STEPS_POWER = 2.0
-"""A codec's noise comes in steps, whose usual size is small and whose largest is not. On synthetic
-faces the largest narrow response of the usual second is 1.26 to 1.34 times what the quietest
-seconds' noise would make it, and 1.4 to 1.7 after H.264 (crf 23): what exceeds ``STEPPY`` raises
-the floor, squared; a frozen picture has no usual second at all, so that there is a limit."""
+"""A codec's noise comes in steps: most changes from frame to frame are small, some are not. Their
+median is 0.67 of their root mean square where noise is a camera's (0.67 to 0.70 on faces of two
+renderers, 30 and 200 fps), and 0.56 to 0.64 after H.264 (crf 23, and a webcam's). From ``EVEN``
+down to ``STEPPY`` the floor rises by up to ``MOST_STEPPY``, since the largest steps look like
+events. Measured in the quieter half of the seconds."""
 BRIEF_S = 5.0
 """In a recording shorter than this an event may fill most seconds: there the floor is at most what
 the noise from frame to frame amounts to under a pulse, times ``REDNESS``."""
@@ -56,6 +56,7 @@ class NoiseFloor:
         self.knows_neutral = False
         self._seconds: deque[Floats] = deque()
         self._tops: deque[Floats] = deque()
+        self._changes: deque[tuple[float, float]] = deque()
         self._white: Floats | None = None
         self._ahead: list[tuple[Floats, Floats]] = []
         self._eyes: deque[float] = deque()
@@ -74,6 +75,7 @@ class NoiseFloor:
                 if not self.knows_neutral:
                     self._seconds.clear()
                     self._tops.clear()
+                    self._changes.clear()
                     self._eyes.clear()
                 self.knows_neutral = True
             if self.knows_neutral and not named:
@@ -81,10 +83,12 @@ class NoiseFloor:
             usual, top = _noise(block, rows)
             self._seconds.append(usual)
             self._tops.append(top)
+            self._changes.append(_changes(block, rows))
             self._eyes.append(float(np.median(block.eye[rows])))
         while len(self._seconds) > memory and not self.knows_neutral:
             self._seconds.popleft()
             self._tops.popleft()
+            self._changes.popleft()
             self._eyes.popleft()
         last = np.flatnonzero(inside)
         ahead = np.arange(len(inside)) > (last[-1] if len(last) else -1)
@@ -101,10 +105,8 @@ class NoiseFloor:
             if len(seconds) >= BRIEF_S:
                 tops = np.stack([*self._tops, *(top for _, top in ahead)])
                 tops /= GAUSSIAN_TOPS[:, None]
-                usual = np.median(tops[:, 0], axis=0)
-                steps = float(np.median(usual / np.maximum(floor[0], LEAST_PX))) / STEPPY
                 floor = np.maximum(floor, np.quantile(tops, QUIET_TOPS, axis=0))
-                floor *= float(np.clip(steps, 1.0, MOST_STEPPY)) ** STEPS_POWER
+                floor *= 1 + (MOST_STEPPY - 1) * self.steps
             if len(seconds) < BRIEF_S and self._white is not None:
                 floor = np.minimum(floor, self._white * np.array(REDNESS)[:, None])
             # White noise falls with a pulse's width; nothing that was measured falls faster.
@@ -112,6 +114,15 @@ class NoiseFloor:
             floor = np.maximum(floor, floor[0] / np.sqrt(widths))
         least = CODED_PX if np.median(floor[0]) < FROZEN_PX else LEAST_PX
         return np.asarray(np.maximum(floor, least))
+
+    @property
+    def steps(self) -> float:
+        """How far the noise comes in steps: 0 is a camera's, 1 a codec's."""
+        if not self._changes:
+            return 0.0
+        size, evenness = np.array(self._changes).T
+        usual = float(np.median(evenness[size <= np.median(size)]))
+        return float(np.clip((EVEN - usual) / (EVEN - STEPPY), 0.0, 1.0))
 
     def usual_eye(self, eye: Floats) -> float:
         """The usual opening of the eyes, of what is remembered and of ``eye``; NaN if unknown."""
@@ -138,6 +149,17 @@ def _noise(block: Block, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
     power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
     # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
     return np.sqrt(np.median(power, axis=1) / (2 * np.log(2))), np.sqrt(power.max(axis=1))
+
+
+def _changes(block: Block, rows: NDArray[np.intp]) -> tuple[float, float]:
+    """Root mean square of what changes from frame to frame in some rows, px, and its evenness: the
+    usual change over that; means over regions."""
+    second = np.abs(np.diff(block.places[rows], 2, axis=0)).reshape(max(len(rows) - 2, 0), -1)
+    if len(second) < 3:
+        return 0.0, EVEN
+    size = np.sqrt(np.square(second).mean(axis=0))
+    evenness = np.median(second, axis=0) / np.maximum(size, 1e-9)
+    return float(size.mean()), float(np.median(evenness))
 
 
 def _white_floor(block: Block) -> Floats | None:

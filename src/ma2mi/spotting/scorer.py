@@ -23,6 +23,7 @@ FEATURES = (
     "mouth",
     "crowd",  # logarithm of the usual height around
     "company",  # logarithm of how many others in a minute are as high, unexplained
+    "steps",  # how far the noise comes in steps, as a codec's does
     "blink",  # overlap with a blink
     "talk",  # share of speech within a second
     "repeats",  # other movements led by the mouth within 1.5 s, if the mouth leads this one

@@ -263,6 +263,7 @@ class Spotter:
             before = [height for apex_s, height in self._unexplained if apex_s < self._decided_s]
             as_high = sum(height >= AS_HIGH * one.height for height in (*around, *before))
             one.features["company"] = float(np.log(1 + as_high / minutes))
+            one.features["steps"] = self._floor.steps
         kept = [one for one in unexplained if one.apex_s >= self._decided_s]
         self._unexplained += [(one.apex_s, one.height) for one in kept]
         return pulses
