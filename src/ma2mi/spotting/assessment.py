@@ -38,7 +38,7 @@ HOLD_TIMES = 4 / 3  # a held movement has two chances to look like one: it must 
 LARGE_PX = 3.0  # an excursion this large is more than flow can be asked about
 FLOW_SHARE = 0.2  # of a smaller one flow shows at least so much, or landmarks erred
 FIT = 0.75  # with the floor alone: least correlation with a pulse
-HEAD_COST = 0.15  # with the floor alone: at this speed of the head a pulse must be twice as high
+HEAD_COST = 0.15  # at this speed of the head, eye distances a second, a pulse is twice as high
 REPEATS = 2  # with the floor alone: a mouth that moves so often again mumbles or chews
 FLANK = 0.35  # of a pulse's time, which a flank takes at least; else it comes and goes by itself,
 STAYS = 0.7  # unless so much of the flank is left ever since
@@ -207,14 +207,15 @@ def _area(one: Pulse) -> str:
 
 def _scored(one: Pulse, head: float, settings: SpottingSettings) -> tuple[float, str]:
     """The score, and a word on it if there is one."""
-    if settings.scorer == "learned":
-        score = learned_scorer()(one.features)
-        return score, "follows the head" if head > FAST_HEAD else ""
     least = settings.pulse_threshold
-    score = one.height / (one.height + least)
+    learned = settings.scorer == "learned"
+    score = learned_scorer()(one.features) if learned else one.height / (one.height + least)
     needed = least * (1 + head / HEAD_COST)
+    why = "follows the head" if head > FAST_HEAD else ""
     if one.height < needed:
-        return one.height / (one.height + needed), "follows the head" if head > FAST_HEAD else ""
+        return min(score, one.height / (one.height + needed)), why
+    if learned:
+        return score, why
     if one.features["repeats"] >= REPEATS:
         return min(score, EXPLAINED), "the mouth moves again and again"
     if one.features["fit"] <= FIT:
@@ -260,7 +261,9 @@ def assess_hold(one: Hold, meanwhile: Meanwhile, settings: SpottingSettings) -> 
     duration, talk_s = one.offset_s - one.onset_s, meanwhile.talk_s(_wider(one.interval))
     flags = _flags(False, talk_s > 0, one.turned > FAR_HEAD)
     score = one.height / (one.height + least)
-    if "brows" not in one.areas and talk_s > TALK_SHARE * duration:
+    flanks = ((one.onset_s, one.apex_s), (one.held_s, one.offset_s))
+    spoken = any(meanwhile.talk_s(_wider(flank)) > 0 for flank in flanks)
+    if "brows" not in one.areas and (spoken or talk_s > TALK_SHARE * duration):
         score = min(score, EXPLAINED)
         words = f"the mouth opens and closes as in speech (score {score:.2f})"
         return Assessment(score, flags, words)

@@ -29,7 +29,7 @@ QUIETEST_TO_USUAL = 1.2  # see ``noise_floor``
 LEAST_FLOOR_PX = 0.01
 FULL = 0.85  # of the largest step over all ramps: the shortest ramp that shows so much is its own
 SHORTEST_S = 0.5  # from flank to flank: what is briefer is a pulse
-LONGEST_S = 20.0
+LONGEST_S = 12.0
 STRONGEST = 3  # regions of an area whose steps make up the height
 OPPOSITE = 0.85  # cosine between the onset's and the reversed offset's movement, in noise floors
 RATIO = 2.0  # neither is more than so many times the other
@@ -54,7 +54,7 @@ class Hold:
 
     Args:
         areas: of ``block.AREAS`` that take part.
-        onset_s, apex_s, offset_s: seconds; the apex is where the plateau begins.
+        onset_s, apex_s, held_s, offset_s: seconds; the plateau is from the apex to ``held_s``.
         height: the lesser flank in multiples of the noise floor.
         height_px: the same in px of the crop, of the region that moves most.
         moving: [R, 2], mean of both flanks in multiples of the noise floor, 0 outside the areas.
@@ -65,6 +65,7 @@ class Hold:
     areas: tuple[str, ...]
     onset_s: float
     apex_s: float
+    held_s: float
     offset_s: float
     height: float
     height_px: float
@@ -319,6 +320,7 @@ def _hold(
         (area,),
         onset_s,
         apex_s,
+        max(held_s, apex_s),
         offset_s,
         min(first.height, second.height),
         min(first.px, second.px),
@@ -425,6 +427,7 @@ def _joined(found: Sequence[Hold]) -> list[Hold]:
                     areas=tuple(dict.fromkeys((*best.areas, *less.areas))),
                     onset_s=min(one.onset_s, other.onset_s),
                     apex_s=max(one.apex_s, other.apex_s),
+                    held_s=max(one.held_s, other.held_s),
                     offset_s=max(one.offset_s, other.offset_s),
                     height_px=max(one.height_px, other.height_px),
                     moving=one.moving + other.moving,
