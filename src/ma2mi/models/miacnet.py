@@ -75,6 +75,8 @@ class MIACNetSettings:
         padding: what convolutions of the action see beyond the edge: "replicate" what lies there,
             or "zeros", a line along which everything seems to move.
         side: side in px that the movement is scaled to; None takes it as it comes.
+        global_attention: a last attention map is told by the whole grid: what moves at one place
+            says where else to look, and a blink is no expression though it moves most.
     """
 
     action_stem: tuple[int, ...] = (32,)
@@ -91,10 +93,17 @@ class MIACNetSettings:
     center: bool = True
     padding: Padding = "replicate"
     side: int | None = None
+    global_attention: bool = True
 
 
 #: What a setting meant in weights stored before it had the default of today.
-BEFORE = {"fusion": "sum", "center": False, "padding": "zeros", "side": None}
+BEFORE = {
+    "fusion": "sum",
+    "center": False,
+    "padding": "zeros",
+    "side": None,
+    "global_attention": False,
+}
 
 # Movements are smooth: at 64 px as at 112, a ridge reads untrained features as well (UF1 0.818 and
 # 0.826 on 192 synthetic micro-expressions, mean of three networks), in a third of the time.
@@ -139,7 +148,11 @@ class MIACNet(Trunk):
             else FaceTransformer(width, settings.vit_depth)
         )
         self.action_encoder = ActionEncoder(
-            settings.action_stem, settings.stem_stride, settings.action_stages, settings.padding
+            settings.action_stem,
+            settings.stem_stride,
+            settings.action_stages,
+            settings.padding,
+            global_attention=settings.global_attention,
         )
         self.null_position = nn.Parameter(torch.zeros(1, width, 1, 1))
         self.fuse = nn.Conv2d(2 * width, width, 1) if settings.fusion == "concat" else None
@@ -212,11 +225,18 @@ class ActionEncoder(nn.Module):
     """Movement to grid, through blocks of continuous attention (MMNet, section 3.1).
 
     A block is a residual pair of convolutions times a spatial attention map. Each map starts
-    from the block's channel mean and maximum and is multiplied by the map before it, pooled.
+    from the block's channel mean and maximum and is multiplied by the map before it, pooled. A
+    last one may be read off the whole grid (our addition).
     """
 
     def __init__(
-        self, stem: tuple[int, ...], stride: int, stages: tuple[int, ...], padding: Padding
+        self,
+        stem: tuple[int, ...],
+        stride: int,
+        stages: tuple[int, ...],
+        padding: Padding,
+        *,
+        global_attention: bool = False,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -236,6 +256,7 @@ class ActionEncoder(nn.Module):
             )
             for i in range(len(stages))
         )
+        self.look = GlobalAttention(stages[-1]) if global_attention else None
 
     def forward(self, action: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Grid, and the last attention; with a ``prior`` [1, 1, h, w] that attention starts from,
@@ -251,6 +272,11 @@ class ActionEncoder(nn.Module):
             before = attention
             x, attention = block(x, attention)
             seen.append((before, attention))
+        whole = None
+        if self.look is not None:
+            whole = self.look(x)
+            x = x * resized(whole, x)
+            attention = attention * resized(whole, attention)
         if prior is None:
             return x, attention
         product = seen[0][1]
@@ -260,7 +286,31 @@ class ActionEncoder(nn.Module):
             product = product * nn.functional.interpolate(
                 own, size=(product.shape[2], product.shape[3]), mode="bilinear"
             )
-        return x, product
+        return x, product if whole is None else product * resized(whole, product)
+
+
+def resized(x: Tensor, like: Tensor) -> Tensor:
+    """Planes [B, C, h, w] at the height and width of others, bilinear."""
+    return nn.functional.interpolate(x, size=(like.shape[2], like.shape[3]), mode="bilinear")
+
+
+class GlobalAttention(nn.Module):
+    """A map [B, 1, 8, 8] in (0, 1), read off a whole grid [B, width, gh, gw]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.read = nn.Sequential(
+            nn.Conv2d(width, 16, 1),
+            nn.GELU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(16 * 4 * 4, 128),
+            nn.GELU(),
+            nn.Linear(128, 8 * 8),
+        )
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return torch.sigmoid(self.read(grid)).reshape(-1, 1, 8, 8)
 
 
 def take_rest_off(action: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class NuisanceSettings(BaseModel):
     turn_deg: float = Field(4.0, ge=0, lt=90)
     light: float = Field(0.2, ge=0, lt=1)
     mirror: float = Field(0.5, ge=0, le=1)
-    rest_outside: float = Field(0.5, ge=0, le=1)
+    rest_outside: float = Field(0.8, ge=0, le=1)
     images: float = Field(0.0, ge=0, le=1)
 
     def world(self, margin: float) -> WorldSettings:
@@ -125,8 +125,8 @@ class Movements(NamedTuple):
 
     Attributes:
         early, late: [B, 3, s, s], as a network takes an action.
-        drawn: [B, 2, s, s], the late movement in the crop of the early one, undisturbed, with
-            median 0 and root mean square 1.
+        drawn: [B, 2, s, s], the late movement of the face in the crop of the early one,
+            undisturbed, 0 outside the face, with median 0 and root mean square 1.
         clip: int64 [B], pairs of one moment share a number.
         early_face, late_face: [B, 3, S, S] in [0, 1], the face in the crop of either side; None
             without faces.
@@ -212,16 +212,15 @@ class VideoMovements:
         size = min(self.size, crop)
         world = nuisance.world(crop / size)
         turned = torch.rand(len(rows), generator=generator) < nuisance.mirror
-        now, soon, later = (
-            _faces(a[rows], turned) for a in (pairs.first, pairs.second, pairs.third)
-        )
+        now = _faces(pairs.first[rows], turned)
         early, late = (_flow(a[rows], turned) for a in (pairs.action, pairs.late))
         parts = _parts(pairs.regions[rows], crop, turned)
         views = [draw_views(len(rows), world, generator, size) for _ in range(2)]
         side = self.side
         faces = [_seen(now, view, nuisance, generator) for view in views]
         if self.trunk.action_input == "difference":
-            changes = [end - now for end in (soon, later)]
+            ends = (_faces(a[rows], turned) for a in (pairs.second, pairs.third))
+            changes = [end - now for end in ends]
             sides = [
                 _seen_change(change, view, side, nuisance, generator)
                 for change, view in zip(changes, views, strict=True)
@@ -239,7 +238,7 @@ class VideoMovements:
         return Movements(
             sides[0],
             sides[1],
-            normalised(through(late, _of_side(views[0], side))),
+            normalised(through(late * _inside(parts, crop), _of_side(views[0], side))),
             _numbers(pairs.keys[rows]),
             faces[0],
             faces[1],
@@ -352,6 +351,9 @@ def _faces(frames: NDArray[np.uint8], turned: Tensor) -> Tensor:
     return torch.where(turned[:, None, None, None], faces.flip(3), faces)
 
 
+#: Half axes of the face's ellipse, relative to the extent of its regions' centres.
+INSIDE = 0.62
+
 #: Regions come as right and left in turn, then those in the middle.
 _SWAPPED = [*(i ^ 1 for i in range(14)), 14, 15, 16]
 
@@ -372,10 +374,11 @@ def _parts_in(parts: Tensor, view: View) -> Tensor:
 def _inside(parts: Tensor, crop: int) -> Tensor:
     """[B, 1, crop, crop], 1 on the face and 0 outside, with a soft edge; 1 without landmarks.
 
-    An ellipse about brows, cheeks and chin, half as large again as the space between them.
+    An ellipse about brows, cheeks and chin that ends below the chin: the neck does not go along
+    with the head, and would be most of what moves.
     """
     low, high = parts.amin(1), parts.amax(1)  # [B, 2]
-    middle, half = (low + high) / 2, 0.75 * (high - low)
+    middle, half = (low + high) / 2, INSIDE * (high - low)
     line = (2 * torch.arange(crop) + 1) / crop - 1
     x = ((line - middle[:, :1]) / half[:, :1])[:, None, None, :]
     y = ((line - middle[:, 1:]) / half[:, 1:])[:, None, :, None]

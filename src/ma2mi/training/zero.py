@@ -72,6 +72,7 @@ class ZeroSettings(BaseModel):
         "fusion": "sum",
         "padding": "zeros",
         "side": None,
+        "global_attention": False,
     }
     size: int = Field(112, ge=16)
     steps: int = Field(2600, ge=1)
