@@ -261,7 +261,7 @@ def weights(tmp_path_factory):
 def check_scores(out, run):
     scores = json.loads((run / "scores.json").read_text())["seeds"]["0"]
     for database in ("casme2", "samm", "smic"):
-        line = next(row for row in out.splitlines() if row.strip().startswith(database))
+        *_, line = (row for row in out.splitlines() if row.strip().startswith(database))
         uf1, uar = (scores["databases"][database][name] for name in ("uf1", "uar"))
         assert line.split()[1:3] == [f"{uf1:.3f}", f"{uar:.3f}"]
     assert f"{scores['overall']['uf1']:.3f}" in out
@@ -289,6 +289,9 @@ def test_start_from_weights_by_command(ma2mi, tree, weights, tmp_path, train):
     )  # fmt: skip
     assert code == 0, err
     assert f"pre-trained, {'trained' if train == 'full' else 'frozen + ridge'}" in out
+    # Frozen weights stand beside the same network with random ones, which they are tested against.
+    assert ("(random, frozen + ridge)" in out) == (train == "auto")
+    assert (tmp_path / "run-random").exists() == (train == "auto")
     check_scores(out, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["run"]["size"] == 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,6 +84,12 @@ def benchmark(
         help="Random draws of the training subjects for each number; more narrow the "
         "intervals and take longer.",
     ),
+    control: bool = typer.Option(
+        True,
+        "--control/--no-control",
+        help="Beside frozen --init weights, also run the same network with random weights, and "
+        "test against it.",
+    ),
     also_report_best_on_test: bool = typer.Option(
         False, help="Also print the field's number, stamped as selected on test data."
     ),
@@ -138,16 +145,22 @@ def benchmark(
         "aliases": steps.parse_aliases(alias),
         "pair_settings": pairs,
     }
+    entries = [(contestant, out)]
+    if control and folder and contestant.frozen:
+        random = replace(contestant, init=None, like=folder)
+        entries.insert(0, (random, out.with_name(f"{out.name}-random")))
     if sizes:
-        curve = contest.run_curve(
-            contestant, marked, chosen, out, sizes=sizes, draws=draws, **shared
+        table = curve_text(
+            [
+                contest.run_curve(one, marked, chosen, place, sizes=sizes, draws=draws, **shared)
+                for one, place in entries
+            ]
         )
-        table = curve_text([curve])
     else:
-        result = contest.compete(
-            contestant, marked, chosen, out, also_best_on_test=also_report_best_on_test, **shared
+        shared |= {"also_best_on_test": also_report_best_on_test}
+        table = score_table(
+            [contest.compete(one, marked, chosen, place, **shared) for one, place in entries]
         )
-        table = score_table([result])
     console.out.print()
     console.out.print(table, markup=False)
     console.out.print(f"run: {out}")

@@ -54,6 +54,7 @@ class Contestant:
     Args:
         model: name in the catalog, or one of ``BASELINES``.
         init: folder of pre-trained weights, or None.
+        like: folder whose network is taken with random weights: the control of ``init``.
         frozen: fit a ridge on the trunk's features instead of training the network.
         zero_shot: ask the recognizer in ``init`` as it is; nothing is trained.
         branches: "both", "position" or "action".
@@ -63,6 +64,7 @@ class Contestant:
 
     model: str
     init: Path | None = None
+    like: Path | None = None
     frozen: bool = False
     zero_shot: bool = False
     branches: Branches = "both"
@@ -117,13 +119,13 @@ class Contestant:
             )
         settings: dict[str, Any] = {}
         config: dict[str, Any] = {}
-        if self.init:
-            config = read_config(self.init)
+        if source := self.init or self.like:
+            config = read_config(source)
             if (config["model"], config["size"]) != (self.model, self.size):
                 raise CheckpointError(
                     f"holds {config['model']} at {config['size']} px, not {self.model} at "
                     f"{self.size} px",
-                    where=self.init,
+                    where=source,
                     cure="Name them with --model and --size",
                 )
             settings = dict(config["settings"])
