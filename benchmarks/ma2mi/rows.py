@@ -119,6 +119,7 @@ def all_rows(full: bool) -> list[Row]:
     """The table's rows, the most important first."""
     rows = [
         Row(RANDOM, "trunk"),
+        Row(OURS, "trunk", RANDOM, BOTH),
         Row("flow-pca", "flow-pca", RANDOM),
         Row("flow-pca of late movements", LATE, RANDOM),
         Row("pixels-rbf", "pixels-rbf", RANDOM),
@@ -127,7 +128,6 @@ def all_rows(full: bool) -> list[Row]:
         Row(RANDOM_ACTION, "trunk", RANDOM, settings=ACTION),
         Row(RANDOM_POSITION, "trunk", RANDOM, settings=POSITION),
         Row(RANDOM_SUM, "trunk", RANDOM, settings=SUM),
-        Row(OURS, "trunk", RANDOM, BOTH),
         Row("MA2MI, read by its action branch", "trunk", RANDOM_ACTION, BOTH, settings=ACTION),
         Row(
             "MA2MI, read by its position branch", "trunk", RANDOM_POSITION, BOTH, settings=POSITION
