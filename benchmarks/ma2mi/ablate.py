@@ -44,7 +44,7 @@ def measure(row: Row, seed: int, setup: Setup) -> None:
 
 
 def in_order(rows: Sequence[Row], seeds: Sequence[int], full: bool) -> list[tuple[Row, int]]:
-    """Rows and seeds: at first each row once; those of few steps under few seeds unless ``full``."""
+    """Rows and seeds: each row once at first; those of few steps under few unless ``full``."""
     brief = [row for row in rows if row.learned and row.learned.steps == SHORT]
     other = [row for row in rows if row not in brief]
     few = seeds if full else seeds[:BRIEF_SEEDS]
