@@ -69,7 +69,7 @@ def test_every_row_is_measured_once_under_each_seed(study: dict[str, Any]) -> No
     assert sorted(tasks) == sorted(
         (row.name, seed) for row in rows for seed in ((0, 1, 2) if row.seeded else (0,))
     )
-    assert tasks[:10] == [(row.name, 0) for row in rows[:10]]
+    assert tasks[:2] == [(study["rows"].RANDOM, 0), ("MA2MI, 100 steps", 0)]
     fewer = study["ablate"].in_order(study["rows"].all_rows(False), (0, 1, 2), False)
     assert {seed for row, seed in fewer if row.learned and row.learned.steps < 300} == {0, 1}
     assert {seed for row, seed in fewer if row.name == study["rows"].OURS} == {0, 1, 2}

@@ -48,7 +48,13 @@ def in_order(rows: Sequence[Row], seeds: Sequence[int], full: bool) -> list[tupl
     brief = [row for row in rows if row.learned and row.learned.steps == SHORT]
     other = [row for row in rows if row not in brief]
     few = seeds if full else seeds[:BRIEF_SEEDS]
-    waves = [(other, seeds[:1]), (brief, few[:1]), (other, seeds[1:]), (brief, few[1:])]
+    waves = [
+        (rows[:1] + brief[:1], seeds[:1]),  # the first sign of whether MA2MI helps
+        (other[1:], seeds[:1]),
+        (brief[1:], few[:1]),
+        (other, seeds[1:]),
+        (brief, few[1:]),
+    ]
     tasks = [(row, seed) for kind, some in waves for seed in some for row in kind]
     return [(row, seed) for row, seed in tasks if row.seeded or seed == seeds[0]]
 

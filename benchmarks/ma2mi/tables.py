@@ -264,7 +264,7 @@ number of rows. "random weights" is the same network untrained under the same ri
 `flow-pca` takes its components from the labelled subjects; "of late movements", from the
 {components} principal axes of the movements that MA2MI learns from, under the ridge; `pixels-rbf`
 is a kernel ridge on the flow. Rows of {short} steps are for comparison with each other, and under
-fewer seeds unless `--full`; the others took 300 steps of {batch} pairs. "units" and "subject" are the probe's (`training/probe.py`): area
-under the ROC curve of a ridge on synthetic action units, and how often the code names the subject,
-which should be chance.
+fewer seeds unless `--full`; the others took 300 steps of {batch} pairs. "units" and "subject" are
+the probe's (`training/probe.py`): area under the ROC curve of a ridge on synthetic action units,
+and how often the code names the subject, which should be chance.
 """
