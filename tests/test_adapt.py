@@ -35,7 +35,10 @@ from ma2mi.video import read_frames, write_video  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
 #: As "zero" lays its input out.
-ZERO = SMALL | {"branches": "action", "fusion": "sum", "padding": "zeros", "side": None}
+ZERO = SMALL | {
+    "branches": "action", "fusion": "sum", "padding": "zeros", "side": None,
+    "global_attention": False,
+}  # fmt: skip
 
 
 def make(folder, size=64, **changes):
