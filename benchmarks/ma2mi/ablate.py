@@ -50,7 +50,7 @@ def in_order(rows: Sequence[Row], seeds: Sequence[int], full: bool) -> list[tupl
     few = seeds if full else seeds[:BRIEF_SEEDS]
     waves = [
         (rows[:1] + brief[:1], seeds[:1]),  # the first sign of whether MA2MI helps
-        (other[1:], seeds[:1]),
+        (sorted(other[1:], key=lambda row: row.learned is not None), seeds[:1]),  # quick ones
         (brief[1:], few[:1]),
         (other, seeds[1:]),
         (brief, few[1:]),
