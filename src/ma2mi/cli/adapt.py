@@ -44,7 +44,10 @@ def adapt(
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
     accelerator: str = typer.Option("auto", help="As Lightning names it: cpu, gpu, ..."),
 ) -> None:
-    """Adapt finished weights to your own videos, without labels (MA2MI, answers held)."""
+    """Adapt finished weights to your own videos, without labels (MA2MI, answers held).
+
+    An experiment: on synthetic videos it did not beat the weights that it started from.
+    """
     # Imported here: --help must answer at once, and this loads torch.
     from ma2mi import __version__
     from ma2mi.cli import steps

@@ -5,6 +5,9 @@ its videos without a label; alone, it would let go of what the classes mean. So 
 the recognizer about synthetic movements, and holds its answers to those of the weights it came
 from (distillation; Hinton, Vinyals, Dean, arXiv 1503.02531; for keeping an old task without its
 data: Li and Hoiem, "Learning without forgetting", ECCV 2016).
+
+On synthetic videos of a poor camera it brought nothing, see
+``benchmarks/ma2mi/zero_and_ma2mi.py``; so nothing here is done unless it is asked for.
 """
 
 from __future__ import annotations
@@ -374,10 +377,11 @@ movements were held to what they were before.
 
 Subjects: {subjects}. Held out of them, to judge: {held}. Nobody of them may be in a test set.
 
-**Whether this helps on these videos is not known**, since nothing in them is labelled. Measure both
-weights on labelled videos of the same camera before you rely on either
-(`ma2mi benchmark --weights DIR --protocol zero-shot`); `benchmarks/ma2mi/zero_and_ma2mi.py` says
-what it brought on synthetic ones. Calibration and thresholds are those of `{weights}`.
+**Nothing shows that this helps.** On synthetic videos of a poor camera it did not beat the weights
+that it came from (`benchmarks/ma2mi/zero_and_ma2mi.py`), and nothing in your videos is labelled.
+Measure both weights on labelled videos of the same camera before you rely on these
+(`ma2mi benchmark --weights DIR --protocol zero-shot`). Calibration and thresholds are those of
+`{weights}`.
 
 ## Measured
 
