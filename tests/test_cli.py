@@ -244,8 +244,8 @@ def test_demo_the_whole_way_twice(tmp_path):
     for name in "ab":
         out = tmp_path / name
         said = command_line(
-            "demo", "--out", out, "--subjects", 3, "--clips", 3, "--pretrain-epochs", 1,
-            "--epochs", 1, "--jobs", 1, timeout=600,
+            "demo", "--out", out, "--subjects", 3, "--clips", 3, "--pretrain-steps", 5,
+            "--epochs", 1, "--seeds", 2, "--jobs", 1, timeout=600,
         )  # fmt: skip
         assert said.returncode == 0, said.stderr
         assert "from scratch" in said.stdout
@@ -253,6 +253,8 @@ def test_demo_the_whole_way_twice(tmp_path):
         page = (out / "report.html").read_text(encoding="utf-8")
         assert "<td>from scratch</td>" in page
         assert str(out / "report.html") in said.stdout.replace("\n", "")
+        assert "attention after MA2MI" in said.stdout
+        assert "random weights, frozen" in (out / "summary.md").read_text("utf-8")
         predictions = sorted((out / "results").glob("*/predictions.csv"))
         assert len(predictions) >= 4
         scores.append([p.read_bytes() for p in predictions])

@@ -1,13 +1,29 @@
-"""``ma2mi demo``: the whole way on people that do not exist, from videos to an honest table."""
+"""``ma2mi demo``: the whole way on subjects that do not exist, from videos to an honest table."""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ma2mi.cli import console
+
+if TYPE_CHECKING:
+    from ma2mi.cli.steps import Marked
+    from ma2mi.datasets import Corpus
+    from ma2mi.datasets.synthetic.corpus import SyntheticMicro
+
+SIZE = 112
+MODEL = "miacnet-tiny"
+#: Training subjects of the learning curve, of those there are.
+FEW = (2, 5, 10)
+SHOWN = 10  # samples whose attention is held against the ground truth
+VIDEO_S = 20.0
 
 
 def register(app: typer.Typer) -> None:
@@ -16,98 +32,207 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Path = typer.Option(Path("runs/demo"), help="Everything that the demo makes."),
-    subjects: int = typer.Option(16, min=3, help="People in each of the two synthetic corpora."),
-    clips: int = typer.Option(6, min=3, help="Clips of each person."),
-    pretrain_epochs: int = typer.Option(8, min=1),
-    epochs: int = typer.Option(10, min=1, help="Epochs of each fold."),
-    seed: int = typer.Option(1),
+    subjects: int = typer.Option(16, min=3, help="Subjects of the synthetic corpus."),
+    clips: int = typer.Option(6, min=3, help="Clips of each subject."),
+    pretrain_steps: int = typer.Option(240, min=1, help="Steps of pre-training, 96 pairs each."),
+    epochs: int = typer.Option(5, min=1, help="Epochs of each fold that trains a network."),
+    seeds: int = typer.Option(3, min=1, help="Seeds of random weights and of training."),
+    seed: int = typer.Option(1, help="Of the subjects and of pre-training."),
     jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),
 ) -> None:
-    """Paint people, pre-train on their macro-expressions, leave each one out on their micro ones.
+    """Pre-train by MA2MI, leave each subject out, look at attention, and analyze a video.
 
-    Needs no data and no network. Ends with a table and a page to look at.
+    Pre-trains on simulated movement without a label, classifies the micro-expressions of synthetic
+    subjects with and without that, draws the learning curve, and looks for events in a video.
+    Needs no data and no network. Ends with tables and two pages to look at.
     """
-    from lightning.fabric import Fabric
-
     from ma2mi.cli import contest, steps
     from ma2mi.cli.report import write_report
-    from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
-    from ma2mi.clips.store import ClipStore, Recipe
+    from ma2mi.clips.store import Recipe
     from ma2mi.evaluation.protocols import protocol
-    from ma2mi.report.tables import score_table
-    from ma2mi.training.pretrain import PretrainSettings
+    from ma2mi.report.tables import curve_text, score_table
 
     started = time.perf_counter()
-    size = 112
-    recipe, model = Recipe(size=size + 16), "miacnet-tiny"
-    macro = steps.paint_corpus("synthetic-macro", out / "macro", subjects, clips, seed, jobs)
+    recipe, apex, chosen = Recipe(size=SIZE + 16), PairSettings(), protocol("synthetic-3")
     micro = steps.paint_corpus("synthetic-micro", out / "micro", subjects, clips, seed, jobs)
-
-    store = ClipStore(out / "clips", recipe)
-    keys, _ = steps.cut_recordings(macro.recordings(), store, jobs)
-    future = parse(PairSettings, {"kind": "future-movement", "per_clip": 4, "seed": seed})
-    pairs, _ = steps.near_future_pairs(store, keys, future, jobs)
-    settings = parse(
-        PretrainSettings,
-        {
-            "model": model,
-            "size": size,
-            "loop": {
-                "epochs": pretrain_epochs,
-                "epoch_steps": 20,
-                "batch_size": 96,
-                "lr": 2e-3,
-                "seed": seed,
-            },
-        },
-    )
-    weights = out / "ma2mi"
-    about = {"pairs": future.model_dump(), "people": sorted({r.person for r in macro.recordings()})}
-    fabric = Fabric(accelerator="cpu", devices=1)
-    history = steps.learn(pairs, weights, settings, fabric, about)
-    console.out.print(steps.gain_line(history))
-
-    apex = PairSettings()
-    chosen = protocol("synthetic-3")
+    weights = _pretrain(out / "ma2mi", pretrain_steps, seed)
     marked = steps.mark_expressions(micro, chosen, out / "clips", recipe, apex, jobs)
-    plain = contest.Contestant(model, size=size, epochs=epochs)
-    rows = {
-        "scratch": plain.entitled("from scratch"),
-        "ma2mi": plain.entitled("after MA2MI", init=weights),
-        "random-frozen": plain.entitled("random, frozen + ridge", frozen=True),
-        "ma2mi-frozen": plain.entitled("MA2MI, frozen + ridge", init=weights, frozen=True),
-        "position": plain.entitled(
-            "MA2MI, position only, frozen + ridge", init=weights, frozen=True, branches="position"
-        ),
-        "action": plain.entitled(
-            "MA2MI, action only, frozen + ridge", init=weights, frozen=True, branches="action"
-        ),
+    options: dict[str, Any] = {
+        "corpus": micro.name,
+        "pair_settings": apex,
+        "seeds": range(seeds),
+        "jobs": jobs,
     }
-    results = [
-        contest.compete(
-            contestant,
-            marked,
-            chosen,
-            out / "results" / name,
-            corpus=micro.name,
-            pair_settings=apex,
-            seeds=[seed],
-            jobs=jobs,
-        )
-        for name, contestant in rows.items()
+    plain = contest.Contestant(MODEL, size=SIZE, epochs=epochs)
+    frozen = plain.entitled("random weights, frozen + ridge", frozen=True)
+    ours = frozen.entitled("MA2MI, frozen + ridge", init=weights)
+    controls = [contest.Contestant(name, size=SIZE) for name in ("flow-pca", "pixels-rbf")]
+    # Each row beside the row that it is tested against.
+    rows = [
+        (frozen, None),
+        (ours, 0),
+        (ours.entitled("MA2MI, action alone, frozen + ridge", branches="action"), 1),
+        *((control, 1) for control in controls),
+        (plain.entitled("from scratch"), None),
+        (plain.entitled("after MA2MI", init=weights), 5),
     ]
-    # Each row is held against its own control: the same network with random weights, under the
-    # same classifier.
-    against = [None, 0, None, 2, 3, 3]
+    results = [
+        contest.compete(entry, marked, chosen, out / "results" / f"{number}", **options)
+        for number, (entry, _) in enumerate(rows)
+    ]
+    sizes = [size for size in FEW if size < subjects]
+    curves = [
+        contest.run_curve(
+            entry, marked, chosen, out / "curves" / f"{number}", sizes=sizes, **options
+        )
+        for number, entry in enumerate((frozen, ours, *controls))
+    ]
+    against = [position for _, position in rows]
     page = write_report(
         out / "report.html",
         results,
         against=against,
         pretraining=weights,
         marked=marked,
-        examples=list(store.read_all(marked.pairs.keys[:3].tolist())),
+        curves=curves,
     )
+    looks = _attention_line(weights, marked, micro)
+    video = _analyze_video(out / "video", seed)
+    took = time.perf_counter() - started
     console.out.print()
-    console.out.print(score_table(results, against))
-    console.out.print(f"\n{time.perf_counter() - started:.0f} s; look at {page}")
+    for text in (score_table(results, against), "", curve_text(curves), "", looks, ""):
+        console.out.print(text, markup=False)
+    console.out.print(f"{took:.0f} s; look at {page}\nand at {video}")
+    _write_summary(out / "summary.md", results, against, curves, looks, took)
+
+
+def _pretrain(folder: Path, pretrain_steps: int, seed: int) -> Path:
+    """MA2MI on the flow simulator: the folder of its weights."""
+    from lightning.fabric import Fabric
+
+    from ma2mi.cli import steps
+    from ma2mi.cli.settings import parse
+    from ma2mi.training.pretrain import PretrainSettings
+
+    epochs = min(5, pretrain_steps)
+    loop = {"epochs": epochs, "epoch_steps": pretrain_steps // epochs, "seed": seed}
+    settings = parse(
+        PretrainSettings,
+        {"model": MODEL, "size": SIZE, "loop": {"batch_size": 96, "lr": 2e-3, **loop}},
+    )
+    fabric = Fabric(accelerator="cpu", devices=1)
+    history = steps.learn(None, folder, settings, fabric, {})
+    console.out.print(steps.gain_line(history))
+    return folder
+
+
+def _attention_line(weights: Path, marked: Marked, micro: Corpus) -> str:
+    """How often the largest attention lies where the ground truth moves, in words."""
+    import numpy as np
+
+    from ma2mi.cli import steps
+    from ma2mi.clips.batches import make_batch
+    from ma2mi.datasets.synthetic.regions import moves_at
+    from ma2mi.training.checkpoint import open_trunk
+    from ma2mi.training.heatmaps import attention_map
+
+    synthetic: SyntheticMicro = micro  # type: ignore[assignment]  # painted above
+    trunk = open_trunk(weights, len(marked.classes)).eval()
+    rows = steps.spread(marked, SHOWN)
+    batch = make_batch(marked.pairs, rows, size=SIZE, side=trunk.input_side or SIZE)
+    attention = attention_map(trunk, batch)
+    if attention is None:
+        return "attention: none"
+    truth = {one.key: synthetic.truth(one) for one in synthetic.expressions()}
+    hits = []
+    for row, look in zip(rows, attention, strict=True):
+        y, x = np.unravel_index(int(look.argmax()), look.shape)
+        place = (float(x + 0.5) / look.shape[1], float(y + 0.5) / look.shape[0])
+        hits.append(moves_at(truth[str(marked.pairs.keys[row])], place, margin=(SIZE + 16) / SIZE))
+    return (
+        f"attention after MA2MI, before any label: the largest lies in the region that moves for "
+        f"{sum(hits)} of {len(hits)} samples"
+    )
+
+
+def _analyze_video(folder: Path, seed: int) -> Path:
+    """The page of a synthetic video: a subject who talks, blinks and shows expressions."""
+    from ma2mi.analysis import analyze
+    from ma2mi.cli.analyze import count_events
+    from ma2mi.datasets.synthetic import make_person
+    from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
+    from ma2mi.video import write_video
+
+    fps = Fraction(30)
+    plan = LongVideoSettings.lifelike(VIDEO_S)
+    subject = make_person(9000 + seed)
+    shown = make_long_video(subject, seed=seed, fps=fps, plan=plan)
+    path = folder / "synthetic.mp4"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        frames = (shown.frame(index) for index in range(shown.frame_count))
+        with console.progress("Rendering a video") as tick:
+            write_video(path, _counted(frames, shown.frame_count, tick), fps, crf=18)
+    analysis = analyze(path, folder / "results", videos=False)
+    truth = [event for event in shown.events if event.kind in ("micro", "macro")]
+    console.out.print(
+        f"{VIDEO_S:.0f} s of video with {len(truth)} expressions: {count_events(analysis)}"
+    )
+    return folder / "results" / analysis.name / "report.html"
+
+
+def _counted(frames: Any, total: int, tick: Any) -> Any:
+    for number, frame in enumerate(frames, start=1):
+        yield frame
+        tick(number, total)
+
+
+def _write_summary(
+    path: Path, results: Any, against: Any, curves: Any, looks: str, took: float
+) -> None:
+    """The tables in Markdown and what they were made on, for ``make readme-figures``."""
+    import torch
+
+    from ma2mi import __version__
+    from ma2mi.files import replace_file
+    from ma2mi.report.tables import (
+        HEADER,
+        curve_header,
+        curve_lines,
+        curve_rows,
+        make_rows,
+        markdown_table,
+        row_lines,
+    )
+
+    lines = [line for row in make_rows(results, against) for line in row_lines(row)]
+    record = results[0].record
+    text = "\n".join(
+        [
+            markdown_table(HEADER, lines),
+            "",
+            markdown_table(curve_header(curves), curve_lines(curve_rows(curves))),
+            "",
+            f"{looks[0].upper()}{looks[1:]}. {len(results[0].pool().keys)} clips of "
+            f"{len(set(results[0].pool().people.tolist()))} synthetic subjects, movements of 0.2 "
+            f"to 0.7 px; pre-training on the flow simulator, without a label; seeds pooled; "
+            f"p by paired permutation over subjects. Made by `make demo` in "
+            f"{took:.0f} s on {_processor()}, {os.cpu_count()} cores, Python "
+            f"{platform.python_version()}, torch {torch.__version__}, ma2mi {__version__}, commit "
+            f"{record.commit[:12] or 'unknown'}.",
+            "",
+        ]
+    )
+    replace_file(path, text.encode())
+
+
+def _processor() -> str:
+    """The processor's name, as well as the system knows it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
