@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ma2mi.spotting.blinks import Blink
-from ma2mi.spotting.block import BROWS, LIDS, MOUTH, Block, Floats, shared_time, time_iou
+from ma2mi.spotting.block import (
+    BROWS,
+    LIDS,
+    MOUTH,
+    TURN_FREE,
+    TURN_PX,
+    Block,
+    Floats,
+    shared_time,
+    time_iou,
+    turned,
+)
 from ma2mi.spotting.excursions import Excursion
 from ma2mi.spotting.holds import Hold, Step
 from ma2mi.spotting.pulses import ECHO, Pulse
@@ -27,11 +38,6 @@ SLOW_TIMES = 2.0  # an expression under speech is this many times as large as on
 HEAD_REST = 0.02  # eye distances a second: slower heads count as this fast
 TURN_REST = 1.0  # degrees a second: slower turns count as this fast
 FAST_HEAD = 0.15  # eye distances a second: an event meanwhile is flagged
-TURN_PX = 0.1
-"""Apparent movement for each degree that the head turns meanwhile, px: what flow shows of outer
-brows in real turns (``../shared/clips``, cap13_edit2.mp4), beyond ``TURN_FREE`` degrees, which are
-the landmarks' own noise."""
-TURN_FREE = 1.5
 TURN_S = 0.2  # the speed of a turn is its way over this long
 FAR_HEAD = 6.0  # degrees away from where the head rests: an event meanwhile is flagged
 HOLD_TIMES = 4 / 3  # a held movement has two chances to look like one: it must be this much higher
@@ -77,9 +83,7 @@ class Meanwhile:
     def turn_speed(self, interval: tuple[float, float]) -> float:
         """How fast the head turns at most, degrees a second."""
         reach = max(1, round(TURN_S / 2 / self.block.step_s))
-        way = np.pad(self.turns, ((reach, reach), (0, 0)), mode="edge")
-        speed = np.linalg.norm(way[2 * reach :] - way[: -2 * reach], axis=1)
-        speed /= 2 * reach * self.block.step_s
+        speed = turned(self.turns, reach) / (2 * reach * self.block.step_s)
         return float(speed[self._inside(interval)].max(initial=0.0))
 
     def turned(self, interval: tuple[float, float]) -> float:

@@ -17,6 +17,11 @@ AREAS: dict[str, tuple[str, ...]] = {
 """Areas that move by themselves: what happens in one never hides what happens in the other. Gaze
 and blinks move the lids all the time, so they may take part in an event, not make one."""
 SCALES_S = (0.13, 0.18, 0.26, 0.37, 0.52, 0.75, 1.06, 1.5, 2.1, 3.0)
+TURN_PX = 0.1
+"""Apparent movement for each degree that the head turns meanwhile, px: what flow shows of outer
+brows in real turns (``../shared/clips``, cap13_edit2.mp4), beyond ``TURN_FREE`` degrees, which are
+the landmarks' own noise."""
+TURN_FREE = 1.5
 HEAD_S = 0.2  # the head's speed is its way over this long
 
 
@@ -94,6 +99,12 @@ def smooth(curve: Floats, width: float) -> Floats:
     reach = int(np.ceil(3 * sd))
     kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sd))
     return np.convolve(np.pad(curve, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+
+
+def turned(turns: Floats, reach: int) -> Floats:
+    """[T], degrees between ``reach`` rows before and after, of turns [T, 3]; the ends are held."""
+    way = np.pad(turns, ((reach, reach), (0, 0)), mode="edge")
+    return np.asarray(np.linalg.norm(way[2 * reach :] - way[: -2 * reach], axis=1))
 
 
 def shared_time(one: tuple[float, float], other: tuple[float, float]) -> float:

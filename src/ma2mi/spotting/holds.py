@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.spotting.block import AREAS, time_iou
+from ma2mi.spotting.block import AREAS, TURN_FREE, TURN_PX, time_iou, turned
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,6 @@ LEAST_LOOKS = 3
 TOGETHER = 0.5  # shared time (IoU) from which holds of two areas are one expression
 FLANK_TIMES = 2.4  # the time of a flank over that from 1/4 to 3/4 of its height
 STAYS_S = 1.0  # a step whose level is still held so long after stays, for now
-TURN_PX, TURN_FREE = 0.1, 1.5  # see ``assessment``
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,18 +149,19 @@ def find_holds(
     turns = np.stack(
         [np.interp(times, landmarks.times_s, column) for column in landmarks.turns.T], axis=1
     )
-    steps = [_steps(level, round(ramp / step_s), round(PLATEAU_S / step_s)) for ramp in RAMPS_S]
-    turned = [_turned(turns, round((ramp + PLATEAU_S) / 2 / step_s)) for ramp in RAMPS_S]
+    plateau = round(PLATEAU_S / step_s)
+    steps = np.stack([_steps(level, round(ramp / step_s), plateau) for ramp in RAMPS_S])
+    turning = np.stack([turned(turns, round((ramp + PLATEAU_S) / 2 / step_s)) for ramp in RAMPS_S])
     floors = np.hypot(
         np.stack([_floor(one, step_s) for one in steps])[:, None],
-        TURN_PX * np.maximum(0.0, np.stack(turned) - TURN_FREE)[..., None],
+        TURN_PX * np.maximum(0.0, turning - TURN_FREE)[..., None],
     )  # [ramps, T, R]
     found, open_steps = [], []
     for area, members in AREAS.items():
         own = np.array([i for i, name in enumerate(names) if name in members], np.intp)
         if not len(own):
             continue
-        flanks = _flanks(np.stack(steps)[:, :, own], floors[..., own], step_s, least, least_px)
+        flanks = _flanks(steps[:, :, own], floors[..., own], step_s, least, least_px)
         pairs, left = _paired(flanks, level[:, own], step_s)
         for first, second in pairs:
             hold = _hold(first, second, area, own, times, level, turns, landmarks)
@@ -187,12 +187,6 @@ def _steps(level: Floats, ramp: int, plateau: int) -> Floats:
     first = plateau + half  # rows before it are missing
     steps[first : first + len(inner)] = inner
     return steps
-
-
-def _turned(turns: Floats, reach: int) -> Floats:
-    """[T], degrees between ``reach`` rows before and after."""
-    around = np.pad(turns, ((reach, reach), (0, 0)), mode="edge")
-    return np.asarray(np.linalg.norm(around[2 * reach :] - around[: -2 * reach], axis=1))
 
 
 def _floor(steps: Floats, step_s: float) -> Floats:

@@ -406,12 +406,19 @@ class Spotter:
             least_px=self.settings.least_px,
         )
 
-    def _spotted_hold(self, one: Hold, assessment: Assessment, history: _History) -> Spotted:
+    def _placed(
+        self, one: Excursion | Hold, history: _History
+    ) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+        """Frames of onset, apex and offset, and the regions that move, strongest first."""
         at = np.interp((one.onset_s, one.apex_s, one.offset_s), history.times, history.frames)
         onset, apex, offset = (round(float(frame)) for frame in at)
         height = np.hypot(*one.moving.T)
         order = [int(i) for i in np.argsort(-height, kind="stable")]
         names = tuple(self._names[i] for i in order if height[i] >= 0.5 * height[order[0]])
+        return (onset, min(max(apex, onset), offset), offset), names
+
+    def _spotted_hold(self, one: Hold, assessment: Assessment, history: _History) -> Spotted:
+        frames, names = self._placed(one, history)
         evidence = {
             "height": float(np.log(one.height)),
             "height_px": float(np.log(one.height_px / self.settings.eye_distance_px)),
@@ -420,18 +427,13 @@ class Spotter:
             "landmark_share": one.landmark_share,
         }
         kind = _kind(one.offset_s - one.onset_s, self.settings)
-        return Spotted(onset, min(max(apex, onset), offset), offset, kind, assessment.score,
-                       one.height, names, evidence, assessment.flags, assessment.reason,
-                       by_landmarks=True)  # fmt: skip
+        return Spotted(*frames, kind, assessment.score, one.height, names, evidence,
+                       assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
 
     def _spotted_excursion(
         self, one: Excursion, assessment: Assessment, history: _History
     ) -> Spotted:
-        at = np.interp((one.onset_s, one.apex_s, one.offset_s), history.times, history.frames)
-        onset, apex, offset = (round(float(frame)) for frame in at)
-        height = np.hypot(*one.moving.T)
-        order = [int(i) for i in np.argsort(-height, kind="stable")]
-        names = tuple(self._names[i] for i in order if height[i] >= 0.5 * height[order[0]])
+        frames, names = self._placed(one, history)
         evidence = {
             "height": float(np.log(one.height)),
             "height_px": float(np.log(one.height_px / self.settings.eye_distance_px)),
@@ -444,8 +446,7 @@ class Spotter:
         }
         cut = one.begun or one.lasts  # of unknown length, so it is not called brief
         kind = "macro" if cut else _kind(one.offset_s - one.onset_s, self.settings)
-        apex = min(max(apex, onset), offset)
-        return Spotted(onset, apex, offset, kind, assessment.score, one.height, names, evidence,
+        return Spotted(*frames, kind, assessment.score, one.height, names, evidence,
                        assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
 
 

@@ -12,9 +12,7 @@ On synthetic videos of a poor camera it brought nothing, see
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +33,14 @@ from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.movements import Movements, VideoMovements
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
-from ma2mi.training.pretrain import FEWEST, Rows, split_people, video_order
+from ma2mi.training.pretrain import (
+    Rows,
+    check_enough,
+    digest_pairs,
+    split_people,
+    video_order,
+    write_log,
+)
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.views import one_thread
@@ -184,11 +189,7 @@ def adapt(
     net = Recognizer.from_pretrained(weights).net
     source = VideoMovements(pairs, net, before.size, settings.pretext.nuisance)
     train, held = split_people(pairs.subjects, settings.held_out, settings.loop.seed)
-    if len(train) < FEWEST:
-        raise SettingsError(
-            f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
-            cure="Give more or longer videos in which faces move",
-        )
+    check_enough(train)
     told = {
         "weights_sha256": hashlib.sha256((weights / WEIGHTS).read_bytes()).hexdigest(),
         "subjects": sorted(set(pairs.subjects.tolist())),
@@ -202,7 +203,7 @@ def adapt(
     with one_thread():
         adaptation = Adaptation(net, settings.pretext)
         history = _learn(adaptation, before, source, (train, held), settings, out, fabric, hook)
-    _write_log(out / "log.csv", history)
+    write_log(out / "log.csv", history, COLUMNS)
     told["figures"] = history[-1]
     _finished(before, net, weights, told).save_pretrained(out)
     return history
@@ -297,10 +298,8 @@ def _moved(net: Trunk, before: Trunk, action: Tensor, drift: Drift) -> dict[str,
 
 def _claim(out: Path, pairs: Pairs, told: dict[str, Any], config: bytes) -> None:
     """Make the folder this run's, or refuse to go on with another's."""
-    drawn = hashlib.sha256(pairs.elapsed_s.tobytes())
     meant = hashlib.sha256(config).hexdigest()
-    drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
-    tree = {"adapt": told, "config_sha256": meant, "pairs_sha256": drawn.hexdigest()}
+    tree = {"adapt": told, "config_sha256": meant, "pairs_sha256": digest_pairs(pairs)}
     text = json.dumps(tree, indent=2, sort_keys=True)
     path = out / "settings.json"
     if path.is_file() and path.read_text() != text:
@@ -312,14 +311,6 @@ def _claim(out: Path, pairs: Pairs, told: dict[str, Any], config: bytes) -> None
         replace_file(path, text.encode())
         return
     raise SettingsError(what, where=out, cure="Choose another --out, or delete it")
-
-
-def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [name for name in COLUMNS if name in history[0]])
-    writer.writeheader()
-    writer.writerows(history)
-    replace_file(path, text.getvalue().encode())
 
 
 #: Of the config before: what is true of those weights alone.

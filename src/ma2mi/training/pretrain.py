@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,11 +124,7 @@ def pretrain(
         load_trunk(trunk, init)
     plan = _plan(trunk, pairs, settings)
     train, held = split_people(plan.subjects, settings.held_out, settings.loop.seed)
-    if len(train) < FEWEST:
-        raise SettingsError(
-            f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
-            cure="Give more or longer videos in which faces move",
-        )
+    check_enough(train)
     _claim(out, pairs, settings, init, about or {}, fabric)
     _freeze_idle(plan, train[:FEWEST])
     optimizer = torch.optim.AdamW(
@@ -170,7 +166,7 @@ def pretrain(
     if board:
         board.finalize("success")
     if fabric.is_global_zero:
-        _write_log(out / "log.csv", history)
+        write_log(out / "log.csv", history, COLUMNS)
         chosen = _best(history, plan) if settings.stop == "probe" else len(history) - 1
         if settings.stop == "probe":
             trunk.load_state_dict(_read_best(out / BEST)[0])
@@ -188,6 +184,26 @@ def pretrain(
         save_model(out, trunk, config)
     fabric.barrier()
     return history
+
+
+def check_enough(train: Rows) -> None:
+    """Refuse to learn from fewer than ``FEWEST`` pairs.
+
+    Raises:
+        SettingsError: there are fewer.
+    """
+    if len(train) < FEWEST:
+        raise SettingsError(
+            f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
+            cure="Give more or longer videos in which faces move",
+        )
+
+
+def digest_pairs(pairs: Pairs) -> str:
+    """sha256 of which pairs were drawn, of whom."""
+    drawn = hashlib.sha256(pairs.elapsed_s.tobytes())
+    drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
+    return drawn.hexdigest()
 
 
 def split_people(subjects: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
@@ -403,15 +419,11 @@ def _claim(
 ) -> None:
     """Make the folder this run's, or refuse to go on with other settings or other pairs."""
     path = out / "settings.json"
-    drawn = hashlib.sha256()
-    if pairs is not None:
-        drawn.update(pairs.elapsed_s.tobytes())
-        drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
     tree = {
         **settings.model_dump(mode="json"),
         "about": about,
         "init_sha256": hashlib.sha256((init / WEIGHTS).read_bytes()).hexdigest() if init else "",
-        "pairs_sha256": drawn.hexdigest() if pairs is not None else "",
+        "pairs_sha256": "" if pairs is None else digest_pairs(pairs),
     }
     text = json.dumps(tree, indent=2, sort_keys=True)
     if path.is_file() and (before := path.read_text()) != text:
@@ -437,9 +449,10 @@ def _difference(before: str, settings: PretrainSettings) -> str:
     return "holds a run with other settings or other videos"
 
 
-def _write_log(path: Path, history: list[dict[str, Any]]) -> None:
+def write_log(path: Path, history: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    """The figures of every epoch as a table, those of ``columns`` that there are."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [name for name in COLUMNS if name in history[0]])
+    writer = csv.DictWriter(text, [name for name in columns if name in history[0]])
     writer.writeheader()
     writer.writerows(history)
     replace_file(path, text.getvalue().encode())
