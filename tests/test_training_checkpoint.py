@@ -42,6 +42,7 @@ def test_weights_of_before_keep_what_their_settings_meant(folder):
         "center": False,
         "padding": "zeros",
         "side": None,
+        "global_attention": False,
         "dropout": 0.5,
     }
 
@@ -79,7 +80,8 @@ def test_missing_weights(folder):
 
 
 def test_weights_under_another_config(folder):
-    (folder / "config.json").write_text(json.dumps(CONFIG | {"settings": {}}))
+    other = {"global_attention": True}  # all else is as weights without a format had it
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"settings": other}))
     with pytest.raises(CheckpointError, match=r"do not fit this network: fuse\.\w+ and 1 more"):
         open_trunk(folder, 2)
 

@@ -257,6 +257,7 @@ class ActionEncoder(nn.Module):
             for i in range(len(stages))
         )
         self.look = GlobalAttention(stages[-1]) if global_attention else None
+        self.seen = nn.Identity()  # what is handed on, for heat maps
 
     def forward(self, action: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Grid, and the last attention; with a ``prior`` [1, 1, h, w] that attention starts from,
@@ -277,6 +278,7 @@ class ActionEncoder(nn.Module):
             whole = self.look(x)
             x = x * resized(whole, x)
             attention = attention * resized(whole, attention)
+        x = self.seen(x)
         if prior is None:
             return x, attention
         product = seen[0][1]

@@ -215,7 +215,6 @@ class Spotter:
         holds, staying = self._holds(history)
         held = [(one, assess_hold(one, meanwhile, settings)) for one in holds]
         held = [(one, v) for one, v in held if not _is_seen(one, events)]
-        longer: list[Excursion | Hold] = [*events, *(one for one, v in held if not v.reason)]
         near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
         least = KEPT * settings.pulse_threshold
         pulses = find_pulses(block, self._floor.px(), near, settings, least)
@@ -231,7 +230,8 @@ class Spotter:
                 for one, assessment in zip(pulses, assessed, strict=True)
             )
         ]
-        longer = [one for one in longer if one not in finer]
+        longer: list[Excursion | Hold] = [one for one in events if one not in finer]
+        longer += [one for one, v in held if not v.reason]
         for hold, assessment in held:
             if hold.offset_s < until_s - SETTLED_S or until_s == np.inf:
                 spotted = self._spotted_hold(hold, assessment, history)
@@ -497,9 +497,14 @@ class _Row:
 
 
 def _is_seen(one: Hold, events: Sequence[Excursion]) -> bool:
-    """Whether an excursion that is an event shows the same movement."""
+    """Whether an excursion that is an event shows the same movement: of an area that both have, or
+    of another at about the same time."""
     return any(
-        shared_time(one.interval, other.interval) > SAME_EVENT and set(one.areas) & set(other.areas)
+        time_iou(one.interval, other.interval) > SAME_EVENT
+        or (
+            shared_time(one.interval, other.interval) > SAME_EVENT
+            and set(one.areas) & set(other.areas)
+        )
         for other in events
     )
 

@@ -70,8 +70,7 @@ def grad_cam(
             )
         wanted = [answers.index(name) for name in names]
     net = recognizer.net.eval()
-    # The last block: what it hands on, features and attention, both bear on the answer.
-    encoder = net.action_encoder.blocks[-1] if isinstance(net, MIACNet) else None
+    encoder = net.action_encoder.seen if isinstance(net, MIACNet) else None
     parts, done = [], 0
     with one_thread():
         for batch in batches(net, pairs, recognizer.size):
