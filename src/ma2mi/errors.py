@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,6 +56,35 @@ class StoreError(Ma2miError):
     """A prepared clip that is missing, damaged or cannot be written."""
 
 
+_CURES = {
+    errno.ENOSPC: "Free the disk, or choose another folder",
+    errno.EDQUOT: "Free the disk, or choose another folder",
+    errno.EACCES: "Choose a folder that you may write to",
+    errno.EPERM: "Choose a folder that you may write to",
+    errno.EROFS: "Choose a folder that you may write to",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.ENOTDIR: "A file stands where a folder is needed: choose another",
+    errno.EEXIST: "A file stands where a folder is needed: choose another",
+    errno.EMFILE: "Close other programs, or work with fewer --jobs",
+    errno.ENFILE: "Close other programs, or work with fewer --jobs",
+}
+
+
+def store_error(error: OSError, where: object) -> StoreError:
+    """What the system says when a file cannot be written, with a cure that fits its cause.
+
+    Args:
+        error: as raised; the file that it names counts more than ``where``.
+        where: the file or folder that was to be written.
+    """
+    named = error.filename if isinstance(error.filename, str | bytes) else None
+    return StoreError(
+        f"cannot be written ({error.strerror or error})",
+        where=os.fsdecode(named) if named else where,
+        cure=_CURES.get(error.errno or 0, ""),
+    )
+
+
 class SettingsError(Ma2miError):
     """An unknown or impossible setting."""
 
@@ -66,7 +97,7 @@ class EvaluationError(Ma2miError):
     """Predictions, labels or splits that cannot be scored."""
 
 
-class MissingPart(Ma2miError):
+class MissingPart(Ma2miError, ImportError):
     """An optional dependency that is not installed."""
 
 

@@ -1,19 +1,97 @@
-"""Files that are whole or absent, whatever ends the process that writes them."""
+"""Files and folders that are whole or absent, and never lost: names, digests, locks, results."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
+import secrets
+import shutil
+import time
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from ma2mi.errors import StoreError
+from filelock import FileLock, Timeout
+
+from ma2mi.errors import StoreError, store_error
+
+#: What this version wrote into a results folder: {"files": {relative path: sha256}}.
+WRITTEN = ".written.json"
+#: Bytes of a name; file systems take 255, and temporary names, suffixes and frames need some.
+LONGEST_NAME = 120
+#: A work folder that nobody has written to for so long belongs to a run that was killed.
+STALE_S = 24 * 3600.0
+#: Names that Windows keeps for devices, whatever their suffix.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
+#: What file managers put into any folder that a person opens; nobody's work.
+_LITTER = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
+
+
+# Names
+
+
+def file_name(*parts: str, longest: int = LONGEST_NAME) -> str:
+    """One name for a file or folder that says what ``parts`` say and never leaves its folder.
+
+    Letters, digits and ``. _ - @`` stay, parts are joined by ``_``. Whatever else happens to the
+    name (other characters, a dot at an end, too long, reserved on Windows, an underscore that
+    hides where a part ends), eight digits of a hash tell it from all others, so that different
+    parts never share a name. The result is NFC, never empty, and at most ``longest`` bytes.
+
+    Example:
+        >>> file_name("casme2", "sub01", "EP02_01f")
+        'casme2_sub01_EP02_01f'
+        >>> file_name("..")
+        'unnamed-21823bc8'
+    """
+    given = [unicodedata.normalize("NFC", part) for part in parts if part]
+    plain = "_".join(re.sub(r"[^\w.@-]+", "-", part) for part in given)
+    name = plain.strip("-. ")
+    hidden = any("_" in part for part in given[:-1])
+    as_given = name and name == "_".join(given) and not hidden and not _RESERVED.match(name)
+    if as_given and len(name.encode()) <= longest:
+        return name
+    # repr keeps the parts apart, and takes characters that are no Unicode ("\udcff").
+    digest = hashlib.sha256(ascii(given).encode()).hexdigest()[:8]
+    short = name.encode(errors="ignore")[: longest - 10].decode(errors="ignore").strip("-. ")
+    return f"{'_' if _RESERVED.match(short) else ''}{short or 'unnamed'}-{digest}"
+
+
+# Content
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file's content; of a folder, of the names and contents of its files.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.is_dir():
+        inside = [
+            (p.relative_to(path).as_posix(), _file_digest(p))
+            for p in sorted(path.rglob("*"))
+            if p.is_file() and p.name not in _LITTER
+        ]
+        return hashlib.sha256(ascii(inside).encode()).hexdigest()
+    return _file_digest(path)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Files
 
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to; it becomes ``path`` when all went well, else it goes."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield part
         part.replace(path)
@@ -25,14 +103,169 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file as a whole; one that is there stays as it was until then.
 
     Raises:
-        StoreError: the disk is full or not writable.
+        StoreError: it cannot be written, and why.
     """
     try:
         with unfinished(path) as part:
             part.write_bytes(content)
     except OSError as error:
+        raise store_error(error, path) from error
+
+
+# Locks
+
+
+@contextmanager
+def hold(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Be the only process that works on ``path``, a file or folder that need not exist yet.
+
+    The lock is a hidden file beside it, which stays; the system frees it when a process dies.
+
+    Args:
+        path: what nobody else may write meanwhile.
+        wait_s: how long to wait for another process; negative waits for ever.
+
+    Raises:
+        StoreError: another process holds it, or no lock can be written there.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=wait_s)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
         raise StoreError(
-            f"cannot be written ({error.strerror})",
+            "another process is writing here",
             where=path,
-            cure="Free the disk or choose another folder",
+            cure="Wait until it is done, or choose another folder",
         ) from error
+    except OSError as error:
+        raise store_error(error, path) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# Folders of results
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a folder of results differs from what was written into it.
+
+    Args:
+        ours: it was written by this package at all.
+        missing, changed, foreign: relative paths that are gone, other, or not ours.
+    """
+
+    ours: bool
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+    @property
+    def replaceable(self) -> bool:
+        """Nothing is in it but what was written, as it was written."""
+        return self.ours and not self.changed and not self.foreign
+
+
+def look_into(folder: Path) -> Kept:
+    """Hold a folder against the list of what was written into it.
+
+    Raises:
+        OSError: a file in it cannot be read.
+    """
+    try:
+        written = json.loads((folder / WRITTEN).read_text("utf-8"))["files"]
+        listed = {str(name): str(value) for name, value in written.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Kept(ours=False)
+    above = {parent.as_posix() for name in listed for parent in Path(name).parents}
+    there = {name: folder / name for name in _walk(folder) if name not in above}
+    return Kept(
+        ours=True,
+        missing=tuple(sorted(set(listed) - set(there))),
+        changed=tuple(
+            name
+            for name in sorted(set(listed) & set(there))
+            if there[name].is_symlink() or _file_digest(there[name]) != listed[name]
+        ),
+        foreign=tuple(sorted(set(there) - set(listed))),
+    )
+
+
+def is_results(folder: Path) -> bool:
+    """Whether this package wrote the folder as a whole."""
+    return (folder / WRITTEN).is_file()
+
+
+def _walk(folder: Path) -> list[str]:
+    """Everything in a folder but folders that hold something, their list and litter."""
+    names = []
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink() and any(path.iterdir()):
+            continue
+        name = path.relative_to(folder).as_posix()
+        if name != WRITTEN and path.name not in _LITTER:
+            names.append(name)
+    return names
+
+
+@contextmanager
+def results_folder(final: Path) -> Iterator[Path]:
+    """A private folder beside ``final``, which it becomes when all went well, else it goes.
+
+    A folder that is there is replaced only if all in it is what was written, unchanged; it is
+    moved aside first and removed last, so that at every moment one of the two is whole.
+
+    Args:
+        final: where the results will be; its parent is made.
+
+    Raises:
+        StoreError: it cannot be written, at any time until it is complete, or ``final`` holds
+            what this package did not write.
+    """
+    # A short name: file systems take 255 bytes, and `final` may be as long as that.
+    work = final.with_name(f".{final.name[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final.parent)
+        work.mkdir()
+        yield work
+        files = {name: _file_digest(work / name) for name in sorted(_walk(work))}
+        (work / WRITTEN).write_text(json.dumps({"files": files}, indent=1), "utf-8")
+        with hold(final, wait_s=60):
+            _publish(work, final)
+    except OSError as error:
+        raise store_error(error, final) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _publish(work: Path, final: Path) -> None:
+    if not os.path.lexists(final):
+        work.rename(final)
+        return
+    if not look_into(final).replaceable:
+        raise StoreError(
+            "holds files that were not written here, or were changed since",
+            where=final,
+            cure="Move it away, or choose another folder",
+        )
+    aside = work.with_suffix(".old")
+    final.rename(aside)
+    try:
+        work.rename(final)
+    except OSError:
+        aside.rename(final)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the work folders of runs that were killed: those that nobody has touched for long."""
+    for path in parent.glob(".*.part"):
+        match = re.search(r"\.(\d+)-[0-9a-f]{8}\.part$", path.name)
+        with suppress(OSError):
+            if match and time.time() - path.stat().st_mtime > STALE_S:
+                shutil.rmtree(path)

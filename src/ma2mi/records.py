@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
+
+from ma2mi.files import file_name
 
 Kind = Literal["micro", "macro"]
 
@@ -135,8 +136,3 @@ class Reading:
     def label(self) -> str:
         """The most probable class; the first of equals."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
-
-
-def file_name(*parts: str) -> str:
-    """Join name parts into one that every file system takes: letters, digits and ``. _ - @``."""
-    return "_".join(re.sub(r"[^\w.@-]+", "-", part).strip("-") for part in parts if part)

@@ -22,7 +22,7 @@ from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher
 from ma2mi.errors import StoreError, VideoError, optional_part
-from ma2mi.records import file_name
+from ma2mi.files import file_name
 from ma2mi.report.events import Analysis, Event, Level
 from ma2mi.report.export import EXPORTS
 from ma2mi.report.export.tables import FrameTable, read_json

@@ -25,8 +25,7 @@ from ma2mi.evaluation.metrics import (
     unit_f1,
 )
 from ma2mi.evaluation.splits import TrainingDraw
-from ma2mi.files import replace_file
-from ma2mi.records import file_name
+from ma2mi.files import file_name, replace_file
 
 SELECTED_ON_TEST = "selected on test data"
 
