@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,8 +23,6 @@ from ma2mi.errors import StoreError, store_error
 WRITTEN = ".written.json"
 #: Bytes of a name; file systems take 255, and temporary names, suffixes and frames need some.
 LONGEST_NAME = 120
-#: A work folder that nobody has written to for so long belongs to a run that was killed.
-STALE_S = 24 * 3600.0
 #: Names that Windows keeps for devices, whatever their suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
 #: What file managers put into any folder that a person opens; nobody's work.
@@ -115,8 +113,18 @@ def replace_file(path: Path, content: bytes) -> None:
 # Locks
 
 
+class Busy(StoreError):
+    """Another process works on the same file or folder.
+
+    Attributes:
+        claim: what that process said it does there; empty if nothing.
+    """
+
+    claim = ""
+
+
 @contextmanager
-def hold(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
     """Be the only process that works on ``path``, a file or folder that need not exist yet.
 
     The lock is a hidden file beside it, which stays; the system frees it when a process dies.
@@ -124,26 +132,42 @@ def hold(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     Args:
         path: what nobody else may write meanwhile.
         wait_s: how long to wait for another process; negative waits for ever.
+        claim: what this process does there, for whoever comes meanwhile.
 
     Raises:
-        StoreError: another process holds it, or no lock can be written there.
+        Busy: another process holds it.
+        StoreError: no lock can be written there.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=wait_s)
+    said = path.with_name(f".{_short(path.name)}.claim")
+    lock = FileLock(path.with_name(f".{_short(path.name)}.lock"), timeout=wait_s)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise StoreError(
+        busy = Busy(
             "another process is writing here",
             where=path,
             cure="Wait until it is done, or choose another folder",
-        ) from error
+        )
+        with suppress(OSError, ValueError):
+            busy.claim = said.read_text("utf-8")
+        raise busy from error
     except OSError as error:
         raise store_error(error, path) from error
     try:
+        if claim:
+            replace_file(said, claim.encode())
         yield
     finally:
+        said.unlink(missing_ok=True)
         lock.release()
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what a hidden name beside it adds."""
+    if len(name.encode(errors="surrogateescape")) <= 200:
+        return name
+    return hashlib.sha256(ascii(name).encode()).hexdigest()
 
 
 # Folders of results
@@ -222,27 +246,45 @@ def results_folder(final: Path) -> Iterator[Path]:
         final: where the results will be; its parent is made.
 
     Raises:
+        Busy: another process works on it.
         StoreError: it cannot be written, at any time until it is complete, or ``final`` holds
             what this package did not write.
     """
-    # A short name: file systems take 255 bytes, and `final` may be as long as that.
-    work = final.with_name(f".{final.name[:60]}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(final.parent)
-        work.mkdir()
+    with hold(final), whole_folder(final) as work:
         yield work
-        files = {name: _file_digest(work / name) for name in sorted(_walk(work))}
-        (work / WRITTEN).write_text(json.dumps({"files": files}, indent=1), "utf-8")
-        with hold(final, wait_s=60):
-            _publish(work, final)
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """As :func:`results_folder`, for a caller that holds ``final`` already."""
+    hidden = f".{_short(final.name)}."
+    work = final.with_name(f"{hidden}{secrets.token_hex(4)}.part")
+    aside = work.with_suffix(".old")
+    try:
+        # What a run that was killed left here: nobody else holds this name.
+        for path in sorted(final.parent.glob(f"{glob.escape(hidden)}" + "[0-9a-f]" * 8 + ".old")):
+            if os.path.lexists(final):
+                shutil.rmtree(path)
+            else:
+                path.rename(final)
+        for path in final.parent.glob(f"{glob.escape(hidden)}" + "[0-9a-f]" * 8 + ".part"):
+            shutil.rmtree(path)
+        work.mkdir()
     except OSError as error:
         raise store_error(error, final) from error
+    try:
+        yield work
+        try:
+            files = {name: _file_digest(work / name) for name in sorted(_walk(work))}
+            (work / WRITTEN).write_text(json.dumps({"files": files}, indent=1), "utf-8")
+            _publish(work, final, aside)
+        except OSError as error:
+            raise store_error(error, final) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _publish(work: Path, final: Path) -> None:
+def _publish(work: Path, final: Path, aside: Path) -> None:
     if not os.path.lexists(final):
         work.rename(final)
         return
@@ -252,7 +294,6 @@ def _publish(work: Path, final: Path) -> None:
             where=final,
             cure="Move it away, or choose another folder",
         )
-    aside = work.with_suffix(".old")
     final.rename(aside)
     try:
         work.rename(final)
@@ -260,12 +301,3 @@ def _publish(work: Path, final: Path) -> None:
         aside.rename(final)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the work folders of runs that were killed: those that nobody has touched for long."""
-    for path in parent.glob(".*.part"):
-        match = re.search(r"\.(\d+)-[0-9a-f]{8}\.part$", path.name)
-        with suppress(OSError):
-            if match and time.time() - path.stat().st_mtime > STALE_S:
-                shutil.rmtree(path)
