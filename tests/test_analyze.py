@@ -571,16 +571,21 @@ def test_strange_and_very_long_names(tmp_path):
         assert (tmp_path / "out" / analysis.name / "report.html").is_file()
         assert len(analysis.name.encode()) <= 120
         path.unlink()
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert len([p for p in (tmp_path / "out").iterdir() if p.is_dir()]) == 3
 
 
 def test_folder_names_differ(tmp_path):
     assert folder_name(Path("a/b c.mp4")).startswith("b")
-    paths = [tmp_path / name for name in ("a/x.mp4", "b/x.mp4", "b/X.mov", "y.mp4")]
+    paths = [tmp_path / name for name in ("a/x.mp4", "b/x.mp4", "b/X.mov", "y.mp4", "c/x.mp4")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(min(number, 3)))
     names = batches.name_folders(paths)
-    assert len({name.lower() for name in names}) == 4
-    assert names[0] == "x"
-    assert names[1] == "b_x"
+    assert len({name.lower() for name in names}) == 5
+    assert (names[0], names[3]) == ("x", "y")
+    # The others' names stay, whichever of them are there.
+    assert batches.name_folders(paths[:2]) == names[:2]
+    assert batches.name_folders([paths[0], *paths[2:]]) == [names[0], *names[2:]]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
@@ -625,10 +630,11 @@ def test_every_file_ends_in_results_or_in_one_line(ma2mi, shelf, tmp_path):
     code, out, err = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
     assert code == 3, err
     assert "broken.mp4: is no video that ffmpeg knows" in out
-    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a", "more_a"]
+    first, second = sorted(p.name for p in (tmp_path / "results").iterdir())
+    assert (first, second[:2]) == ("a", "a-")
     assert "candidates for a person to review" in out
-    again, second, _ = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
-    assert (again, "broken.mp4" in second) == (3, True)
+    again, said, _ = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
+    assert (again, "broken.mp4" in said) == (3, True)
 
 
 def test_jobs_change_nothing(shelf, tmp_path):
@@ -639,7 +645,8 @@ def test_jobs_change_nothing(shelf, tmp_path):
     two = {o.name: o for o in batches.analyze_all(paths, tmp_path / "2", jobs=2, **options)}
     assert one == two
     assert one["broken"].failure.count("\n") == 0
-    for name in ("a/frames.csv", "more_a/report.html", "a/analysis.json"):
+    (other,) = set(one) - {"a", "broken"}
+    for name in ("a/frames.csv", f"{other}/report.html", "a/analysis.json"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
@@ -664,7 +671,7 @@ def test_ctrl_c_in_a_batch_keeps_what_is_done(ma2mi, shelf, tmp_path, monkeypatc
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["a"]
     code, _, _ = ma2mi(*words)
     assert code == 0
-    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a", "more_a"]
+    assert len(list((tmp_path / "results").iterdir())) == 2
 
 
 def test_impossible_wishes_are_one_line(ma2mi, shelf):

@@ -14,6 +14,7 @@ from ma2mi.analysis import AnalysisSettings, Finding
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.run import Book, _watch, find_done, summarise
 from ma2mi.cli.analyze import count_events
+from ma2mi.files import results_folder
 from ma2mi.records import Reading
 from ma2mi.report.events import Analysis, Event, FaceFacts
 from ma2mi.report.export.tables import FrameTable, read_json, write_candidates, write_json
@@ -107,13 +108,19 @@ def test_json_reads_back(analysis, tmp_path):
 
 
 def test_results_of_an_older_form_are_not_taken_as_done(analysis, tmp_path):
-    write_json(analysis, tmp_path)
-    assert find_done(tmp_path, {}) == analysis
-    assert find_done(tmp_path, {"videos": True}) is None
-    path = tmp_path / "analysis.json"
-    tree = json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps(tree | {"candidates": "Events are candidates for a person"}))
-    assert find_done(tmp_path, {}) is None
+    folder = tmp_path / analysis.name
+
+    def write(**changed):
+        with results_folder(folder) as work:
+            (path,) = write_json(analysis, work)
+            tree = json.loads(path.read_text("utf-8"))
+            path.write_text(json.dumps(tree | changed))
+
+    write()
+    assert find_done(folder, {}) == analysis
+    assert find_done(folder, {"videos": True}) is None
+    write(candidates="Events are candidates for a person")
+    assert find_done(folder, {}) is None
 
 
 def test_pictures_and_progress_are_for_events_only(tmp_path):

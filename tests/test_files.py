@@ -67,7 +67,7 @@ def test_unchanged_results_are_replaced_as_a_whole(tmp_path):
         _write(final, text)
         assert (final / "sub" / "table.csv").read_text() == text
         assert look_into(final).replaceable
-    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == ["r"]
+    assert [p.name for p in tmp_path.iterdir()] == ["r"]
 
 
 @pytest.mark.parametrize("change", ["note", "edit", "link", "folder", "foreign"])

@@ -34,6 +34,7 @@ from ma2mi.datasets.findings import LeftOut
 from ma2mi.datasets.sheets import Row, read_sheet
 from ma2mi.datasets.times import frame_times
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.files import look_into
 from ma2mi.records import Expression, Recording
 from ma2mi.report.events import EXPRESSIONS, Event
 from ma2mi.video import list_videos
@@ -421,7 +422,7 @@ def run(
     """Analyse anew, in order: results that are there may be of an older state of the code."""
     names = name_folders([video.path for video in videos])
     for name in names if out is not None else ():
-        if (out / name / "analysis.json").is_file():
+        if look_into(out / name).replaceable:
             shutil.rmtree(out / name)
     outcomes = Parallel(n_jobs=jobs, return_as="generator")(
         delayed(_analyze)(video, name, out, weights)

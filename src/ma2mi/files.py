@@ -63,16 +63,18 @@ def file_name(*parts: str, longest: int = LONGEST_NAME) -> str:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file's content; of a folder, of the names and contents of its files.
+    """The sha256 of a file's content; of a folder of frames, of its files' names and contents.
+
+    What lies deeper, and hidden files, do not count: they are no frames.
 
     Raises:
         OSError: it cannot be read.
     """
     if path.is_dir():
         inside = [
-            (p.relative_to(path).as_posix(), _file_digest(p))
-            for p in sorted(path.rglob("*"))
-            if p.is_file() and p.name not in _LITTER
+            (p.name, _file_digest(p))
+            for p in sorted(path.iterdir())
+            if p.is_file() and not p.name.startswith(".") and p.name not in _LITTER
         ]
         return hashlib.sha256(ascii(inside).encode()).hexdigest()
     return _file_digest(path)
@@ -127,7 +129,7 @@ class Busy(StoreError):
 def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
     """Be the only process that works on ``path``, a file or folder that need not exist yet.
 
-    The lock is a hidden file beside it, which stays; the system frees it when a process dies.
+    The lock is a hidden file beside it; the system frees it when a process dies.
 
     Args:
         path: what nobody else may write meanwhile.
@@ -159,7 +161,10 @@ def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
             replace_file(said, claim.encode())
         yield
     finally:
-        said.unlink(missing_ok=True)
+        # Before the lock is freed: filelock takes no lock on a file that is gone (since 4.0).
+        with suppress(OSError):
+            said.unlink(missing_ok=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

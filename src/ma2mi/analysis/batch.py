@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
-from ma2mi.analysis.run import analyze, folder_name
+from ma2mi.analysis.run import analyze, folder_name, one_thread_each
 from ma2mi.errors import Ma2miError
+from ma2mi.files import digest, is_results
 from ma2mi.report.events import Analysis
 from ma2mi.video import list_videos
+
+LONGEST_LINE = 300  # characters of an error that nobody foresaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +35,51 @@ class Outcome:
 
 
 def find_videos(paths: Iterable[Path], *, fps: Fraction | None = None) -> list[Path]:
-    """The videos named, and those below the folders named, each once.
+    """The videos named, and those below the folders named, each once; own results are passed over.
 
     A folder of frames counts where ``fps`` is given. A file is taken as it is: whether it is a
     video shows when it is opened.
+
+    Raises:
+        VideoError: a folder cannot be read.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for path in paths:
         inside = [path]
         if path.is_dir():
             inside = [p for p in list_videos(path) if p.is_file() or fps is not None]
+            inside = [p for p in inside if not _is_result(p, path)]
         for one in inside:
-            found.setdefault(one.resolve() if one.exists() else one, one)
+            found.setdefault(os.path.realpath(one), one)
     return list(found.values())
 
 
+def _is_result(path: Path, top: Path) -> bool:
+    """Whether a file or folder below ``top`` lies in a folder of results."""
+    above = [path, *path.parents]
+    return any(
+        is_results(one) or ((one / "analysis.json").is_file() and (one / "frames.csv").is_file())
+        for one in above[: above.index(top) + 1]
+    )
+
+
 def name_folders(paths: Sequence[Path]) -> list[str]:
-    """A folder name for each, no two alike: where the stems are, the parents' names help."""
+    """A folder name for each, no two alike; of equal ones all but the first bear a hash.
+
+    The hash is of the video's content, so that the name stays whichever others are there.
+    """
     names: list[str] = []
+    taken: set[str] = set()
     for path in paths:
-        parents = [parent.name for parent in path.resolve().parents if parent.name]
         name = folder_name(path)
-        while name.lower() in {other.lower() for other in names}:
-            name = f"{folder_name(Path(parents.pop(0)))}_{name}" if parents else f"{name}_2"
+        if name.casefold() in taken:
+            # What cannot be read fails in its turn.
+            with suppress(OSError):
+                name = f"{name}-{digest(path)[:8]}"
+        plain, number = name, 2
+        while name.casefold() in taken:  # copies of one video
+            name, number = f"{plain}-{number}", number + 1
+        taken.add(name.casefold())
         names.append(name)
     return names
 
@@ -57,7 +87,7 @@ def name_folders(paths: Sequence[Path]) -> list[str]:
 def analyze_all(
     paths: Sequence[Path], out: Path, *, jobs: int = 1, **options: Any
 ) -> Iterator[Outcome]:
-    """Analyse videos in ``jobs`` processes; what fails does not stop the others.
+    """Analyse videos in ``jobs`` processes; whatever one of them raises does not stop the others.
 
     What was finished before, or before an interruption, is read back and not done again.
 
@@ -70,10 +100,30 @@ def analyze_all(
     Yields:
         Outcomes in the order in which they are ready.
     """
-    tasks = [
-        delayed(_try)(p, n, out, options) for p, n in zip(paths, name_folders(paths), strict=True)
-    ]
+    named = zip(paths, name_folders(paths), strict=True)
+    if jobs == 1:
+        for path, name in named:
+            yield _try(path, name, out, options)
+        return
+    work = partial(_try_alone, os.getpid())
+    tasks = [delayed(work)(path, name, out, options) for path, name in named]
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+
+
+def _try_alone(parent: int, path: Path, name: str, out: Path, options: dict[str, Any]) -> Outcome:
+    """A video in a process of its own, which ends with the one that started it."""
+    if os.getppid() == parent:  # with one core to use, joblib starts no process
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        with one_thread_each():
+            return _try(path, name, out, options)
+    return _try(path, name, out, options)
+
+
+def _end_with(parent: int) -> None:
+    """Without this, the workers of a killed run would write on beside the next one."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 def _try(path: Path, name: str, out: Path, options: dict[str, Any]) -> Outcome:
@@ -81,3 +131,10 @@ def _try(path: Path, name: str, out: Path, options: dict[str, Any]) -> Outcome:
         return Outcome(path, name, analyze(path, out, name=name, **options))
     except Ma2miError as error:
         return Outcome(path, name, failure=str(error))
+    except OSError as error:
+        where = error.filename or path
+        return Outcome(path, name, failure=f"{where}: {error.strerror or error}")
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_LINE]
+        line = f"{path}: {said}. This is a fault of ma2mi, not of yours: please report it"
+        return Outcome(path, name, failure=line)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ from ma2mi import __version__
 from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher
-from ma2mi.errors import StoreError, VideoError, optional_part
-from ma2mi.files import file_name
+from ma2mi.errors import StoreError, VideoError, optional_part, store_error
+from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
 from ma2mi.report.events import Analysis, Event, Level
 from ma2mi.report.export import EXPORTS
 from ma2mi.report.export.tables import FrameTable, read_json
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 REVIEW, ANNOTATED, MAGNIFIED = "report.html", "annotated.mp4", "magnified.mp4"
 TOO_POOR = "recording too poor to name a class"
 LEVELS: tuple[Level, ...] = ("green", "amber", "red")
-LONGEST_NAME = 120  # bytes; file systems take 255, and files in the folder bear the name, too
+#: Without these as they were written, a folder of results is not taken for done.
+NEEDED = ("analysis.json", "frames.csv", REVIEW)
+WAIT_S = 5.0  # for a process that was told to end and still holds the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,14 @@ def analyze(
     """Find brief facial movements in a video: candidates for a person to review.
 
     Memory does not grow with the video's length. A video in which there is no face is a result,
-    too. Results that are there already, of the same video and settings, are read back.
+    too. Results that are there already, of the same video and settings, are read back. Nothing
+    that a person wrote or changed is removed: where the folder's name is taken, the results go
+    beside it, under the name and eight digits of the video's hash.
 
     Args:
         path: a video file, or a folder of frames.
         out: results go to the folder ``out/NAME``, whole or not at all; None writes nothing.
+            ``Analysis.name`` says which it is.
         hook: is told how far it is, frame by frame; what it raises ends the analysis.
         weights: "zero", a folder, or None to name no classes and action units.
         settings: by default ``AnalysisSettings()``.
@@ -94,7 +99,7 @@ def analyze(
 
     Raises:
         VideoError: no frame can be decoded.
-        StoreError: ``out`` cannot be written, or the disk is full.
+        StoreError: ``out`` cannot be written, or another process analyses the same video there.
         CheckpointError: no such weights.
 
     Example:
@@ -102,29 +107,36 @@ def analyze(
         >>> [event.words for event in analysis.events]
     """
     path, settings = Path(path), settings or AnalysisSettings()
-    name = name or folder_name(path)
+    name = file_name(name) if name else folder_name(path)
     info = inspect_video(path, fps=fps)
-    recognizer, digest = _load(weights)
+    recognizer, weights_digest = _load(weights)
     about = {
         "settings": settings.model_dump(mode="json"),
-        "weights": digest,
+        "weights": weights_digest,
         "blur_faces": blur_faces,
         "videos": videos,
         "fps": str(fps) if fps else None,
-        "input": sha256(path),
+        "input": digest(path),
     }
-    if out is not None and (done := find_done(Path(out) / name, about)) is not None:
-        return done
-    watcher = Watcher(detector or _face_detector(), recognizer, settings)
-    with _own_folder(out, name) as folder, _book(folder, recognizer, blur_faces) as book:
-        tell = hook or _nobody
-        with _notes() as notes:
-            events = _watch(read_frames(path, fps=fps), watcher, book, _frame_count(info), tell)
-        analysis = summarise(
-            watcher, name=name, source=str(path), about=about, notes=tuple(notes), events=events
-        )
-        if book is not None:
-            book.finish(analysis, fps=fps, videos=videos, tell=tell)
+    source = _shown(path)
+    with _own_folder(out, name, source, about) as place:
+        if place.done is not None:
+            return place.done
+        watcher = Watcher(detector or _face_detector(), recognizer, settings)
+        with _book(place.work, recognizer, blur_faces) as book:
+            tell = hook or _nobody
+            with _notes() as notes:
+                events = _watch(read_frames(path, fps=fps), watcher, book, _frame_count(info), tell)
+            analysis = summarise(
+                watcher,
+                name=place.name,
+                source=source,
+                about=about,
+                notes=(*notes, *place.notes),
+                events=events,
+            )
+            if book is not None:
+                analysis = book.finish(analysis, path, fps=fps, videos=videos, tell=tell)
     return analysis
 
 
@@ -149,25 +161,27 @@ def analyze_camera(
         StoreError, CheckpointError: as :func:`analyze`.
     """
     settings = settings or AnalysisSettings()
-    recognizer, digest = _load(weights)
+    recognizer, weights_digest = _load(weights)
     about = {
         "settings": settings.model_dump(mode="json"),
-        "weights": digest,
+        "weights": weights_digest,
         "blur_faces": blur_faces,
     }
+    source = f"camera {number}"
     name = f"camera{number}-{datetime.now():%Y%m%d-%H%M%S}"
     watcher = Watcher(detector or _face_detector(), recognizer, settings)
-    with _own_folder(out, name) as folder, _book(folder, recognizer, blur_faces) as book:
+    with (
+        _own_folder(out, name, source, about) as place,
+        _book(place.work, recognizer, blur_faces) as book,
+    ):
         tell = hook or _nobody
         frames = camera_frames(number, seconds=seconds, stop=stop)
         events = _watch(frames, watcher, book, None, tell)
         if not watcher.frames:
             raise VideoError("delivered no frame", where=f"camera {number}")
-        analysis = summarise(
-            watcher, name=name, source=f"camera {number}", about=about, events=events
-        )
+        analysis = summarise(watcher, name=place.name, source=source, about=about, events=events)
         if book is not None:
-            book.finish(analysis, fps=None, videos=True, tell=tell)
+            analysis = book.finish(analysis, None, fps=None, videos=True, tell=tell)
     return analysis
 
 
@@ -184,26 +198,66 @@ def _nobody(progress: Progress) -> None:
 
 def folder_name(path: Path) -> str:
     """A folder's name for a video's results, also for very long and strange names."""
-    name = file_name(path.resolve().name if path.is_dir() else path.stem) or "video"
-    if len(name.encode()) <= LONGEST_NAME:
-        return name
-    short = name.encode()[: LONGEST_NAME - 9].decode(errors="ignore")
-    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    # abspath, not resolve: a link is called what its owner calls it, and may lead in a circle.
+    return file_name(Path(os.path.abspath(path)).name if path.is_dir() else path.stem)  # noqa: PTH100
 
 
-def find_done(folder: Path, about: dict[str, Any]) -> Analysis | None:
-    """The finished analysis in ``folder``, if it is of the same input, settings and version."""
-    try:
-        tree = json.loads((folder / "analysis.json").read_text("utf-8"))
-        same = tree["settings"] == json.loads(json.dumps(about)) and tree["version"] == __version__
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing there, or not ours: it is written anew
-    if not same:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where results go.
+
+    Args:
+        name: of the folder.
+        work: to write to; None where nothing is to be written.
+        done: results that are there already.
+        notes: why it is not the name that was asked for.
+    """
+
+    name: str
+    work: Path | None = None
+    done: Analysis | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_done(folder: Path, about: Mapping[str, Any]) -> Analysis | None:
+    """The finished analysis in ``folder``, if it is of the same input, settings and version.
+
+    Files that a person changed or added are kept and named in the notes; if one that is needed
+    was changed, or any is missing, the results are not taken for done.
+    """
+    if not os.path.lexists(folder / "analysis.json"):
+        return None
+    kept = look_into(folder)
+    if not kept.ours or kept.missing or set(kept.changed) & set(NEEDED):
+        return None
+    tree = _read_about(folder)
+    if tree.get("settings") != json.loads(json.dumps(about)) or tree.get("version") != __version__:
         return None
     try:
-        return read_json(folder / "analysis.json")
+        analysis = read_json(folder / "analysis.json")
     except StoreError:
         return None  # written by another state of this version
+    return replace(analysis, name=folder.name, notes=(*analysis.notes, *_kept_notes(kept)))
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    """``analysis.json`` as a tree; empty if it cannot be read."""
+    try:
+        tree = json.loads((folder / "analysis.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _kept_notes(kept: Kept) -> Iterator[str]:
+    if kept.changed:
+        yield f"kept as they were changed since: {', '.join(kept.changed)}"
+
+
+def _is_of(folder: Path, about: Mapping[str, Any]) -> bool:
+    """Whether the results in ``folder`` are of the same input, whatever the settings."""
+    settings = _read_about(folder).get("settings")
+    return isinstance(settings, dict) and settings.get("input") == about.get("input")
 
 
 def summarise(
@@ -307,39 +361,76 @@ class Book:
 
     def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[Finding]) -> None:
         """One frame's rows, and the events that were decided at it; candidates get no pictures."""
-        for row in rows:
-            self._table.add(row)
-        for finding in found:
-            if finding.evidence is not None and not finding.event.reason:
-                self._draw(finding.event, finding.evidence)
+        with storing(self.folder):
+            for row in rows:
+                self._table.add(row)
+            for finding in found:
+                if finding.evidence is not None and not finding.event.reason:
+                    self._draw(finding.event, finding.evidence)
 
     def close(self) -> None:
-        self._table.close()
+        with storing(self.folder):
+            self._table.close()
 
-    def finish(self, analysis: Analysis, *, fps: Fraction | None, videos: bool, tell: Hook) -> None:
-        """Write everything else; ``analysis.json`` last, which says that all of it is there."""
+    def finish(
+        self,
+        analysis: Analysis,
+        path: Path | None,
+        *,
+        fps: Fraction | None,
+        videos: bool,
+        tell: Hook,
+    ) -> Analysis:
+        """Write everything else; ``analysis.json`` last, which says that all of it is there.
+
+        A video that cannot be written costs no result: the notes say why.
+
+        Args:
+            analysis: what to write.
+            path: of the video itself, for ``annotated.mp4``; None if it was not kept.
+            fps: frame rate of a folder of frames.
+            videos: write them at all.
+            tell: is told of the steps.
+
+        Returns:
+            The analysis with its last notes, as it was written.
+        """
         self._forget_red(analysis)
-        steps: list[Callable[[], object]] = [
+        steps: list[Callable[[], object]] = []
+        notes: list[str] = []
+        if videos:
+            magnified = partial(write_magnified, self._shown(analysis), self.folder / MAGNIFIED)
+            steps.append(partial(_write_video, magnified, MAGNIFIED, notes))
+        if videos and path is not None:
+            named = replace(analysis, source=str(path))
+            annotated = partial(
+                write_annotated,
+                named,
+                self._table.path,
+                self.folder / ANNOTATED,
+                fps=fps,
+                blur=self.blur,
+            )
+            steps.append(partial(_write_video, annotated, ANNOTATED, notes))
+        videos_written = len(steps)
+        steps += [
             lambda: write_review(analysis, self._table.path, self.card, self.folder / REVIEW),
             *(
-                partial(write, analysis, self.folder)
+                lambda write=write: write(analysis, self.folder)
                 for format_name, write in EXPORTS.items()
                 if format_name != "json"
             ),
+            self._clear_loops,
+            lambda: EXPORTS["json"](analysis, self.folder),
         ]
-        if videos:
-            steps.append(lambda: write_magnified(self._shown(analysis), self.folder / MAGNIFIED))
-        if videos and Path(analysis.source).exists():
-            target = self.folder / ANNOTATED
-            steps.append(
-                lambda: write_annotated(analysis, self._table.path, target, fps=fps, blur=self.blur)
-            )
-        steps.append(self._clear_loops)
-        steps.append(lambda: EXPORTS["json"](analysis, self.folder))
         for number, step in enumerate(steps):
             tell(Progress("write", number, len(steps)))
-            step()
+            if number == videos_written:
+                analysis = replace(analysis, notes=(*analysis.notes, *notes))
+            with storing(self.folder):
+                step()
         tell(Progress("write", len(steps), len(steps)))
+        return analysis
 
     def card(self, event: Event) -> Card:
         """The pictures of an event, read from the folder."""
@@ -395,6 +486,27 @@ class Book:
                 self._remove(_stem(event), "heat.png")
 
 
+def _write_video(write: Callable[[], object], name: str, notes: list[str]) -> None:
+    """A video beside the results; what goes wrong with it is noted."""
+    try:
+        write()
+    except VideoError as error:
+        notes.append(f"{name} could not be written: {error.what}")
+
+
+@contextmanager
+def storing(folder: Path) -> Iterator[None]:
+    """What the system refuses while results are written is told as what it is.
+
+    Raises:
+        StoreError: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise store_error(error, folder) from error
+
+
 def _stem(event: Event) -> str:
     return f"face{event.face_id}-frame{event.onset_frame:06d}-{event.offset_frame:06d}"
 
@@ -414,7 +526,6 @@ def _watch(
                 tell(Progress("watch", watcher.frames, total, finding.event))
 
     with (
-        _one_thread_each(),
         ahead(iter(frames)) as decoded,
         ahead(watcher.see(frame) for frame in decoded) as sights,
     ):
@@ -429,8 +540,11 @@ def _watch(
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Three threads share the work; those of BLAS and OpenCV would only stand in their way."""
+def one_thread_each() -> Iterator[None]:
+    """Three threads share the work; those of BLAS and OpenCV would only stand in their way.
+
+    This holds for the whole process: for one that does nothing else.
+    """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -445,7 +559,8 @@ def _book(folder: Path | None, recognizer: Recognizer | None, blur: bool) -> Ite
     if folder is None:
         yield None
         return
-    book = Book(folder, recognizer, blur=blur)
+    with storing(folder):
+        book = Book(folder, recognizer, blur=blur)
     try:
         yield book
     finally:
@@ -453,33 +568,59 @@ def _book(folder: Path | None, recognizer: Recognizer | None, blur: bool) -> Ite
 
 
 @contextmanager
-def _own_folder(out: Path | str | None, name: str) -> Iterator[Path | None]:
-    """A hidden folder beside the final one, which it becomes when all went well.
+def _own_folder(
+    out: Path | str | None, name: str, source: str, about: Mapping[str, Any]
+) -> Iterator[_Place]:
+    """The folder for an analysis, held while it is written; or the results that are there.
+
+    It is called ``name`` unless that is taken: by another video's results, by a file or a folder
+    that was not written here, by results that a person changed, or by another process.
 
     Raises:
-        StoreError: it cannot be written, at any time until it is complete.
+        StoreError: it cannot be written, or another process analyses the same video there.
     """
     if out is None:
-        yield None
+        yield _Place(name)
         return
-    final = Path(out) / name
-    unfinished = final.with_name(f".{name}.part")
-    try:
-        if unfinished.exists():
-            shutil.rmtree(unfinished)  # of a run that was killed
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        if final.exists():
-            shutil.rmtree(final)
-        unfinished.rename(final)
-    except OSError as error:
-        raise StoreError(
-            f"cannot be written ({error.strerror or error})",
-            where=final,
-            cure="Free the disk or choose another folder with --out",
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    parent = Path(out)
+    content = str(about.get("input", ""))
+    # Where they were before another video of that name came; a copy has results of its own.
+    plain = name.removesuffix(f"-{content[:8]}")
+    earlier = (plain,) if _read_about(parent / plain).get("source") == source else ()
+    for number, one in enumerate(chain(earlier, _names(name, content))):
+        if (done := find_done(parent / one, about)) is not None:
+            yield _Place(one, done=done)
+            return
+        if number > 2 and not os.path.lexists(parent / one):
+            break
+    for one in _names(name, content):
+        folder = parent / one
+        try:
+            with hold(folder, wait_s=WAIT_S, claim=content):
+                # Looked at again: the process that held it may just have finished.
+                if (done := find_done(folder, about)) is not None:
+                    yield _Place(one, done=done)
+                    return
+                free = not os.path.lexists(folder)
+                if free or (look_into(folder).replaceable and _is_of(folder, about)):
+                    taken = f"{name} was taken and is kept as it is: these results are in {one}"
+                    with whole_folder(folder) as work:
+                        yield _Place(one, work, notes=() if one == name else (taken,))
+                    return
+        except Busy as busy:
+            if busy.claim == content:
+                raise
+
+
+def _names(name: str, content: str) -> Iterator[str]:
+    """Names for a video's results, the one to take if it is free first; without end."""
+    yield name
+    beside = name
+    if content and not name.endswith(f"-{content[:8]}"):
+        beside = f"{name}-{content[:8]}"
+        yield beside
+    for number in count(2):
+        yield f"{beside}-{number}"
 
 
 @contextmanager
@@ -498,7 +639,7 @@ def _notes() -> Iterator[list[str]]:
 
 
 def _load(weights: Path | str | None) -> tuple[Recognizer | None, str | None]:
-    """The recognizer and the sha256 of its weights."""
+    """The recognizer and a digest of its weights and settings."""
     if weights is None:
         return None, None
     with optional_part("torch", "train"):
@@ -506,16 +647,12 @@ def _load(weights: Path | str | None) -> tuple[Recognizer | None, str | None]:
         from ma2mi.training.recognizer import Recognizer
     folder = find_weights(weights)
     recognizer = Recognizer.from_pretrained(folder)
-    return recognizer, sha256(folder / "model.safetensors")
+    return recognizer, digest(folder)
 
 
-def sha256(path: Path) -> str:
-    """Of a file's content; of a folder of frames, of the names and sizes in it."""
-    if path.is_dir():
-        names = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
-        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _shown(path: Path) -> str:
+    """A path as text; bytes that are no UTF-8 are shown as ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _face_detector() -> Detector:
