@@ -27,12 +27,10 @@ from ma2mi.datasets.synthetic.heads import (
     _rasterise,
 )
 from ma2mi.errors import CorpusError, optional_part
+from ma2mi.face.motion.compiler import compiler
 
 with optional_part("cv2", "video"):
     import cv2
-
-with optional_part("numba", "video"):
-    from numba import njit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -974,7 +972,7 @@ def _sky(mesh: HeadMesh, rest: Doubles) -> Doubles:
     return np.asarray(seen / (most + 1e-9))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _depth_map(at: Doubles, depth: Doubles, triangles: Vertices, size: int) -> Doubles:
     """The nearest depth at each pixel [size, size]; infinite where nothing is."""
     nearest = np.full((size, size), np.inf)

@@ -38,13 +38,11 @@ from ma2mi.datasets.synthetic.long_video import (
 from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
 from ma2mi.datasets.synthetic.people import FACE_SIDE, make_person
 from ma2mi.errors import SettingsError, optional_part
+from ma2mi.face.motion.compiler import compiler
 from ma2mi.face.motion.regions import EYE_DISTANCE, REGIONS
 
 with optional_part("cv2", "video"):
     import cv2
-
-with optional_part("numba", "video"):
-    from numba import njit
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -513,7 +511,7 @@ def _room(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
 # -- compiled ----------------------------------------------------------------------------------
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _act(rest: Floats, actions: Floats, weights: Floats) -> Floats:
     """rest + weights x actions [V, 3]."""
     moved = rest.copy()
@@ -526,7 +524,7 @@ def _act(rest: Floats, actions: Floats, weights: Floats) -> Floats:
     return moved
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _push_out(vertices: Floats, lids: NDArray[np.int64], least: Floats, middle: Floats) -> None:
     """Lids slide over the eyeball: none comes nearer to its middle than ``least``."""
     for n in range(len(lids)):
@@ -540,7 +538,7 @@ def _push_out(vertices: Floats, lids: NDArray[np.int64], least: Floats, middle: 
             vertices[v, 2] = middle[2] + z * grow
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _place(vertices: Floats, skull: Floats, turn: Floats, pivot: Floats, shift: Floats) -> Floats:
     """Turn the head about the pivot, the neck in part, and move all in front of the camera."""
     placed = np.empty_like(vertices)
@@ -553,7 +551,7 @@ def _place(vertices: Floats, skull: Floats, turn: Floats, pivot: Floats, shift: 
     return placed
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _lit(
     vertices: Floats,
     triangles: NDArray[np.int64],
@@ -561,7 +559,7 @@ def _lit(
     lights: Floats,
     power: Floats,
     ambient: Floats,
-    shine: float,
+    shine: np.float32,
 ) -> Floats:
     """Brightness of red, green and blue (after gamma) and highlight of each vertex [V, 4]."""
     normals = np.zeros_like(vertices)
@@ -603,7 +601,7 @@ def _lit(
     return light
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _rasterise(
     at: Floats,
     triangles: NDArray[np.int64],
@@ -646,7 +644,7 @@ def _rasterise(
                 c += cx
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _carry(
     at: Floats,
     values: Floats,
@@ -669,7 +667,7 @@ def _carry(
                 out[y, x, n] = (1 - b - c) * values[i, n] + b * values[j, n] + c * values[k, n]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _shade(
     image: Floats,
     hit: NDArray[np.int32],
@@ -679,12 +677,12 @@ def _shade(
     material: NDArray[np.int64],
     attributes: Floats,
     texture: Floats,
-    scale: float,
+    scale: np.float32,
     looking: Floats,
     glint: Floats,
     colours: Floats,
-    pupil: float,
-    collar: float,
+    pupil: np.float32,
+    collar: np.float32,
 ) -> None:
     """Colour every sample and mean them into the image; what shows no head keeps the room."""
     rows, columns = image.shape[:2]

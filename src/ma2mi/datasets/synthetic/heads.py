@@ -31,10 +31,8 @@ from ma2mi.datasets.facs import SIDES, Side
 from ma2mi.errors import CorpusError, SettingsError, optional_part
 from ma2mi.face.align import Template, estimate_warp, warp_points
 from ma2mi.face.detect import Face
+from ma2mi.face.motion.compiler import compiler
 from ma2mi.files import replace_file
-
-with optional_part("numba", "video"):
-    from numba import njit
 
 Floats = NDArray[np.float64]
 
@@ -270,7 +268,7 @@ def _light(rest: Floats, triangles: NDArray[np.int64]) -> Floats:
     return light
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiler()
 def _rasterise(
     at: Floats, depth: Floats, triangles: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.int64], Floats]:

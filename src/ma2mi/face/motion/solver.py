@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.errors import optional_part
-
-with optional_part("numba", "video"):
-    from numba import njit
+from ma2mi.face.motion.compiler import compiler
 
 Plane = NDArray[np.float32]
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 # Python's own numbers would turn the arithmetic into double precision, at half the speed.
 HALF, ONE, TWO, THREE, FOUR, FIVE = (np.float32(n) for n in (0.5, 1, 2, 3, 4, 5))
 
 
-def compiled(kernel: Kernel) -> Kernel:
-    """Compiled when first called, about ten seconds for all; kept on disk for other processes."""
-    return cast(Kernel, njit(cache=True, fastmath=True, nogil=True)(kernel))
+#: Compiled when first called, about ten seconds for all.
+compiled = compiler(fastmath=True, nogil=True)
 
 
 @compiled
