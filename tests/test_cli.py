@@ -153,7 +153,7 @@ def test_interrupted(ma2mi, monkeypatch):
     monkeypatch.setattr("ma2mi.datasets.folder.list_recordings", stops)
     code, _, err = ma2mi("prepare", ".", "--out", "clips")
     assert code == 130
-    assert "interrupted; the same command goes on from here" in err
+    assert "interrupted; what is finished is kept, and the same command goes on from there" in err
 
 
 def test_what_cannot_be_prepared_is_listed_and_nothing_is_left(ma2mi, tmp_path):

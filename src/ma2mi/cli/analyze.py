@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.text import Text
 
 from ma2mi.cli import console
 
@@ -85,6 +86,7 @@ def analyze(
     from ma2mi.errors import SettingsError
     from ma2mi.report.responsible import CANDIDATES
     from ma2mi.spotting import SpottingSettings
+    from ma2mi.training.checkpoint import find_weights
 
     spotting = parse(
         SpottingSettings,
@@ -109,6 +111,8 @@ def analyze(
         raise SettingsError(
             "hold no video", where=", ".join(map(str, videos)), cure="Name video files"
         )
+    if known is not None:
+        find_weights(known)  # before the work
     options = {
         "weights": known,
         "settings": settings,
@@ -124,10 +128,11 @@ def analyze(
 
 def _watch_videos(paths: list[Path], out: Path, jobs: int, options: dict[str, Any]) -> list[str]:
     from ma2mi.analysis.batch import analyze_all
+    from ma2mi.analysis.run import one_thread_each
 
     several = len(paths) > 1
     failures = []
-    with console.progress("videos" if several else "frames") as tick:
+    with one_thread_each(), console.progress("videos" if several else "frames") as tick:
         if not several:
             options["hook"] = lambda p: tick(p.done, p.total or 0) if p.step == "watch" else None
         outcomes = analyze_all(paths, out, jobs=jobs if several else 1, **options)
@@ -142,13 +147,14 @@ def _watch_videos(paths: list[Path], out: Path, jobs: int, options: dict[str, An
 
 
 def _say(analysis: Analysis, out: Path) -> None:
-    colour = COLOURS[analysis.level]
     console.out.print(
-        f"{analysis.name}: [{colour}]{analysis.level}[/{colour}], {count_events(analysis)}; "
-        f"{out / analysis.name / 'report.html'}"
+        f"{analysis.name}: ",
+        Text(analysis.level, COLOURS[analysis.level]),
+        f", {count_events(analysis)}; {out / analysis.name / 'report.html'}",
+        sep="",
     )
-    for reason in analysis.reasons:
-        console.out.print(f"  {reason}", markup=False)
+    for line in (*analysis.reasons, *analysis.notes):
+        console.out.print(f"  {line}", markup=False)
 
 
 def count_events(analysis: Analysis) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -18,18 +23,61 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-# The other processes of a distributed run stay silent.
-out = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+from ma2mi.errors import SettingsError
+
 FAILED = 3
+#: No camera is faster; a rate above it is a slip of the finger.
+FASTEST_FPS = 1_000_000
+#: Eleven days, longer than any recording.
+LONGEST_S = 1_000_000.0
+_RATE = re.compile(r"\d{1,9}(\.\d{1,9})?(/\d{1,9})?", re.ASCII)
+#: What rearranges the rest of a line when it is shown; a name has no use for it.
+_REARRANGE = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 Tick = Callable[[int, int], None]
 
 
+def visible(text: str, *, keep: str = "") -> str:
+    """The text on one line, with whatever would steer a terminal or break the line as an escape.
+
+    Args:
+        keep: control characters that stay.
+
+    Example:
+        >>> visible("a\\x1b[31mb\\n.mp4")
+        'a\\\\x1b[31mb\\\\n.mp4'
+    """
+    return "".join(
+        ascii(c)[1:-1]
+        if c not in keep and (unicodedata.category(c) in ("Cc", "Cs") or c in _REARRANGE)
+        else c
+        for c in text
+    )
+
+
+class _Terminal(Console):
+    """A console that shows text as it is: names of files are no markup and steer no terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        shown = (visible(one, keep="\n\t") if isinstance(one, str) else one for one in objects)
+        super().print(*shown, **options)
+
+
+# The other processes of a distributed run stay silent.
+out = _Terminal(
+    markup=False,
+    emoji=False,
+    highlight=False,
+    soft_wrap=True,
+    quiet=os.environ.get("LOCAL_RANK", "0") != "0",
+)
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Tick]:
-    """A bar that is told (done, of how many), and a figure beside it if one is given."""
+    """A bar that shows (done, of how many), and a figure beside it if one is given."""
     bar = Progress(
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -37,7 +85,7 @@ def progress(title: str) -> Iterator[Tick]:
         console=out,
     )
     with bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(visible(title), total=None)
 
         def tick(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
@@ -46,23 +94,41 @@ def progress(title: str) -> Iterator[Tick]:
 
 
 def frame_rate(text: str) -> Fraction:
-    """An option's value such as "200" or "30000/1001"."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if rate <= 0:
-        raise typer.BadParameter(f"{text!r} is no frame rate such as 200 or 30000/1001")
+    """An option's value such as "200" or "30000/1001", above 0 and at most ``FASTEST_FPS``."""
+    # Fraction alone would compute 1e99999999 digit by digit.
+    known = _RATE.fullmatch(text.strip())
+    above, _, below = text.partition("/")
+    rate = Fraction(above) / Fraction(below or 1) if known and Fraction(below or 1) else Fraction(0)
+    if not 0 < rate <= FASTEST_FPS:
+        raise typer.BadParameter(f"{text!r} is not a frame rate such as 200 or 30000/1001")
     return rate
 
 
 def stretch(text: str) -> tuple[float, float]:
-    """An option's value such as "0-8.5": from and to in seconds."""
+    """An option's value such as "0-8.5": from and to in seconds, the second larger."""
     try:
         start, end = map(float, text.split("-"))
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no stretch in seconds such as 0-8.5") from None
+        start = end = math.nan
+    if not 0 <= start < end <= LONGEST_S:
+        raise typer.BadParameter(f"{text!r} is not a stretch in seconds such as 0-8.5")
     return start, end
+
+
+def new_file(path: Path) -> Path:
+    """A file that is written at the end: what would keep it from being is said before the work.
+
+    Raises:
+        SettingsError: a folder stands there, or a file where its folder is needed.
+    """
+    above = next((parent for parent in path.parents if parent.exists()), path.parent)
+    if path.is_dir():
+        raise SettingsError("is a folder", where=path, cure="Name a file in it")
+    if above.exists() and not above.is_dir():
+        raise SettingsError("is a file where a folder is needed", where=above)
+    if above.exists() and not os.access(above, os.W_OK):
+        raise SettingsError("nothing may be written here", where=above, cure="Name another folder")
+    return path
 
 
 def list_failures(failures: Sequence[str]) -> None:
@@ -70,7 +136,7 @@ def list_failures(failures: Sequence[str]) -> None:
     if failures:
         out.print(f"\n{len(failures)} could not be used:", style="yellow")
         for line in failures:
-            out.print(f"  {line}", markup=False)
+            out.print(f"  {visible(line)}")
 
 
 def finish(failures: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 import typer
+from rich.text import Text
 
 from ma2mi.cli import console
 from ma2mi.errors import Ma2miError
@@ -41,11 +42,11 @@ def doctor() -> None:
 
     def check(what: str, look: Callable[[], str], cure: str) -> None:
         try:
-            console.out.print(f"[green]ok[/]       {what:<28} {look()}")
+            console.out.print(Text("ok      ", "green"), f"{what:<28} {look()}")
         except (ImportError, OSError, Ma2miError) as error:
             missing = next((p for lib, p in SYSTEM_LIBRARIES.items() if lib in str(error)), None)
             way = f"apt-get install {missing}" if missing else cure
-            console.out.print(f"[red]missing[/]  {what:<28} {error}", style=None)
+            console.out.print(Text("missing ", "red"), f"{what:<28} {console.visible(str(error))}")
             failures.append(f"{what}: {way}")
 
     console.out.print(f"Python {sys.version.split()[0]} on {platform.platform()}")
@@ -59,7 +60,7 @@ def doctor() -> None:
     if failures:
         console.out.print("\nTo mend:")
         for line in failures:
-            console.out.print(f"  {line}", markup=False)
+            console.out.print(f"  {line}")
     console.finish(failures)
 
 

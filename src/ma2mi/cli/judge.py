@@ -48,8 +48,8 @@ def audit(
         }
         if not as_json:
             if folder != run:
-                console.out.print(f"\n{folder}", markup=False)
-            console.out.print(audit_text(result, sheet), markup=False)
+                console.out.print(f"\n{folder}")
+            console.out.print(audit_text(result, sheet))
     if as_json:
         print(json.dumps(trees if is_curve(run) else trees["."], indent=2))
     if faults:
@@ -141,4 +141,4 @@ def score(
         )
     for name, value in figures.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-        console.out.print(f"{name:<20} {shown}", markup=False)
+        console.out.print(f"{name:<20} {shown}")

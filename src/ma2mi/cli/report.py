@@ -53,7 +53,7 @@ def report(
     if results:
         console.out.print(score_table(results))
     if curves:
-        console.out.print(curve_text(curves), markup=False)  # names have brackets
+        console.out.print(curve_text(curves))
     console.out.print(f"page: {out}")
 
 
