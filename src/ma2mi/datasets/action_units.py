@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 _SEPARATORS = re.compile(r"[+,;&＋，、；/\s]+")
-_UNIT = re.compile(r"(?:AU)?([LRTBUM]?)(\d{1,2})([A-E]?)([LR]?)")
+_UNIT = re.compile(r"(?:AU)?([LRTBUMA]?)([0-9]{1,2})([A-E]?)([LR]?)")
 _STATIC = re.compile(r"(?:AU)?[LRTBUM]?\d{1,2}[A-E]?\s*\(k\)", re.IGNORECASE)
 _NOTHING = frozenset(("", "-", "--", "NONE", "N/A", "NAN", "0", "/"))
 
@@ -29,14 +30,16 @@ def parse_units(cell: object) -> Units:
     ``"4+L10"`` gives 4 and L10; ``"AU12B，T28"`` gives 12B and T28; ``12`` (a number) gives 12;
     ``"12R"`` gives R12. Of ``"12 or 14"`` the first is taken and "or 14" told as unread; a unit
     with "?" is taken and told. A unit marked ``(k)``, static in 4DME, is no movement and is
-    dropped. Empty cells, "/", "-" and 0 are no unit.
+    dropped. Empty cells, "/", "-" and 0 are no unit. Prefixes are FACS' own: left, right, top,
+    bottom, unilateral, asymmetric, and M for movements of the head.
 
     Args:
         cell: text, a whole number, or None.
     """
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
-    text = "" if cell is None else str(cell).strip().replace("（", "(").replace("）", ")")
+    # Full-width digits, signs and brackets count as the plain ones.
+    text = "" if cell is None else unicodedata.normalize("NFKC", str(cell)).strip()
     if text.upper() in _NOTHING:
         return Units((), ())
     codes: dict[str, None] = {}

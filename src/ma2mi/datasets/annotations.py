@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -14,18 +15,25 @@ from typing import ClassVar, NamedTuple
 from urllib.parse import unquote
 
 from ma2mi.datasets.action_units import parse_units
-from ma2mi.datasets.annotation_files import Annotation, NoAnnotations, read_annotations
+from ma2mi.datasets.annotation_files import (
+    SUFFIXES,
+    Annotation,
+    NoAnnotations,
+    read_annotations,
+)
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
+from ma2mi.datasets.cells import shorten
 from ma2mi.datasets.findings import Finding, LeftOut, Severity
 from ma2mi.datasets.sheets import Columns, read_sheet
-from ma2mi.datasets.times import frame_times
+from ma2mi.datasets.times import file_length, frame_times, picture_delay
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.files import is_results, look_into
 from ma2mi.records import Expression, Kind, Recording
 
 LABELS = "labels.csv"
 """The mapping file, looked for beside the annotations."""
 
-_FILES = ("*.eaf", "*.boris", "*.csv", "*.tsv")
+_OTHER_TABLES = (".xls", ".xlsm", ".ods", ".numbers")
 _ROUNDED_S = Fraction(1, 1000)  # the tools write milliseconds
 _LONGEST_MICRO_S = Fraction(1, 2)
 
@@ -46,7 +54,11 @@ class Annotations(Corpus):
         Videos, or folders of frames, anywhere below the root; beside them any number of ``.eaf``
         (ELAN), ``.boris`` (BORIS projects), events that BORIS exported, ``_events.tsv`` (BIDS)
         and tables (``annotation_files.TABLE``). A file that names no video is about the one that
-        is called as it is.
+        is called as it is; in BIDS that is the recording, and ``stim_file`` the film that was
+        shown. Results of ``analyze`` are passed over, unless somebody changed them.
+
+        Times are those of a player, whose clock starts with the file: where sound begins before
+        the picture, the first frame is not at 0.
 
         ``labels.csv`` says what the coders' words mean; without it each word stands for itself.
         Columns ``label`` and ``emotion``, and if you like ``layer`` (ELAN's tier, BORIS'
@@ -98,19 +110,29 @@ class Annotations(Corpus):
             raise CorpusError(
                 "holds no file of annotations",
                 where=self.root,
-                cure=f"Put {', '.join(_FILES)} beside the videos",
+                cure=f"Put {', '.join(SUFFIXES)} beside the videos",
             )
         if labels is not None and not self.labels.is_file():
             raise CorpusError("does not exist", where=self.labels, cure="Check the path")
+        self._faults: list[Finding] = []
         self.meanings = self._read_meanings() if self.labels.is_file() else None
         # Alone, a file of annotations does not speak for the other videos of its folder.
-        self._listed = [] if given.is_file() else [v for v in self._videos if v.is_file()]
+        films = self.root / "stimuli"  # where BIDS keeps what was shown
+        shown = films if any(f.name.endswith("_events.tsv") for f in self.files) else None
+        self._listed = [v for v in self._videos if v.is_file() and shown not in v.parents]
+        if given.is_file():
+            self._listed = []
 
     def _files(self) -> Iterator[Path]:
-        for pattern in _FILES:
-            for file in self.root.rglob(pattern):
-                if file.name[0] != "." and file.name != LABELS and file != self.labels:
-                    yield file
+        ours: dict[Path, frozenset[Path]] = {}
+        for file in self.root.rglob("*"):
+            if not file.name.lower().endswith((*SUFFIXES, *_OTHER_TABLES)):
+                continue
+            if file.name[0] in ".~" or file.name == LABELS or file == self.labels:
+                continue
+            if file.is_dir() or file in _unchanged_results(file, self.root, ours):
+                continue
+            yield file
 
     @cached_property
     def _videos(self) -> list[Path]:
@@ -138,7 +160,7 @@ class Annotations(Corpus):
 
     @cached_property
     def _reading(self) -> _Reading:
-        findings: list[Finding] = []
+        findings = list(self._faults)
         by_video = self._by_video(findings)
         marks: dict[Recording, list[Expression]] = {}
         nameless = []
@@ -166,46 +188,90 @@ class Annotations(Corpus):
     def _by_video(self, findings: list[Finding]) -> dict[Path, list[Annotation]]:
         by_video: dict[Path, list[Annotation]] = {video: [] for video in self._listed}
         for file in self.files:
-            by_media: dict[str, list[Annotation]] = {}
+            placed: dict[tuple[tuple[str, Fraction], ...], list[Annotation]] = {}
             try:
-                for one in read_annotations(file):
-                    by_media.setdefault(one.media, []).append(one)
-            except CorpusError as error:
+                if file.name.lower().endswith(_OTHER_TABLES):
+                    raise NoAnnotations("is not read", where=file, cure="Save it as .xlsx or CSV")
+                lengths = self._lengths(file)
+                for one in read_annotations(file, faults=findings, length_s=lengths):
+                    placed.setdefault(((one.media, Fraction(0)), *one.others), []).append(one)
+            except Ma2miError as error:
                 findings.append(Finding.of(error, self._gravity(error)))
-            for media, some in by_media.items():
+            for media, some in placed.items():
                 try:
-                    by_video.setdefault(self._video(file, media), []).extend(some)
+                    video, ahead_s = self._first_video(file, media)
+                    by_video.setdefault(video, []).extend(_moved(one, ahead_s) for one in some)
                 except CorpusError as error:
                     findings.append(Finding.of(error))
         return by_video
 
-    def _gravity(self, error: CorpusError) -> Severity:
+    def _lengths(self, file: Path) -> Callable[[str], Fraction | None]:
+        def length_s(name: str) -> Fraction | None:
+            try:
+                video = self._video(file, name)
+                return file_length(video) if video.is_file() else None
+            except Ma2miError:  # whoever needs it says that it is not known
+                return None
+
+        return length_s
+
+    def _gravity(self, error: Ma2miError) -> Severity:
         """A table of something else may lie in a folder; given by name, it is a mistake."""
         return "warning" if isinstance(error, NoAnnotations) and len(self.files) > 1 else "error"
+
+    def _first_video(
+        self, file: Path, media: tuple[tuple[str, Fraction], ...]
+    ) -> tuple[Path, Fraction]:
+        """Of media that were played together the first that is there, and what it is ahead.
+
+        Raises:
+            CorpusError: none is.
+        """
+        first: CorpusError | None = None
+        for name, ahead_s in media:
+            try:
+                return self._video(file, name), ahead_s
+            except CorpusError as error:
+                first = first or error
+        raise first or CorpusError("names no video", where=file)
 
     def _video(self, file: Path, media: str) -> Path:
         """The video that ``file`` calls ``media``, wherever it lay when it was annotated.
 
+        Names are alike if they are the same Unicode text, else if they differ in case alone. Of
+        several with that name the one whose folders agree best is taken, then one beside ``file``.
+
         Raises:
             CorpusError: it is not below the root, or several are called so.
         """
-        name = unquote(re.split(r"[\\/]", media)[-1])  # ELAN writes URLs
-        stem = file.stem.removesuffix("_events")
-        if name:
-            found = [video for video in self._videos if video.name == name]
-        else:
-            found = [v for v in self._videos if v.stem == stem or v.stem.startswith(f"{stem}_")]
+        stem = file.name.split(".")[0] if file.name.lower().endswith(".boris.gz") else file.stem
+        stem = re.sub("_events$", "", stem)
+        found: list[Path] = []
+        for fold in (str, _composed, _folded):
+            if not media:
+                name = fold(stem)
+                found = [
+                    v
+                    for v in self._videos
+                    if fold(v.stem) == name or fold(v.stem).startswith(f"{name}_")
+                ]
+            else:
+                found = _called(media, self._videos, fold)
+            if found:
+                break
         near = [video for video in found if video.parent == file.parent]
-        if len(near or found) == 1:
-            return (near or found)[0]
+        if len(found) == 1 or len(near) == 1:
+            return (found if len(found) == 1 else near)[0]
+        shown = re.split(r"[\\/]", media)[-1] if media else f"a video called {stem}"
         raise CorpusError(
-            f"is about {name or f'a video called {stem}'}, which is there {len(found)} times",
+            f"is about {shown}, which is there {len(found)} times",
             where=file,
             cure=f"Put exactly one below {self.root}",
         )
 
     def _recording(self, video: Path, annotations: list[Annotation]) -> Recording:
-        people = sorted({one.subject for one in annotations if one.subject})
+        spelled = {_folded(one.subject): _composed(one.subject) for one in annotations}
+        people = sorted(name for name in spelled.values() if name)
         if len(people) > 1:
             raise CorpusError(
                 f"shows {' and '.join(people)}, if one believes the annotations",
@@ -227,12 +293,25 @@ class Annotations(Corpus):
 
     def _read_meanings(self) -> dict[tuple[str, str], Meaning]:
         sheet = read_sheet(self.labels, self.columns, optional=("layer", "aus", "kind"))
-        return {
-            (row.text("layer").casefold(), row.text("label").casefold()): Meaning(
-                row.text("emotion"), row.text("aus"), row.text("kind").lower()
-            )
-            for row in sheet.rows
-        }
+        meanings: dict[tuple[str, str], Meaning] = {}
+        for row in sheet.rows:
+            try:
+                key = (_folded(row.text("layer")), _folded(row.text("label")))
+                emotion, kind = _composed(row.text("emotion")), row.text("kind").lower()
+                meaning = Meaning(emotion, row.text("aus"), kind)
+                if kind not in ("", "micro", "macro"):
+                    raise row.error(
+                        "kind", f"{kind!r} is neither micro nor macro", "Write one of them"
+                    )
+                if meanings.setdefault(key, meaning) != meaning:
+                    raise row.error(
+                        "label",
+                        f"{row.text('label')!r} has another meaning above",
+                        "Remove one of the two; the first is taken",
+                    )
+            except CorpusError as error:
+                self._faults.append(Finding.of(error))
+        return meanings
 
     def _meaning(self, annotation: Annotation) -> Meaning:
         """What an annotation means.
@@ -241,13 +320,14 @@ class Annotations(Corpus):
             CorpusError: the mapping file does not know its label.
         """
         if self.meanings is None:
-            return Meaning(annotation.label, annotation.aus, annotation.kind)
-        layer, label = annotation.layer.casefold(), annotation.label.casefold()
+            kind = annotation.kind.lower()
+            return Meaning(_composed(annotation.label), annotation.aus, kind)
+        layer, label = _folded(annotation.layer), _folded(annotation.label)
         for key in ((layer, label), ("", label), (layer, "*"), ("", "*")):
             if key in self.meanings:
                 emotion, aus, kind = self.meanings[key]
                 aus = annotation.label if aus == "*" else aus or annotation.aus
-                return Meaning(emotion, aus, kind or annotation.kind)
+                return Meaning(emotion, aus, kind or annotation.kind.lower())
         raise CorpusError(
             f"{annotation.label!r} is not in {self.labels.name}"
             + (f" (layer {annotation.layer})" if annotation.layer else ""),
@@ -265,7 +345,11 @@ class Annotations(Corpus):
         Raises:
             VideoError: the video does not open.
         """
-        times = frame_times(recording.path, recording.fps) if annotations else []
+        times: list[Fraction] = []
+        if annotations:
+            seen = frame_times(recording.path, recording.fps)
+            delay_s = picture_delay(recording.path, seen)
+            times = [time_s - seen[0] + delay_s for time_s in seen]
         marks: dict[int, Expression] = {}
         apexes: list[tuple[int, Annotation]] = []
         units: list[Expression] = []
@@ -279,11 +363,15 @@ class Annotations(Corpus):
                     if meaning.aus and not meaning.emotion:
                         units.append(mark)
                     elif (twin := marks.setdefault(mark.onset, mark)) is not mark:
-                        raise CorpusError(
+                        again = CorpusError(
                             f"begins with {twin.emotion!r} in frame {mark.onset}",
                             where=one.where,
                             cure="Remove one of the two; the first is taken",
                         )
+                        same = (twin.emotion, twin.offset) == (mark.emotion, mark.offset)
+                        findings.append(Finding.of(again, "warning" if same else "error"))
+                        continue
+                    findings += _doubts(meaning.aus, one.where)
             except CorpusError as error:
                 findings.append(Finding.of(error))
         for unit in units:
@@ -313,21 +401,29 @@ class _Reading(NamedTuple):
 
 
 def _frame_at(time_s: Fraction, times: list[Fraction], where: str) -> int:
-    """The frame that is seen at a time after the first frame appeared.
+    """The frame that is seen at a time of the file, the first one before there is a picture.
+
+    Args:
+        time_s: on the file's own clock.
+        times: when the frames are seen, on the same clock.
 
     Raises:
         CorpusError: the video is over by then.
     """
-    length_s = times[-1] - times[0]
-    period_s = length_s / max(len(times) - 1, 1)
-    if time_s < 0 or time_s >= length_s + period_s + _ROUNDED_S:
+    period_s = _period(times)
+    if time_s < 0 or time_s >= times[-1] + period_s + _ROUNDED_S:
         raise CorpusError(
             f"{float(time_s):.3f} s is not in the video, which lasts "
-            f"{float(length_s + period_s):.3f} s",
+            f"{float(times[-1] + period_s):.3f} s",
             where=where,
             cure="Check that this is the video that was annotated",
         )
-    return max(bisect_right(times, times[0] + time_s + _ROUNDED_S) - 1, 0)
+    return max(bisect_right(times, time_s + min(_ROUNDED_S, period_s / 2)) - 1, 0)
+
+
+def _period(times: list[Fraction]) -> Fraction:
+    """Seconds from frame to frame, in the mean."""
+    return (times[-1] - times[0]) / max(len(times) - 1, 1)
 
 
 def _expression(
@@ -336,7 +432,8 @@ def _expression(
     """Frames that an annotation covers, from the one seen at its start to the last before its end.
 
     Raises:
-        CorpusError: it is a point, ends before it begins, or leaves the video.
+        CorpusError: it is a point, ends before it begins or before there is a picture, or leaves
+            the video.
     """
     start_s, end_s, where = annotation.start_s, annotation.end_s, annotation.where
     if end_s <= start_s:
@@ -346,7 +443,14 @@ def _expression(
             cure="Mark its start and its end",
         )
     onset = _frame_at(start_s, times, where)
-    last = bisect_left(times, times[0] + end_s - _ROUNDED_S) - 1
+    if end_s <= times[0]:
+        raise CorpusError(
+            f"ends at {float(end_s):.3f} s, and the picture begins at {float(times[0]):.3f} s",
+            where=where,
+            cure="Check that this is the video that was annotated",
+        )
+    rounded_s = min(_ROUNDED_S, _period(times) / 2)
+    last = bisect_left(times, end_s - rounded_s) - 1
     _frame_at(end_s - _ROUNDED_S, times, where)
     offset = max(last, onset)
     apex = None
@@ -364,11 +468,71 @@ def _expression(
         )
     brief = end_s - start_s <= _LONGEST_MICRO_S
     kind: Kind = "macro" if meaning.kind == "macro" or not (meaning.kind or brief) else "micro"
-    units = parse_units(meaning.aus)
+    codes = parse_units(meaning.aus).codes
+    return Expression(recording, onset, offset, apex, kind, meaning.emotion, codes)
+
+
+def _doubts(aus: str, where: str) -> Iterator[Finding]:
+    """What of a cell of action units is in doubt; the emotion beside it is none the worse."""
+    units = parse_units(aus)
     if units.unread:
-        raise CorpusError(
-            f"{', '.join(units.unread)} of {meaning.aus!r} is no action unit",
+        doubt = CorpusError(
+            f"{', '.join(units.unread)} of {shorten(aus)!r} cannot be read",
             where=where,
-            cure="Write such as 4+L10",
+            cure=f"{'+'.join(units.codes) or 'No unit'} is taken; write such as 4+L10",
         )
-    return Expression(recording, onset, offset, apex, kind, meaning.emotion, units.codes)
+        yield Finding.of(doubt, "warning")
+
+
+def _moved(one: Annotation, ahead_s: Fraction) -> Annotation:
+    apex_s = None if one.apex_s is None else one.apex_s + ahead_s
+    return replace(
+        one, start_s=one.start_s + ahead_s, end_s=one.end_s + ahead_s, apex_s=apex_s, others=()
+    )
+
+
+def _called(media: str, videos: list[Path], fold: Callable[[str], str]) -> list[Path]:
+    """The videos whose name is that of ``media``, those that share the most of its folders."""
+    for name in dict.fromkeys((media, unquote(media))):  # ELAN writes URLs
+        wanted = [fold(part) for part in re.split(r"[\\/]+", name) if part not in ("", ".")]
+        shared: dict[int, list[Path]] = {}
+        for video in videos:
+            parts = [fold(part) for part in video.parts]
+            same = 0
+            for ours, theirs in zip(reversed(parts), reversed(wanted), strict=False):
+                if ours != theirs:
+                    break
+                same += 1
+            shared.setdefault(same, []).append(video)
+        most = max(shared, default=0)
+        if most:
+            return shared[most]
+    return []
+
+
+def _unchanged_results(
+    file: Path, root: Path, known: dict[Path, frozenset[Path]]
+) -> frozenset[Path]:
+    """What of the folder of results in which a file lies is as ``analyze`` wrote it."""
+    for folder in file.parents:
+        if folder not in known:
+            found = frozenset[Path]()
+            if is_results(folder):
+                edited = look_into(folder)
+                others = {folder / name for name in (*edited.changed, *edited.foreign)}
+                found = frozenset(folder.rglob("*")) - others
+            known[folder] = found
+        if known[folder]:
+            return known[folder]
+        if folder == root:
+            break
+    return frozenset()
+
+
+def _composed(text: str) -> str:
+    """One spelling of an accented letter: macOS writes two characters, others one."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _folded(text: str) -> str:
+    return _composed(text).casefold()

@@ -13,7 +13,9 @@ from ma2mi.errors import Ma2miError
 
 Severity = Literal["error", "warning", "note"]
 
-_PLACE = re.compile(r"^(.*?)(?:, ((?:tab|row|column|frames?)\b.*))?$", re.DOTALL)
+_PLACE = re.compile(
+    r"^(.*?)(?:, ((?:tab|row|column|frames?|tier|time slot|media|observation)\b.*))?$", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,22 @@ numbers as text and text as numbers; every complaint names file, row and column.
 
 from __future__ import annotations
 
-import csv
 import re
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ma2mi.errors import CorpusError, optional_part
+from ma2mi.datasets.cells import Line, read_pages, shorten
+from ma2mi.errors import CorpusError
 
-UNMARKED = ("", "/", "-", "-1", "nan", "none")
+UNMARKED = ("", "/", "-", "-1", "nan", "none", "n/a", "na", "null")
 """What stands in a cell of frames where nobody marked one."""
 
 _HEADER_WITHIN = 40  # rows; SAMM's sheet has 13 rows of text above its header
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet program compute
 
 Columns = Mapping[str, tuple[str, ...]]
 """Our name of a column to the headers that it goes by."""
@@ -33,12 +34,14 @@ class Row:
         number: as Excel counts, from 1.
         cells: our names of columns to what stands there.
         headers: our names of columns to the sheet's own.
+        fault: why nothing of the line can be believed, "" if it can; whoever asks is told.
     """
 
     file: Path
     number: int
     cells: Mapping[str, Any]
     headers: Mapping[str, str]
+    fault: str = ""
 
     def where(self, column: str = "") -> str:
         place = f"{self.file}, row {self.number}"
@@ -48,8 +51,21 @@ class Row:
         return CorpusError(what, where=self.where(column), cure=cure)
 
     def text(self, column: str) -> str:
-        """The cell as text without blanks around; 6 and 6.0 become "6", nothing becomes ""."""
-        return plain(self.cells.get(column))
+        """The cell as text without blanks around; 6 and 6.0 become "6", nothing becomes "".
+
+        Raises:
+            CorpusError: the line cannot be read, or the cell holds a formula without a value.
+        """
+        if self.fault:
+            raise CorpusError(self.fault, where=self.where(), cure="Correct the line")
+        text = plain(self.cells.get(column))
+        if text.startswith("=") and self.file.suffix.lower() in (".xlsx", ".xlsm"):
+            raise self.error(
+                column,
+                f"holds the formula {shorten(text)} and no value",
+                "Open the sheet in a spreadsheet program and save it",
+            )
+        return unmask(text)
 
     def whole(self, column: str) -> int:
         """The cell as a whole number.
@@ -58,9 +74,10 @@ class Row:
             CorpusError: it is none.
         """
         text = self.text(column)
-        match = re.fullmatch(r"(-?\d+)(\.0+)?", text)  # table programs write 3 as 3.0 in CSV
+        # Table programs write 3 as 3.0 in CSV; nobody counts more frames than nine digits.
+        match = re.fullmatch(r"([+-]?[0-9]{1,9})([.,]0*)?", unicodedata.normalize("NFKC", text))
         if match is None:
-            raise self.error(column, f"{text!r} is no whole number", "Correct the cell")
+            raise self.error(column, f"{shorten(text)!r} is no whole number", "Correct the cell")
         return int(match[1])
 
     def frame(self, column: str) -> int | None:
@@ -87,6 +104,10 @@ class Sheet:
     rows: tuple[Row, ...]
 
 
+class NoColumns(CorpusError):
+    """A table that lacks a column."""
+
+
 def plain(cell: object) -> str:
     """A cell as text: no blanks around, no ".0"."""
     if cell is None:
@@ -94,6 +115,22 @@ def plain(cell: object) -> str:
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     return str(cell).strip()
+
+
+def mask(text: str) -> str:
+    """A text that no spreadsheet program takes for a formula: with an apostrophe before it.
+
+    Numbers stay as they are, negative ones too. ``unmask`` takes the apostrophe off, as all our
+    readers do; so does ``column.str.replace("^'(?=[=+@\\t\\r'-])", "", regex=True)`` in pandas.
+    """
+    risky = text.startswith(_FORMULA) and not re.fullmatch(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", text)
+    return f"'{text}" if risky or (text[1:].startswith(_FORMULA) and text[0] == "'") else text
+
+
+def unmask(text: str) -> str:
+    """What ``mask`` was given."""
+    twice = text.startswith("''") and text[2:].startswith(_FORMULA)
+    return text[1:] if twice or (text[:1] == "'" and text[1:].startswith(_FORMULA)) else text
 
 
 def find_sheet(root: Path, patterns: Iterable[str]) -> Path:
@@ -134,22 +171,83 @@ def read_sheet(
         header: False for a sheet without one; ``columns`` then gives our names in the sheet's
             order, and a name that begins with "_" passes over a column.
 
+    Of the tabs of an .xlsx the first with all needed columns is taken, of a text the delimiter
+    (tab, comma or semicolon) that finds the most columns.
+
     Raises:
-        CorpusError: the file does not read, has no such tab, or lacks a column.
+        NoColumns: it lacks a column.
+        CorpusError: the file does not read, or has no such tab.
         MissingPart: an .xlsx, and openpyxl is not installed.
     """
-    lines = list(_read_csv(file) if file.suffix.lower() == ".csv" else _read_xlsx(file, tab))
-    if header:
-        start, places, headers = _find_header(file, lines, columns, set(optional))
-    else:
+    return pick_sheet(file, list(read_pages(file, tab)), columns, optional=optional, header=header)
+
+
+def pick_sheet(
+    file: Path,
+    pages: Iterable[list[Line]],
+    columns: Columns,
+    *,
+    optional: Iterable[str] = (),
+    header: bool = True,
+) -> Sheet:
+    """As :func:`read_sheet`, of pages (``cells.read_pages``) that are read already.
+
+    Raises:
+        NoColumns: none of them has all needed columns.
+    """
+    pages = list(pages)
+    is_text = file.suffix.lower() not in (".xlsx", ".xlsm")
+    if not header:
+        lines = max(pages, key=_most_cells) if is_text else pages[0] if pages else []
         places = {name: at for at, name in enumerate(columns) if not name.startswith("_")}
-        start, headers = 0, {name: _letter(at) for name, at in places.items()}
-    rows = tuple(
-        Row(file, number, {name: _at(line, at) for name, at in places.items()}, headers)
-        for number, line in enumerate(lines[start:], start + 1)
-        if any(plain(_at(line, at)) for at in places.values())
+        headers = {name: _letter(at) for name, at in places.items()}
+        return Sheet(file, frozenset(places), _rows_of(file, lines, places, headers, width=0))
+    needed = set(columns) - set(optional)
+    best: tuple[tuple[bool, int], list[Line], int, dict[str, int]] | None = None
+    for lines in pages:
+        at, places = _find_header(lines, columns)
+        rank = (needed <= set(places), len(places) if is_text or not needed <= set(places) else 0)
+        if best is None or rank > best[0]:
+            best = rank, lines, at, places
+    (complete, _), lines, at, places = best or ((False, 0), [], 0, {})
+    top = lines[at] if at < len(lines) else Line(1, ())
+    if not complete:
+        missing = [name for name in columns if name in needed - set(places)]
+        wanted = ", ".join(" or ".join(columns[name]) for name in missing)
+        found = ", ".join(filter(None, map(plain, top.cells))) or "nothing that is known"
+        raise NoColumns(
+            f"has no column {wanted}; its header is {shorten(found, 200)}",
+            where=f"{file}, row {top.number}",
+            cure="Use the sheet as the owners hand it out, or rename the column",
+        )
+    headers = {name: plain(top.cells[place]) for name, place in places.items()}
+    width = len(top.cells) if is_text else 0
+    return Sheet(
+        file, frozenset(places), _rows_of(file, lines[at + 1 :], places, headers, width=width)
     )
-    return Sheet(file, frozenset(places), rows)
+
+
+def _rows_of(
+    file: Path, lines: list[Line], places: dict[str, int], headers: dict[str, str], *, width: int
+) -> tuple[Row, ...]:
+    """The rows that are not blank; text beyond a header of ``width`` is a fault (0: none is)."""
+    rows = []
+    for line in lines:
+        cells = {name: _at(line.cells, place) for name, place in places.items()}
+        fault = line.fault
+        beyond = [cell for cell in line.cells[width:] if plain(cell)] if width else []
+        if beyond and not fault:
+            fault = (
+                f"has {len(beyond)} cells more than the header: a comma that is no delimiter, "
+                "such as a decimal one, must stand between quotation marks"
+            )
+        if fault or any(map(plain, cells.values())):
+            rows.append(Row(file, line.number, cells, headers, fault))
+    return tuple(rows)
+
+
+def _most_cells(lines: list[Line]) -> int:
+    return sum(len(line.cells) for line in lines)
 
 
 def _at(line: tuple[Any, ...], place: int) -> Any:
@@ -162,17 +260,15 @@ def _letter(place: int) -> str:
 
 
 def _bare(header: object) -> str:
-    return re.sub(r"[\W_]+", "", plain(header)).casefold()
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", plain(header))).casefold()
 
 
-def _find_header(
-    file: Path, lines: list[tuple[Any, ...]], columns: Columns, optional: set[str]
-) -> tuple[int, dict[str, int], dict[str, str]]:
-    """The row after the header, and where each column stands."""
+def _find_header(lines: list[Line], columns: Columns) -> tuple[int, dict[str, int]]:
+    """Which line has the most of the columns, and where each stands in it."""
     best: tuple[int, dict[str, int]] = (0, {})
-    for number, line in enumerate(islice(lines, _HEADER_WITHIN), start=1):
+    for number, line in enumerate(islice(lines, _HEADER_WITHIN)):
         seen: dict[str, int] = {}
-        for at, cell in enumerate(line):
+        for at, cell in enumerate(line.cells):
             seen.setdefault(_bare(cell), at)
         places = {
             name: seen[_bare(h)]
@@ -182,53 +278,4 @@ def _find_header(
         }
         if len(places) > len(best[1]):
             best = (number, places)
-    number, places = best
-    missing = [name for name in columns if name not in places and name not in optional]
-    if missing:
-        wanted = ", ".join(" or ".join(columns[name]) for name in missing)
-        line = lines[number - 1] if number else ()
-        found = ", ".join(filter(None, map(plain, line))) or "nothing that is known"
-        raise CorpusError(
-            f"has no column {wanted}; its header is {found}",
-            where=f"{file}, row {max(number, 1)}",
-            cure="Use the sheet as the owners hand it out, or rename the column",
-        )
-    line = lines[number - 1]
-    return number, places, {name: plain(line[at]) for name, at in places.items()}
-
-
-def _read_csv(file: Path) -> Iterator[tuple[Any, ...]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            yield from (tuple(line) for line in csv.reader(lines))
-    except UnicodeDecodeError as error:
-        raise CorpusError("is not in UTF-8", where=file, cure="Save it as CSV UTF-8") from error
-
-
-def _read_xlsx(file: Path, tab: str | None) -> Iterator[tuple[Any, ...]]:
-    with optional_part("openpyxl", "corpora"):
-        import openpyxl
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # styles and validations that nobody asked for
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file fails in whatever part of it is damaged
-        raise CorpusError(
-            "is no readable .xlsx",
-            where=file,
-            cure="Open it in a spreadsheet program and save it as .xlsx",
-        ) from error
-    try:
-        if tab is not None and tab not in book.sheetnames:
-            raise CorpusError(
-                f"has no tab {tab!r}",
-                where=file,
-                cure=f"It has {', '.join(book.sheetnames)}; use the sheet as handed out",
-            )
-        page = book[tab] if tab is not None else book.worksheets[0]
-        page.reset_dimensions()  # some programs write wrong ones
-        yield from page.iter_rows(values_only=True)
-    finally:
-        book.close()
+    return best

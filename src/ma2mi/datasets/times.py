@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -58,3 +59,43 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
     if avi and len(decoded) == len(times):  # which has no times of showing
         return [time - decoded[0] + start_s for time in decoded]
     return known
+
+
+def picture_delay(path: Path, times: Sequence[Fraction]) -> Fraction:
+    """How long a file plays before its first frame is seen, seconds: sound may begin earlier.
+
+    A player's clock, and so ELAN's and BORIS', starts where the first of a file's streams does.
+
+    Args:
+        path: a video file, or a folder of frames, which has no delay.
+        times: of its frames, on the container's own clock.
+
+    Raises:
+        VideoError: the file does not open.
+    """
+    if path.is_dir() or not times:
+        return Fraction(0)
+    start, _ = _container_clock(path)
+    return Fraction(0) if start is None else max(times[0] - start, Fraction(0))
+
+
+def file_length(path: Path) -> Fraction | None:
+    """How long a media file plays, seconds, sound included; None where it does not say.
+
+    Raises:
+        VideoError: it does not open.
+    """
+    return _container_clock(path)[1]
+
+
+def _container_clock(path: Path) -> tuple[Fraction | None, Fraction | None]:
+    """Start and duration of a file, seconds."""
+    with optional_part("av", "video"):
+        import av
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            clock = (container.start_time, container.duration)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"does not open ({error})", where=path, cure="Copy it again") from error
+    start, length = (None if one is None else Fraction(one, av.time_base) for one in clock)
+    return start, length

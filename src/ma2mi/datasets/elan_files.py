@@ -1,0 +1,302 @@
+"""ELAN's annotation documents (.eaf, EAF 2.7 to 3.0; The Language Archive): in and out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from ma2mi.datasets.annotation_base import Annotation, Source, focal_subject
+from ma2mi.datasets.cells import parse_number, read_bytes, shorten
+from ma2mi.errors import CorpusError
+
+_UNITS_S = {
+    "milliseconds": Fraction(1, 1000),
+    "PAL-frames": Fraction(1, 25),
+    "NTSC-frames": Fraction(1001, 30000),
+}
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Times = Mapping[str, Fraction]
+"""Time slot to seconds; slots that nobody aligned are missing."""
+
+
+def xml_text(text: str) -> str:
+    """Text that XML can hold: characters that it forbids become U+FFFD."""
+    return _NO_XML.sub("\ufffd", text)
+
+
+def read_elan(source: Source) -> Iterator[Annotation]:
+    """Every annotation of a document, tier by tier.
+
+    Slots that nobody aligned lie evenly between their aligned neighbours of the tier, and
+    annotations that subdivide another one share its time evenly, as ELAN shows them.
+
+    Raises:
+        CorpusError: it is no ELAN document.
+    """
+    root = _document(source)
+    unit_s = _UNITS_S[_time_units(source, root)]
+    media, others = _media(source, root)
+    order, times = _slots(source, root, unit_s)
+    known: dict[str, tuple[Element, str]] = {}
+    tiers = [(tier, tier.get("TIER_ID", "")) for tier in root.iter("TIER")]
+    for tier, layer in tiers:
+        for one in _annotations(tier):
+            known.setdefault(one.get("ANNOTATION_ID", ""), (one, layer))
+    by_tier: dict[str, Times] = {
+        layer: {**times, **_between(tier, order, times, source, layer)} for tier, layer in tiers
+    }
+    parts = {}
+    for tier, _ in tiers:
+        parts.update(_parts(tier))
+    for tier, layer in tiers:
+        for one in _annotations(tier):
+            name = one.get("ANNOTATION_ID", "")
+            place = f"tier {layer}, annotation {name}"
+            try:
+                start_s, end_s = _ends(one, layer, known, by_tier, parts, source, place)
+            except CorpusError as error:
+                source.note(error)
+                continue
+            yield Annotation(
+                start_s + media[1],
+                end_s + media[1],
+                (one.findtext("ANNOTATION_VALUE") or "").strip(),
+                _base(layer, by_tier),
+                media[0],
+                focal_subject(tier.get("PARTICIPANT")),
+                where=source.where(place),
+                others=others,
+            )
+
+
+def _base(layer: str, tiers: Mapping[str, Times]) -> str:
+    """ "face" for the tier "face (2)" beside it: annotations of one tier cannot overlap."""
+    match = re.fullmatch(r"(.+) \([0-9]+\)", layer, re.DOTALL)
+    return match[1] if match and match[1] in tiers else layer
+
+
+def _document(source: Source) -> Element:
+    content = read_bytes(source.file)
+    try:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise source.error("", f"is no XML ({error})", "Save it in ELAN") from error
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise source.error("", f"is no ELAN document but {shorten(root.tag)}", "Save it in ELAN")
+    return root
+
+
+def _time_units(source: Source, root: Element) -> str:
+    header = root.find("HEADER")
+    units = (header.get("TIME_UNITS") if header is not None else None) or "milliseconds"
+    if units not in _UNITS_S:
+        raise source.error("", f"counts in {shorten(units)!r}", f"Known are {', '.join(_UNITS_S)}")
+    return units
+
+
+def _media(
+    source: Source, root: Element
+) -> tuple[tuple[str, Fraction], tuple[tuple[str, Fraction], ...]]:
+    """The first video with what its own clock is ahead, and the others against the first."""
+    found = []
+    for one in root.findall("HEADER/MEDIA_DESCRIPTOR"):
+        if (one.get("MIME_TYPE") or "video").startswith("audio"):
+            continue
+        name = one.get("RELATIVE_MEDIA_URL") or one.get("MEDIA_URL") or ""
+        origin = (one.get("TIME_ORIGIN") or "0").strip()
+        if not re.fullmatch(r"-?[0-9]{1,10}", origin):
+            source.say("error", f"media {name}", f"its origin {shorten(origin)!r} is no number")
+            continue
+        is_video = (one.get("MIME_TYPE") or "video").startswith("video")
+        found.append((not is_video, (name, Fraction(int(origin), 1000))))
+    media = [one for _, one in sorted(found, key=lambda one: one[0])] or [("", Fraction(0))]
+    first = media[0]
+    return first, tuple((name, origin_s - first[1]) for name, origin_s in media[1:])
+
+
+def _slots(source: Source, root: Element, unit_s: Fraction) -> tuple[dict[str, int], Times]:
+    """Every slot's place in the order, and the seconds of those that are aligned."""
+    order: dict[str, int] = {}
+    times: dict[str, Fraction] = {}
+    for one in root.iter("TIME_SLOT"):
+        name, value = one.get("TIME_SLOT_ID", ""), one.get("TIME_VALUE")
+        if name in order:
+            source.say("warning", f"time slot {name}", "is there twice; the first is taken")
+            continue
+        order[name] = len(order)
+        if value is None or not value.strip():
+            continue
+        try:
+            time_s = parse_number(value) * unit_s
+        except ValueError:
+            source.say("warning", f"time slot {name}", f"{shorten(value)!r} is no time")
+            continue
+        if 0 <= time_s < 10**7:
+            times[name] = time_s
+        else:
+            source.say("warning", f"time slot {name}", f"{shorten(value)} is no time of a video")
+    return order, times
+
+
+def _annotations(tier: Element) -> Iterator[Element]:
+    for holder in tier.findall("ANNOTATION"):
+        yield from holder
+
+
+def _between(
+    tier: Element, order: dict[str, int], times: Times, source: Source, layer: str
+) -> Times:
+    """The slots of a tier that nobody aligned, evenly between those beside them."""
+    named = (one.get(f"TIME_SLOT_REF{end}") for one in _annotations(tier) for end in (1, 2))
+    slots = sorted({slot for slot in named if slot in order}, key=order.__getitem__)
+    aligned = [at for at, slot in enumerate(slots) if slot in times]
+    found: dict[str, Fraction] = {}
+    for first, last in pairwise(aligned):
+        for at in range(first + 1, last):
+            share = Fraction(at - first, last - first)
+            begin, end = times[slots[first]], times[slots[last]]
+            found[slots[at]] = begin + share * (end - begin)
+    if found:
+        source.say(
+            "note",
+            f"tier {layer}",
+            f"{len(found)} times that nobody aligned lie evenly between their neighbours, as in "
+            "ELAN",
+            "Align them in ELAN if they matter",
+        )
+    return found
+
+
+def _parts(tier: Element) -> dict[Element, tuple[int, int]]:
+    """Which part of how many an annotation is of the one that it subdivides."""
+    groups: dict[str, list[Element]] = {}
+    for one in _annotations(tier):
+        if one.tag == "REF_ANNOTATION":
+            groups.setdefault(one.get("ANNOTATION_REF", ""), []).append(one)
+    parts = {}
+    for group in groups.values():
+        after = {one.get("PREVIOUS_ANNOTATION"): one for one in group}
+        chain: list[Element] = []
+        key = None
+        while key in after:
+            chain.append(after.pop(key))
+            key = chain[-1].get("ANNOTATION_ID")
+        for place, one in enumerate(chain if len(chain) == len(group) else group):
+            parts[one] = (place, len(group))
+    return parts
+
+
+def _ends(
+    one: Element,
+    layer: str,
+    known: dict[str, tuple[Element, str]],
+    by_tier: dict[str, Times],
+    parts: dict[Element, tuple[int, int]],
+    source: Source,
+    place: str,
+) -> tuple[Fraction, Fraction]:
+    """When an annotation begins and ends, seconds on ELAN's clock.
+
+    Raises:
+        CorpusError: it refers to none with times, to itself by a circle, or ends too early.
+    """
+    shares = []
+    seen: set[str] = set()
+    while one.tag == "REF_ANNOTATION":
+        shares.append(parts.get(one, (0, 1)))
+        parent = one.get("ANNOTATION_REF", "")
+        if parent in seen:
+            raise source.error(place, "refers to itself by a circle", "Correct it in ELAN")
+        seen.add(parent)
+        if parent not in known:
+            raise source.error(
+                place, f"refers to {shorten(parent)!r}, which is not there", "Correct it in ELAN"
+            )
+        one, layer = known[parent]
+    slots = [one.get(f"TIME_SLOT_REF{end}", "") for end in (1, 2)]
+    times = by_tier.get(layer, {})
+    if missing := [slot for slot in slots if slot not in times]:
+        raise source.error(place, f"has no time (slot {missing[0]!r})", "Align it in ELAN")
+    start_s, end_s = (times[slot] for slot in slots)
+    source.rise(start_s, end_s, place)
+    for at, count in reversed(shares):
+        step_s = (end_s - start_s) / count
+        start_s, end_s = start_s + at * step_s, start_s + (at + 1) * step_s
+    return start_s, end_s
+
+
+# Writing
+
+
+def elan_document(annotations: Sequence[Annotation]) -> str:
+    """The annotations of one video as a document; those that overlap get tiers of their own."""
+    root = Element("ANNOTATION_DOCUMENT", FORMAT="3.0", VERSION="3.0", AUTHOR="")
+    root.set("DATE", "2000-01-01T00:00:00+00:00")  # the same marks give the same bytes
+    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    for media in dict.fromkeys(xml_text(one.media) for one in annotations):
+        ElementTree.SubElement(
+            header,
+            "MEDIA_DESCRIPTOR",
+            MEDIA_URL=media,
+            MIME_TYPE="video/*",
+            RELATIVE_MEDIA_URL=media,
+        )
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    spans: dict[str, list[tuple[int, int]]] = {}
+    tiers: dict[str, Element] = {}
+    times: list[int] = []
+    ends: list[tuple[Element, int, int]] = []
+    for number, (layer, label, start_s, end_s, subject) in enumerate(flat(annotations), 1):
+        start_ms = round(1000 * start_s)
+        end_ms = max(round(1000 * end_s), start_ms + 1)  # ELAN knows no points
+        name = free_tier(xml_text(layer) or "expression", (start_ms, end_ms), spans)
+        if name not in tiers:
+            tiers[name] = ElementTree.SubElement(
+                root,
+                "TIER",
+                TIER_ID=name,
+                PARTICIPANT=xml_text(subject),
+                LINGUISTIC_TYPE_REF="default-lt",
+            )
+        one = ElementTree.SubElement(
+            ElementTree.SubElement(tiers[name], "ANNOTATION"),
+            "ALIGNABLE_ANNOTATION",
+            ANNOTATION_ID=f"a{number}",
+        )
+        ElementTree.SubElement(one, "ANNOTATION_VALUE").text = xml_text(label)
+        times += [start_ms, end_ms]
+        ends.append((one, start_ms, end_ms))
+    slots = {time: f"ts{number}" for number, time in enumerate(sorted(set(times)), 1)}
+    for time, slot in slots.items():
+        ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
+    for one, start_ms, end_ms in ends:
+        one.set("TIME_SLOT_REF1", slots[start_ms])
+        one.set("TIME_SLOT_REF2", slots[end_ms])
+    ElementTree.SubElement(
+        root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true"
+    )
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def free_tier(tier: str, span: tuple[int, int], spans: dict[str, list[tuple[int, int]]]) -> str:
+    """The tier, or "tier (2)" and so on: the first in which ``span`` overlaps nothing."""
+    place, number = tier, 1
+    while any(span[0] < other[1] and other[0] < span[1] for other in spans.get(place, [])):
+        number += 1
+        place = f"{tier} ({number})"
+    spans.setdefault(place, []).append(span)
+    return place
+
+
+def flat(annotations: Sequence[Annotation]) -> Iterator[tuple[str, str, Fraction, Fraction, str]]:
+    """(layer, label, start, end, subject), an apex as a point of its own."""
+    for one in annotations:
+        yield one.layer, one.label, one.start_s, one.end_s, one.subject
+        if one.apex_s is not None:
+            yield "apex", "apex", one.apex_s, one.apex_s, one.subject
