@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ma2mi.datasets.base import Corpus
+from ma2mi.datasets.frames import index_frames
 from ma2mi.datasets.manifest import COLUMNS
-from ma2mi.errors import CorpusError, optional_part
+from ma2mi.datasets.sheets import mask
+from ma2mi.errors import CorpusError, Ma2miError, optional_part
 from ma2mi.files import replace_file
 from ma2mi.records import Expression, Recording
 
@@ -20,7 +22,9 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
     """Write a row an expression; recordings without any get a row without frames.
 
     Paths are relative to the manifest where they lie below it, else absolute. Frames count from
-    0 among the decoded frames, whatever the corpus' own sheet counts.
+    0, whatever the corpus' own sheet counts; images that are missing from a folder are counted,
+    too. Cells that a spreadsheet program would compute get an apostrophe (``sheets.mask``), which
+    ``manifest`` takes off.
 
     Args:
         corpus: any.
@@ -52,13 +56,14 @@ def _rows(
     for recording, found in marked.items():
         path = recording.path.resolve()
         below = path.is_relative_to(base.resolve())
+        count = _counter(recording) if found else None
         for e in found or [None]:
             yield {
                 "path": (path.relative_to(base.resolve()) if below else path).as_posix(),
                 "subject": recording.subject,
-                "onset": e and e.onset,
-                "apex": e and e.apex,
-                "offset": e and e.offset,
+                "onset": e and count and count(e.onset),
+                "apex": e and count and count(e.apex),
+                "offset": e and count and count(e.offset),
                 "emotion": e.emotion if e else "",
                 "aus": "+".join(e.action_units) if e else "",
                 "fps": str(recording.fps) if recording.fps else "",
@@ -66,12 +71,26 @@ def _rows(
             }
 
 
+def _counter(recording: Recording) -> Callable[[int | None], int | None]:
+    """From a place among the decoded frames to a number from 0, as ``manifest`` reads it."""
+    if recording.path.is_dir():
+        try:
+            index = index_frames(recording.path)
+        except Ma2miError:  # frames without numbers are counted
+            return lambda place: place
+        if index.counts_frames:
+            numbers = {at: number - index.first for number, at in index.positions.items()}
+            return lambda place: None if place is None else numbers.get(place, place)
+    return lambda place: place
+
+
 def _csv(rows: list[dict[str, object]]) -> bytes:
     text = io.StringIO()
     table = csv.DictWriter(text, _ALL, lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
-    return text.getvalue().encode()
+    for row in rows:
+        table.writerow({k: mask(v) if isinstance(v, str) else v for k, v in row.items()})
+    return text.getvalue().encode(errors="surrogateescape")
 
 
 def _parquet(rows: list[dict[str, object]]) -> bytes:

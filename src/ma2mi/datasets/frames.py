@@ -54,6 +54,17 @@ class FrameIndex:
         known = sorted(self.positions)
         return [(a + 1, b - 1) for a, b in pairwise(known) if b > a + 1]
 
+    @property
+    def counts_frames(self) -> bool:
+        """Whether the names count frames, one by one but for gaps; else they may be times."""
+        known = sorted(self.positions)
+        steps = Counter(later - earlier for earlier, later in pairwise(known))
+        return not steps or steps.most_common(1)[0][0] == 1
+
+    def number(self, position: int) -> int | None:
+        """The number of the frame at a position; None for a stranger or a twin."""
+        return next((n for n, at in self.positions.items() if at == position), None)
+
     def position(self, number: int) -> int:
         """Where the frame with this number stands among the decoded frames, from 0.
 
@@ -117,12 +128,18 @@ def picture_size(file: Path, content: bytes | None = None) -> tuple[int, int]:
     """
     with optional_part("cv2", "video"):
         import cv2
-    content = file.read_bytes() if content is None else content
+    try:
+        content = file.read_bytes() if content is None else content
+    except OSError as error:
+        raise VideoError(f"cannot be read ({error.strerror})", where=file) from error
     if not content:
         raise VideoError("has zero bytes", where=file, cure=_AGAIN)
     if _breaks_off(content):
         raise VideoError("is truncated", where=file, cure=_AGAIN)
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # larger than OpenCV takes
+        image = None
     if image is None:
         raise VideoError("is no readable image", where=file, cure=_AGAIN)
     return int(image.shape[1]), int(image.shape[0])
