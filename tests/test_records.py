@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,12 @@ def test_interval_holds_both_ends():
     assert len(Interval(3, 3)) == 1
     with pytest.raises(ValueError, match="offset 1 lies before onset 2"):
         Interval(2, 1)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int16, np.float32, float, int])
+def test_whatever_counts_frames_is_held_or_not(kind):
+    assert [f for f in range(8) if kind(f) in Interval(2, 5)] == [2, 3, 4, 5]
+    assert all(x not in Interval(2, 5) for x in (2.5, float("nan"), float("inf"), "3", None))
 
 
 @given(spans, spans)
@@ -41,6 +48,20 @@ def test_keys():
     expression = Expression(recording, 7, 9)
     assert expression.key == f"{recording.key}@7"
     assert (expression.subject, expression.interval) == ("s1", Interval(7, 9))
+
+
+def test_no_two_recordings_share_a_key():
+    """Parts that lack, that hold what joins them, or that only look alike."""
+    parts = ("", "a", "b", "a_b", "a/b", "a-b", "a b", "caf\u00e9", "cafe\u0301", "\udcff", "..")
+    known = {}
+    for corpus in parts:
+        for subject in parts:
+            for name in parts[1:]:
+                given = (corpus, subject if subject != name else "", name)
+                key = Recording(Path("x"), subject, name, corpus).key
+                assert known.setdefault(key, given) == given
+                assert "/" not in key
+    assert Recording(Path("x"), "sub01", "EP02_01f", "casme2").key == "casme2_sub01_EP02_01f"
 
 
 def test_label_is_the_most_probable_first_of_equals():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +40,9 @@ class Interval:
         return self.offset - self.onset + 1
 
     def __contains__(self, frame: object) -> bool:
-        return isinstance(frame, int) and self.onset <= frame <= self.offset
+        # numpy's numbers, too, and 5.0, as in a range.
+        number = float(frame) if isinstance(frame, Real) else float("nan")
+        return number.is_integer() and self.onset <= number <= self.offset
 
     def iou(self, other: Interval) -> float:
         """Shared frames over all frames of both, in [0, 1]."""
@@ -65,9 +70,15 @@ class Recording:
 
     @property
     def key(self) -> str:
-        """Names the recording among all corpora, and can be a file name."""
+        """Names the recording among all corpora and loose files, and can be a file name."""
         subject = self.subject if self.subject != self.name else ""
-        return file_name(self.corpus, subject, self.name)
+        parts = (self.corpus, subject, self.name)
+        named = file_name(*parts)
+        complete = all(parts) or (not self.corpus and not subject and "_" not in self.name)
+        if complete and all(unicodedata.is_normalized("NFC", part) for part in parts):
+            return named
+        # Where a part is missing, "a_b" may be one part or two; and NFC is not all there is.
+        return f"{named}-{hashlib.sha256(ascii(parts).encode()).hexdigest()[:8]}"
 
     @property
     def person(self) -> str:
