@@ -117,6 +117,8 @@ def main() -> None:
     """
     # Two OpenMP runtimes (torch, scikit-learn) spinning for work slow each other down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A camera that is not there is an error of ours already.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     # A font cache that is built, a home that cannot be written: nothing that a user must know.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
@@ -147,7 +149,8 @@ def _run() -> int:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         _stop(f"{where}{error.strerror or error}", WRONG_CALL)
     except ModuleNotFoundError as error:
-        _stop(f"{error.name} is not installed. `ma2mi doctor` says what is missing", WRONG_CALL)
+        what = f"{error.name} is not installed" if error.name else str(error)
+        _stop(f"{what}. `ma2mi doctor` says what is missing", WRONG_CALL)
     except MemoryError:
         _stop("the memory does not suffice. Work with fewer --jobs, or less at a time", WRONG_CALL)
     except (KeyboardInterrupt, typer.Abort):

@@ -56,6 +56,8 @@ def benchmark(
     ),
     size: int = typer.Option(
         None,
+        min=32,
+        max=1024,
         help="Side of the network's input in px, a multiple of 16. "
         "Default: that of --init, else 112.",
     ),
@@ -99,6 +101,7 @@ def benchmark(
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import find_recipe
+    from ma2mi.errors import SettingsError
     from ma2mi.evaluation.protocols import protocol as protocol_named
     from ma2mi.report.tables import curve_text, score_table
     from ma2mi.training.checkpoint import find_weights, read_config
@@ -111,16 +114,15 @@ def benchmark(
     config = read_config(folder) if folder else {}
     model = model or config.get("model", "miacnet-tiny")
     size = size or config.get("size", 112)
+    # Wrong words are said before hours of preparing.
     pairs = parse(PairSettings, {"method": flow})
-    marked = steps.mark_expressions(
-        steps.find_corpora(corpus, root, store, jobs, layout=layout, repairs=repairs),
-        chosen,
-        store,
-        find_recipe(recipe, size=size + 16),
-        pairs,
-        jobs,
-        steps.parse_labels(label),
-    )
+    cut = find_recipe(recipe, size=size + 16)
+    contest.check_model(model)
+    labels, aliases = steps.parse_labels(label), steps.parse_aliases(alias)
+    if out is not None and out.exists() and not out.is_dir():
+        raise SettingsError("is a file", where=f"--out {out}", cure="Name a folder")
+    corpora = steps.find_corpora(corpus, root, store, jobs, layout=layout, repairs=repairs)
+    marked = steps.mark_expressions(corpora, chosen, store, cut, pairs, jobs, labels)
     contestant = contest.Contestant(
         model,
         init=folder,
@@ -142,7 +144,7 @@ def benchmark(
         "jobs": jobs,
         "backend": backend,
         "cluster": cluster,
-        "aliases": steps.parse_aliases(alias),
+        "aliases": aliases,
         "pair_settings": pairs,
     }
     entries = [(contestant, out)]

@@ -47,6 +47,17 @@ CONTROLS: dict[str, Callable[[Pairs, int, int], tuple[Learner, Clips]]] = {
 BASELINES = (*CONTROLS, "random-ridge")
 
 
+def check_model(name: str) -> None:
+    """Refuse a word that names neither a network nor a control.
+
+    Raises:
+        SettingsError: with those that there are.
+    """
+    known = sorted({*MODELS, *BASELINES})
+    if name not in known:
+        raise SettingsError("is no known model", where=name, cure=f"Known are: {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class Contestant:
     """A network and how it is fitted; what a row of a table stands for.
@@ -111,12 +122,7 @@ class Contestant:
             return CONTROLS[self.model](pairs, classes, self.size)
         if self.model == "random-ridge":
             return self._ridge("conv5", {}, pairs, classes, seeds)
-        if self.model not in MODELS:
-            raise SettingsError(
-                "is no known model",
-                where=self.model,
-                cure=f"Known are: {', '.join(sorted({*MODELS, *BASELINES}))}",
-            )
+        check_model(self.model)
         settings: dict[str, Any] = {}
         config: dict[str, Any] = {}
         if source := self.init or self.like:

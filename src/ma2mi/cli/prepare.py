@@ -40,7 +40,7 @@ def prepare(
         help="Frames per second of folders of frames.",
     ),
     recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
-    size: int = typer.Option(128, min=32, help="Side of the crops in px."),
+    size: int = typer.Option(128, min=32, max=1024, help="Side of the crops in px."),
     margin: float = typer.Option(None, help="Added on each side, as a share of the side."),
     flow: str = typer.Option(None, help="By what movement is measured for the quality table."),
     jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),

@@ -81,7 +81,9 @@ def pretrain(
     pairs_per_clip: int = typer.Option(8, min=1, help="Pairs drawn from each second of video."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
-    size: int = typer.Option(112, help="Side of the network's input in px, a multiple of 16."),
+    size: int = typer.Option(
+        112, max=1024, help="Side of the network's input in px, a multiple of 16."
+    ),
     epochs: int = typer.Option(
         None, min=1, help="How often figures are taken; 10, near future 20."
     ),
@@ -113,7 +115,9 @@ def pretrain(
     from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets.folder import list_recordings
     from ma2mi.errors import SettingsError
+    from ma2mi.models.catalog import build_model
     from ma2mi.training import pretrain as ma2mi_pretrain
+    from ma2mi.training.checkpoint import read_config
     from ma2mi.training.ma2mi import PretextSettings
     from ma2mi.training.pretext import FutureMovementSettings
 
@@ -166,12 +170,6 @@ def pretrain(
             "loop": {**loop, "lr": lr, "seed": seed},
         },
     )
-    fabric = steps.launch(accelerator, devices, nodes, strategy, precision)
-    if simulator:
-        history = steps.learn(None, out, settings, fabric, {}, init)
-        console.out.print(steps.gain_line(history))
-        console.out.print(f"weights: {out}")
-        return
     drawn: dict[str, Any] = {
         "kind": "near-future" if near else "future-movement",
         "per_clip": pairs_per_clip,
@@ -184,8 +182,20 @@ def pretrain(
         drawn["reach"] = 2 if target == "t+2k" else 1
     else:
         drawn |= {"horizon_s": horizon, "growth": growth}
-    pair_settings = parse(PairSettings, drawn)
-    clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))
+    pair_settings, cut = parse(PairSettings, drawn), find_recipe(recipe, size=size + 16)
+    # Wrong words are said before hours of preparing.
+    build_model(model, 2, **model_settings)
+    if init is not None:
+        read_config(init)
+    if root is not None and not corpus:
+        raise SettingsError("says where a corpus lies", where="--root", cure="Add --corpus")
+    fabric = steps.launch(accelerator, devices, nodes, strategy, precision)
+    if simulator:
+        history = steps.learn(None, out, settings, fabric, {}, init)
+        console.out.print(steps.gain_line(history))
+        console.out.print(f"weights: {out}")
+        return
+    clips = ClipStore(store or out / "clips", cut)
     if videos is not None:
         recordings = list_recordings(videos, people=people, fps=frame_rate)
     else:

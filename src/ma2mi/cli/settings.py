@@ -34,9 +34,10 @@ def parse(kind: type[Settings], values: dict[str, Any]) -> Settings:
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        names = ".".join(str(part) for part in first["loc"])
         given = "" if isinstance(first["input"], dict) else f", given {first['input']!r}"
-        raise SettingsError(f"{first['msg']}{given}", where=f"setting {where}") from error
+        what = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{what}{given}", where=f"setting {names}" if names else "") from error
 
 
 def checked(command: Command) -> Command:
