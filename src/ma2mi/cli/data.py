@@ -80,7 +80,7 @@ def check(
             some = list(same)
             console.out.print(f"\n{severity}s:")
             for item in some[:SHOWN]:
-                console.out.print(f"  {item}", markup=False)
+                console.out.print("  " + " ".join(str(item).splitlines()), markup=False)
             if len(some) > SHOWN:
                 console.out.print(f"  ... {len(some) - SHOWN} more; --json lists all")
         console.out.print(f"\n{findings.verdict}", markup=False)
@@ -119,9 +119,21 @@ def convert(
     root: Path = typer.Option(..., help="Where it lies."),
     out: Path = typer.Option(..., help="A manifest, .csv or .parquet."),
 ) -> None:
-    """Write a corpus as a manifest that any table program reads, and ma2mi reads back."""
+    """Write a corpus as a manifest that any table program reads, and ma2mi reads back.
+
+    What cannot be read is listed and left out, with exit code 3.
+    """
+    import warnings
+
     from ma2mi.datasets import open_corpus
     from ma2mi.datasets.convert import write_manifest
+    from ma2mi.datasets.findings import LeftOut
 
-    rows = write_manifest(open_corpus(corpus, root), out)
+    opened = open_corpus(corpus, root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeftOut)  # listed in full below
+        rows = write_manifest(opened, out)
     console.out.print(f"{rows} rows in {out}")
+    lost = [str(one) for one in opened.findings() if one.severity == "error"]
+    console.list_failures(lost)
+    console.finish(lost)

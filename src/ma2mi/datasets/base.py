@@ -98,6 +98,10 @@ class Corpus(ABC):
     def expressions(self) -> list[Expression]:
         """Every coded expression, in a fixed order; empty where nobody coded any."""
 
+    def place(self, expression: Expression) -> str:
+        """Where an expression is marked, for complaints: file and row where that is known."""
+        return str(expression.recording.path)
+
     def findings(self) -> list[Finding]:
         """What was odd while reading; the pictures are looked at by ``check_corpus`` alone."""
         return []

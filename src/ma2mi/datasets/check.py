@@ -16,7 +16,8 @@ from ma2mi.datasets.base import Corpus, DataSheet, corpus_class
 from ma2mi.datasets.coded import CodedCorpus, natural
 from ma2mi.datasets.findings import Finding, Findings, LeftOut
 from ma2mi.datasets.frames import FrameIndex, index_frames, picture_size
-from ma2mi.errors import Ma2miError
+from ma2mi.datasets.times import frame_times
+from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.records import Expression, Recording
 
 _ORDER = {"error": 0, "warning": 1, "note": 2}
@@ -31,7 +32,8 @@ def check_corpus(
     repairs: bool | Path = True,
     hook: Callable[[int, int], None] | None = None,
 ) -> Findings:
-    """Look at everything: the sheet, the folders, and whether each frame decodes to its end.
+    """Look at everything: the sheet, the folders, whether each frame decodes to its end, and
+    whether each mark lies within its recording.
 
     Args:
         name: of a registered corpus.
@@ -40,9 +42,11 @@ def check_corpus(
         hook: called with (recordings looked at, all recordings).
 
     Raises:
-        CorpusError: no corpus has this name. All else becomes a finding.
+        CorpusError: no corpus has this name, or it has no layouts. All else becomes a finding.
     """
     kind = corpus_class(name)
+    if layout and not issubclass(kind, CodedCorpus):
+        raise CorpusError("has no option layout", where=name, cure="Leave it out for this corpus")
     items: list[Finding] = []
     expressions: list[Expression] = []
     recordings: list[Recording] = []
@@ -58,6 +62,8 @@ def check_corpus(
             warnings.simplefilter("ignore", LeftOut)  # the findings tell it in full
             expressions = corpus.expressions()
         items += corpus.findings()
+        expressions, beyond = _within(corpus, expressions)
+        items += beyond
         items += _counts(kind.about, corpus.root, expressions)
     except Ma2miError as error:
         items.append(Finding.of(error))
@@ -131,16 +137,20 @@ def _look_at_one(recording: Recording, frame: str) -> _Looked:
         index = index_frames(path)
     except Ma2miError as error:
         return _Looked([Finding.of(error)])
+    except OSError as error:
+        return _Looked([_unreadable(path, error)])
     items = list(_names(index))
     sizes: dict[tuple[int, int], Path] = {}
     digest = hashlib.sha256()
     for file in index.files:
-        content = file.read_bytes()
-        digest.update(content)
         try:
+            content = file.read_bytes()
+            digest.update(content)
             sizes.setdefault(picture_size(file, content), file)
         except Ma2miError as error:
             items.append(Finding.of(error))
+        except OSError as error:
+            items.append(_unreadable(file, error))
     if len(sizes) > 1:
         (one, _), (other, file) = list(sizes.items())[:2]
         items.append(
@@ -154,6 +164,10 @@ def _look_at_one(recording: Recording, frame: str) -> _Looked:
         )
     odd = (f.name for f in index.files if frame and not re.fullmatch(frame, f.name))
     return _Looked(items, digest.hexdigest(), next(odd, ""))
+
+
+def _unreadable(path: Path, error: OSError) -> Finding:
+    return Finding("error", str(path), "", f"cannot be read ({error.strerror or error})")
 
 
 def _look_at_file(path: Path) -> _Looked:
@@ -193,6 +207,44 @@ def _names(index: FrameIndex) -> Iterator[Finding]:
             f"missing ({missing} of {missing + len(index.positions)})",
             "Copy the clip again from the owners' archive",
         )
+
+
+# -- lengths ---------------------------------------------------------------------------------------
+
+
+def _within(
+    corpus: Corpus, expressions: list[Expression]
+) -> tuple[list[Expression], list[Finding]]:
+    """The expressions that end before their recording does, and what is wrong with the others."""
+    lengths = dict.fromkeys(one.recording for one in expressions)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = dict(zip(lengths, pool.map(_frame_count, lengths), strict=True))
+    inside, findings = [], []
+    for one in expressions:
+        count = counts[one.recording]
+        if count is None or one.offset < count:
+            inside.append(one)
+            continue
+        beyond = CorpusError(
+            f"frame {one.offset} (from 0) is not in {one.recording.name}, which has {count}",
+            where=corpus.place(one),
+            cure="Check that this is the recording that was annotated",
+        )
+        findings.append(Finding.of(beyond))
+    return inside, findings
+
+
+def _frame_count(recording: Recording) -> int | None:
+    """How many frames a recording has; None where that is said otherwise, or makes no sense."""
+    from ma2mi.video import IMAGE_SUFFIXES, list_images
+
+    path = recording.path
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return None
+    try:
+        return len(list_images(path) if path.is_dir() else frame_times(path))
+    except Ma2miError:  # it does not open, which the look at its pictures tells
+        return None
 
 
 # -- counts and trees ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from ma2mi.datasets.base import Corpus
 from ma2mi.datasets.frames import index_frames
 from ma2mi.datasets.manifest import COLUMNS
 from ma2mi.datasets.sheets import mask
-from ma2mi.errors import CorpusError, Ma2miError, optional_part
+from ma2mi.errors import CorpusError, Ma2miError, optional_part, store_error
 from ma2mi.files import replace_file
 from ma2mi.records import Expression, Recording
 
@@ -28,13 +28,14 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
 
     Args:
         corpus: any.
-        file: ends in .csv or .parquet; an existing file is replaced.
+        file: ends in .csv or .parquet; one that is there and differs is never replaced.
 
     Returns:
         the number of rows.
 
     Raises:
-        CorpusError: another suffix, or what the corpus raises.
+        CorpusError: another suffix, another file is there, or what the corpus raises.
+        StoreError: it cannot be written.
         MissingPart: Parquet, and pyarrow is not installed.
     """
     file = Path(file)
@@ -42,7 +43,16 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
         raise CorpusError("is no manifest", where=file, cure="Name it .csv or .parquet")
     rows = list(_rows(corpus.recordings(), corpus.expressions(), file.parent))
     content = _csv(rows) if file.suffix.lower() == ".csv" else _parquet(rows)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if file.exists() and file.read_bytes() != content:
+            raise CorpusError(
+                "is there already, and differs",
+                where=file,
+                cure="Move it away, or choose another name",
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(error, file) from error
     replace_file(file, content)
     return len(rows)
 

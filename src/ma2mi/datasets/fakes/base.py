@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,8 @@ from typing import ClassVar, TypeVar
 from ma2mi.datasets.base import Layout
 from ma2mi.datasets.coded import CodedCorpus
 from ma2mi.datasets.synthetic import SyntheticClip, SyntheticSettings, make_clip, make_person
-from ma2mi.errors import CorpusError, optional_part
+from ma2mi.errors import CorpusError, optional_part, store_error
+from ma2mi.files import hold
 
 SIDE = 176  # px; the smallest round side at which the detector finds every painted face
 LEAD = 4  # frames before the onset and after the offset
@@ -306,6 +308,9 @@ def write_fake(
 ) -> Path:
     """Write a fake of the corpus ``name``: same arguments, same bytes.
 
+    The folder appears when all of it is written; a call that is killed leaves none, and the next
+    one begins anew.
+
     Args:
         name: of a registered corpus.
         out: an empty or missing folder.
@@ -314,6 +319,7 @@ def write_fake(
 
     Raises:
         CorpusError: no fake of that name, fault, layout or version; or ``out`` is not empty.
+        StoreError: it cannot be written, or another process writes there.
     """
     out = Path(out)
     if name not in FAKES:
@@ -329,11 +335,26 @@ def write_fake(
         if value and value not in known:
             choice = ", ".join(filter(None, known)) or "no other"
             raise CorpusError(f"has no {word} {value!r}", where=name, cure=f"It has {choice}")
-    if out.exists() and any(out.iterdir()):
-        raise CorpusError("is not empty", where=out, cure="Choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     layout, version = layout or fake.layouts[0], version or fake.versions[0]
-    fake.write(out, Order(full_size, fault, layout, version, pictures, hook))
+    order = Order(full_size, fault, layout, version, pictures, hook)
+    with hold(final := out.resolve()):
+        # Not files.whole_folder: its list of what was written marks results of an analysis, which
+        # are passed over where videos are looked for.
+        work = final.with_name(f".{final.name}.part")
+        try:
+            if final.exists() and (not final.is_dir() or any(final.iterdir())):
+                raise CorpusError("is not empty", where=out, cure="Choose another folder")
+            if work.exists():  # of a call that was killed; nobody else holds this name
+                shutil.rmtree(work)
+            work.mkdir()
+            fake.write(work, order)
+            if final.exists():
+                final.rmdir()
+            work.rename(final)
+        except OSError as error:
+            raise store_error(error, out) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     return out
 
 
