@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +17,10 @@ from ma2mi.evaluation.spotting import (
     apex_errors,
     count_hits,
     match_intervals,
+    other_words,
     spotting_scores,
     strs,
+    unplaced,
 )
 from ma2mi.records import Interval
 
@@ -228,3 +231,50 @@ class TestStrs:
             strs(self.truth, [Mark("v", Interval(0, 1))])
         with pytest.raises(EvaluationError, match="lenient: is no known mode"):
             strs(self.truth, self.truth, mode="lenient")
+
+    def test_the_case_of_a_word_does_not_matter(self):
+        loud = [replace(m, emotion=m.emotion.upper()) for m in self.truth]
+        assert strs(self.truth, loud).strs == 1.0
+        assert strs(loud, self.truth, classes=[m.emotion for m in self.truth]).strs == 1.0
+        # The script compares words as they are written, and says nothing.
+        assert strs(self.truth, loud, mode="megc").right == 0
+
+
+class TestUnplaced:
+    truth = marks(
+        [("006", "006_1", 100, 140, "negative"), ("s11", "011_2.mp4", 50, 90, "surprise")]
+    )
+
+    @pytest.mark.parametrize(
+        ("subject", "video"),
+        [
+            ("6", "006_1"),
+            ("006", "6_1"),
+            ("sub06", "006_1"),
+            ("006", "006_1.AVI"),
+            ("006", "videos/006_1"),
+            ("006", "006-1"),
+        ],
+    )
+    def test_a_name_spelled_otherwise(self, subject, video):
+        (one,) = unplaced(self.truth, marks([(subject, video, 1, 2, "negative")]))
+        assert one.near == ("006", "006_1")
+        assert "the truth has subject 006, video 006_1" in str(one)
+
+    def test_a_name_of_its_own(self):
+        said = marks([("006", "006_9", 1, 2, "negative"), ("006", "006_9", 5, 7, "negative")])
+        (one,) = unplaced(self.truth, said)
+        assert (one.near, str(one)) == (None, "subject 006, video 006_9: 2 predictions")
+
+    def test_unicode_forms_are_one_name(self):
+        truth = [Mark("e\u0301.mp4", Interval(0, 1))]
+        (one,) = unplaced(truth, [Mark("\u00e9.mp4", Interval(0, 1))])
+        assert one.near == ("", "e\u0301.mp4")
+
+    def test_nothing_to_say(self):
+        assert unplaced(self.truth, self.truth) == []
+        assert other_words(self.truth, self.truth) == []
+
+    def test_words_that_no_label_has(self):
+        said = marks([("006", "006_1", 1, 2, e) for e in ("Negative", "joy", "calm")])
+        assert other_words(self.truth, said) == ["calm", "joy"]

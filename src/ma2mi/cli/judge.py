@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from ma2mi.cli import console
+
+if TYPE_CHECKING:
+    from ma2mi.evaluation.spotting import Mark
 
 
 def register(app: typer.Typer) -> None:
@@ -101,7 +104,8 @@ def score(
 ) -> None:
     """Score anybody's csv: recognition, spotting (MEGC 2022 files) or STRS (MEGC 2024 files).
 
-    Recognition tables have the columns `key,label`.
+    Recognition tables have the columns `key,label`. Exit code 3 if predictions name a video that
+    the truth spells otherwise.
     """
     from dataclasses import asdict
 
@@ -109,6 +113,8 @@ def score(
     from ma2mi.evaluation import files, metrics, spotting
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
+    labels: list[Mark] = []
+    found: list[Mark] = []
     if task == "recognition":
         if not names:
             raise SettingsError("recognition needs --classes", cure="Name them, with commas")
@@ -120,9 +126,8 @@ def score(
             "accuracy": metrics.accuracy(pair.truth, pair.guess, len(names)),
         }
     elif task == "spotting":
-        scores = spotting.spotting_scores(
-            files.read_megc2022(truth), files.read_megc2022(predictions), iou, rule
-        )
+        labels, found = files.read_megc2022(truth), files.read_megc2022(predictions)
+        scores = spotting.spotting_scores(labels, found, iou, rule)
         figures = {
             f"{kind} {name}": getattr(counts, name)
             for kind in ("micro", "macro", "overall")
@@ -130,15 +135,28 @@ def score(
             for name in ("tp", "fp", "fn", "precision", "recall", "f1")
         }
     else:
-        figures = asdict(
-            spotting.strs(
-                files.read_megc2024(truth, names),
-                files.read_megc2024(predictions, names),
-                classes=names,
-                mode=mode,
-                iou=iou,
-            )
-        )
+        labels = files.read_megc2024(truth, names)
+        found = files.read_megc2024(predictions, names)
+        figures = asdict(spotting.strs(labels, found, classes=names, mode=mode, iou=iou))
     for name, value in figures.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
         console.out.print(f"{name:<20} {shown}")
+    _name_unplaced(labels, found)
+
+
+def _name_unplaced(labels: list[Mark], found: list[Mark]) -> None:
+    """Say which predictions can hit nothing; exit code 3 if a name seems spelled otherwise."""
+    from ma2mi.evaluation.spotting import other_words, unplaced
+
+    outside = unplaced(labels, found)
+    if outside:
+        console.out.print("\npredictions outside every video of the truth, all false alarms:")
+        for one in outside:
+            console.out.print(f"  {console.visible(str(one))}")
+    words = other_words(labels, found)
+    if words:
+        names = console.visible(", ".join(words))
+        console.out.print(f"\nemotions that no label of the truth has: {names}")
+    if any(one.near for one in outside):
+        console.out.print("\nname the videos as the truth does, and score again")
+        raise typer.Exit(console.FAILED)

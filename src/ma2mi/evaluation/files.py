@@ -6,6 +6,7 @@ What is read is valid: each reader tells the first wrong row by its line in the 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from ma2mi.records import Interval
 
 MEGC2022_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
 MEGC2024_COLUMNS = ("subject", "video", "onset", "offset", "emotion")
+#: Characters of a table: a million rows, and no device that never ends.
+LONGEST = 64 * 2**20
+#: No recording has as many frames.
+LAST_FRAME = 2**31 - 1
 _KINDS = {"me": "micro", "mae": "macro"}
 
 
@@ -152,20 +157,23 @@ def _rows(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str, dict[
     try:
         # Spreadsheets write a mark at the start of the file: "utf-8-sig" reads past it.
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, skipinitialspace=True)
-            lacking = [name for name in columns if name not in (table.fieldnames or ())]
-            if lacking:
-                raise EvaluationError(
-                    f"no column {', '.join(lacking)}",
-                    where=path,
-                    cure=f"The first line must name {','.join(columns)}",
-                )
-            for row in table:
-                where = f"{path}, line {table.line_num}"
-                if None in row or None in row.values():
-                    raise EvaluationError("too many or too few cells", where=where)
-                yield where, {name: cell.strip() for name, cell in row.items()}
-    except (OSError, UnicodeDecodeError) as error:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise EvaluationError(f"more than {LONGEST >> 20} million characters", where=path)
+        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        lacking = [name for name in columns if name not in (table.fieldnames or ())]
+        if lacking:
+            raise EvaluationError(
+                f"no column {', '.join(lacking)}",
+                where=path,
+                cure=f"The first line must name {','.join(columns)}",
+            )
+        for row in table:
+            where = f"{path}, line {table.line_num}"
+            if None in row or None in row.values():
+                raise EvaluationError("too many or too few cells", where=where)
+            yield where, {name: cell.strip() for name, cell in row.items()}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(f"cannot be read: {error}", where=path) from error
 
 
@@ -194,7 +202,7 @@ def _frame(cell: str, column: str, where: str) -> int:
         frame = float(cell)
     except ValueError:
         frame = float("nan")
-    if not frame.is_integer():
+    if not (frame.is_integer() and abs(frame) <= LAST_FRAME):
         raise EvaluationError(f'{column} "{cell}" is no frame number', where=where)
     return int(frame)
 

@@ -7,6 +7,10 @@ spotted events are candidates for a person to review.
 
 from __future__ import annotations
 
+import math
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.labels import plain_word
 from ma2mi.evaluation.metrics import confusion_matrix, rates
 from ma2mi.records import Interval
 
@@ -33,7 +38,7 @@ class Mark:
         subject, video: name the video together.
         interval: frames, inclusive.
         kind: "micro", "macro", or "" where nobody tells them apart.
-        emotion: for STRS; compared as written.
+        emotion: for STRS; case and plural do not matter but in mode "megc".
     """
 
     video: str
@@ -186,6 +191,63 @@ def _by_video(
 
 
 @dataclass(frozen=True)
+class Unplaced:
+    """Predictions in a video that no label names, so that each is a false alarm.
+
+    Right for a video without events; else the name is spelled otherwise, and nothing can be hit.
+
+    Args:
+        subject, video: as predicted.
+        count: predictions there.
+        near: (subject, video) of the truth that differs only in case, leading zeros, "sub" before
+            a number, folder, suffix or Unicode form; None if there is none.
+    """
+
+    subject: str
+    video: str
+    count: int
+    near: tuple[str, str] | None
+
+    def __str__(self) -> str:
+        line = f"{_place(self.subject, self.video)}: {_counted(self.count, 'prediction')}"
+        return f"{line}; the truth has {_place(*self.near)}" if self.near else line
+
+
+def unplaced(truth: Sequence[Mark], predicted: Sequence[Mark]) -> list[Unplaced]:
+    """The videos of predictions that the truth does not name, sorted by name."""
+    known = {(mark.subject, mark.video) for mark in truth}
+    spelled = {_spelled(*place): place for place in sorted(known, reverse=True)}
+    counts = Counter((mark.subject, mark.video) for mark in predicted)
+    return [
+        Unplaced(*place, counts[place], spelled.get(_spelled(*place)))
+        for place in sorted(counts)
+        if place not in known
+    ]
+
+
+def other_words(truth: Sequence[Mark], predicted: Sequence[Mark]) -> list[str]:
+    """Emotions that are predicted and that no label has, case and plural aside, sorted."""
+    known = {plain_word(mark.emotion) for mark in truth}
+    return sorted({m.emotion for m in predicted if plain_word(m.emotion) not in known})
+
+
+def _spelled(subject: str, video: str) -> tuple[str, str]:
+    """A name without what spreadsheets and scripts change in it."""
+    words = [unicodedata.normalize("NFKC", word).casefold() for word in (subject, video)]
+    words[1] = re.sub(r"\.[a-z0-9]{2,4}$", "", re.split(r"[/\\]", words[1])[-1])
+    subject, video = (re.sub(r"0*(\d+)", r"\1", re.sub(r"[\W_]+", " ", w).strip()) for w in words)
+    return re.sub(r"^(subject|sub|s) ?(?=\d)", "", subject), video
+
+
+def _place(subject: str, video: str) -> str:
+    return f"subject {subject}, video {video}" if subject else f"video {video}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+@dataclass(frozen=True)
 class ApexErrors:
     """How far apexes are off: mean absolute error, and the share inside [onset, offset].
 
@@ -222,7 +284,8 @@ def apex_errors(
         fps: frames per second, one a clip.
 
     Raises:
-        EvaluationError: no clips, other lengths, or a rate that is not above 0, with its row.
+        EvaluationError: no clips, other lengths, or a rate that is no number above 0, with its
+            row.
     """
     if not truth:
         raise EvaluationError("no apexes to score")
@@ -232,7 +295,7 @@ def apex_errors(
             f"{len(fps)} frame rates"
         )
     for row, rate in enumerate(fps):
-        if not rate > 0:
+        if not 0 < rate < math.inf:
             raise EvaluationError(f"{rate} frames per second", where=f"row {row}")
     off = [abs(int(t) - int(p)) for t, p in zip(truth, predicted, strict=True)]
     ms = [1000 * frames / float(rate) for frames, rate in zip(off, fps, strict=True)]
@@ -290,7 +353,8 @@ def strs(
     - predictions, in their order, take every free label that they hit, so one may take two;
     - a class that all hits show and all predictions say counts 0, so a perfect result with one
       class is NaN (as is a result without hits, where the script breaks off);
-    - its "UAR" is the mean precision.
+    - its "UAR" is the mean precision;
+    - emotions are compared as they are written, case and plural included.
 
     Args:
         truth, predicted: in their files' order.
@@ -309,7 +373,8 @@ def strs(
         for row, mark in enumerate(marks):
             if not mark.emotion:
                 raise EvaluationError("no emotion", where=f"{which}, row {row}")
-    names = list(dict.fromkeys(classes)) or sorted({mark.emotion for mark in truth})
+    word = plain_word if mode == "strict" else str
+    names = list(dict.fromkeys(map(word, classes))) or sorted({word(m.emotion) for m in truth})
     subjects = {mark.subject for mark in predicted}
     counts, hits = SpottingCounts(), []
     for (subject, _, _), labels, guesses in _by_video(truth, predicted):
@@ -323,7 +388,7 @@ def strs(
             pairs = _pairs_of_script(*intervals, iou)
             false_alarms = len(guesses) - len({p for _, p in pairs})
         counts += SpottingCounts(len(pairs), false_alarms, len(labels) - len(pairs))
-        hits += [(labels[t].emotion, guesses[p].emotion) for t, p in pairs]
+        hits += [(word(labels[t].emotion), word(guesses[p].emotion)) for t, p in pairs]
     return _recognised(counts, [hit for hit in hits if hit[0] in names], names, mode)
 
 
