@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -16,13 +17,35 @@ from ma2mi.evaluation.metrics import confusion_matrix
 from ma2mi.evaluation.results import RunResult
 from ma2mi.report.tables import METRIC_NAMES, Row, curve_rows
 
-matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+#: Of our pictures alone: the process of whoever calls keeps its own, and a matplotlibrc in the
+#: user's home changes no byte. Names of classes and models are no formulas.
+_STYLE: Any = [
+    "default",
+    {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.parse_math": False,
+        "text.usetex": False,
+    },
+]
 BLUE, GREY, RED = "#2a6f97", "#8d99ae", "#c1666b"
 #: Lines of a chart in their order; told apart with every common colour blindness (Okabe and Ito).
 LINES = ("#8d99ae", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^vP<>"
+Draw = TypeVar("Draw", bound=Callable[..., bytes])
 
 
+def _styled(draw: Draw) -> Draw:
+    @functools.wraps(draw)
+    def run(*given: Any, **named: Any) -> bytes:
+        with matplotlib.style.context(_STYLE):
+            return draw(*given, **named)
+
+    return cast(Draw, run)
+
+
+@_styled
 def draw_scores(rows: Sequence[Row]) -> bytes:
     """UF1 of every run with its interval."""
     figure = Figure(figsize=(7, 0.8 + 0.38 * len(rows)), layout="constrained")
@@ -38,6 +61,7 @@ def draw_scores(rows: Sequence[Row]) -> bytes:
     return _png(figure)
 
 
+@_styled
 def draw_learning_curves(curves: Sequence[LearningCurve]) -> bytes:
     """Score against the number of training subjects, one line an entry, intervals as bars.
 
@@ -76,6 +100,7 @@ def draw_learning_curves(curves: Sequence[LearningCurve]) -> bytes:
     return _png(figure)
 
 
+@_styled
 def draw_confusions(results: Sequence[RunResult]) -> bytes:
     """Confusion matrices of all seeds together, rows true, shaded by the share of the row."""
     columns = min(3, len(results))
@@ -100,6 +125,7 @@ def draw_confusions(results: Sequence[RunResult]) -> bytes:
     return _png(figure)
 
 
+@_styled
 def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
     """What was learned, on held-out people, epoch by epoch.
 
@@ -147,6 +173,7 @@ def _draw_probe(figure: Figure, history: Sequence[dict[str, Any]]) -> None:
         axes.set_xlabel("epoch")
 
 
+@_styled
 def draw_attention(
     onsets: NDArray[np.uint8],
     apexes: NDArray[np.uint8],
@@ -183,6 +210,7 @@ def draw_attention(
     return _png(figure)
 
 
+@_styled
 def draw_heatmaps(
     flows: NDArray[np.float32],
     maps: NDArray[np.float32],
@@ -257,6 +285,7 @@ def _long(length: NDArray[np.floating[Any]]) -> float:
     return max(float(np.quantile(length, 0.97)), 1e-9)
 
 
+@_styled
 def draw_strip(frames: NDArray[np.uint8], captions: Sequence[str]) -> bytes:
     """Frames of one clip side by side, uint8 [N, S, S, 3]."""
     figure = Figure(figsize=(1.5 * len(frames), 1.8), layout="constrained")
