@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ma2mi.datasets.sheets import unmask
 from ma2mi.errors import StoreError
 from ma2mi.face.motion import REGIONS
 from ma2mi.records import Reading
@@ -182,7 +183,8 @@ def test_elan_reads_back(analysis, folder):
     assert tiers["face0.apex"][0][:2] == (560, 600)
     media = next(ET.parse(path).iter("MEDIA_DESCRIPTOR")).attrib
     assert media["MEDIA_URL"].startswith("file:///")
-    assert media["RELATIVE_MEDIA_URL"] == "./Gespräch 1.mp4"
+    assert media["RELATIVE_MEDIA_URL"] == "../Gespräch 1.mp4"
+    assert (folder / media["RELATIVE_MEDIA_URL"]).samefile(analysis.source)
     assert media["MIME_TYPE"] == "video/mp4"
 
 
@@ -193,6 +195,60 @@ def test_elan_opens_with_pympi(analysis, folder):
     assert document.get_annotation_data_for_tier("face0.blink") == [(480, 680, "#2 blink")]
     assert document.get_annotation_data_for_tier("face1.micro") == []
     assert document.get_parameters_for_tier("face0.micro")["PARTICIPANT"] == "face0"
+
+
+def test_elan_slots_are_in_the_order_of_time(analysis, folder):
+    (path,) = write_elan(analysis, folder)
+    slots = [
+        (s.get("TIME_SLOT_ID"), int(s.get("TIME_VALUE"))) for s in ET.parse(path).iter("TIME_SLOT")
+    ]
+    assert [time for _, time in slots] == sorted(time for _, time in slots)
+    assert [name for name, _ in slots] == [f"ts{n}" for n in range(1, len(slots) + 1)]
+    assert len(slots) == 4 * len(analysis.events)
+
+
+def test_elan_is_xml_whatever_a_class_or_a_file_is_called(analysis, folder, tmp_path):
+    odd = "a\x00\x0b\x1b<&\ufffe\ud800"
+    source = tmp_path / "b\x07 & co.mp4"
+    source.write_bytes(b"")
+    reading = Reading("", {odd: 1.0}, {})
+    strange = replace(analysis, source=str(source), events=(event(1, reading=reading),))
+    tiers = annotations(write_elan(strange, folder)[0])
+    assert tiers["face0.micro"][0][2] == "#1 micro a\ufffd\ufffd\ufffd<&\ufffd\ufffd 1.00"
+
+
+def test_times_of_other_tools_count_from_the_start_of_the_file(analysis, folder):
+    late = replace(analysis, picture_s=0.8)
+    tiers = annotations(write_elan(late, folder)[0])
+    assert tiers["face0.blink"] == [(1280, 1480, "#2 blink")]
+    project = json.loads(write_boris(late, folder)[0].read_text("utf-8"))
+    (observation,) = project["observations"].values()
+    assert states(observation)[0] == ("face0", "micro", 1.2, 1.64)
+    assert list(observation["media_info"]["length"].values()) == [8.8]
+    rows = rows_of(write_bids(late, folder)[0], "\t")
+    assert float(rows[0]["onset"]) == pytest.approx(1.2)
+    assert rows[0]["duration"] == "0.44"
+    assert float(rows_of(write_events(late, folder)[0])[0]["onset_s"]) == pytest.approx(0.4)
+
+
+def test_no_cell_is_computed_and_pandas_reads_the_same(tmp_path):
+    plain = ["happy", "-0.5", "+3e5", "a=b", "'quoted'", "x;y", 'say "so"', "two\nlines", "高兴"]
+    risky = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "'=1"]
+    path = tmp_path / "t.csv"
+    path.write_text(as_table([{"a": text} for text in plain + risky], ["a"]), "utf-8")
+    cells = [row["a"] for row in rows_of(path)]
+    assert cells == plain + [f"'{text}" for text in risky]
+    assert [unmask(text) for text in cells] == plain + risky
+    pandas = pytest.importorskip("pandas")
+    read = pandas.read_csv(path, dtype=str, keep_default_na=False)["a"]
+    assert list(read) == cells
+    assert list(read.str.replace(r"^'(?='?[=+@\t\r-])", "", regex=True)) == plain + risky
+
+
+def test_a_name_that_is_no_unicode_reads_back(analysis, folder):
+    odd = replace(analysis, source="a\udcff.mp4")
+    (path,) = write_json(odd, folder)
+    assert read_json(path) == odd
 
 
 def test_elan_keeps_overlapping_events_apart(analysis, folder):

@@ -21,12 +21,13 @@ from ma2mi import __version__
 from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher
+from ma2mi.datasets.times import picture_delay
 from ma2mi.errors import StoreError, VideoError, optional_part, store_error
 from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
 from ma2mi.report.events import Analysis, Event, Level
 from ma2mi.report.export import EXPORTS
 from ma2mi.report.export.tables import FrameTable, read_json
-from ma2mi.report.export.videos import write_annotated, write_magnified
+from ma2mi.report.export.videos import check_blurred, write_annotated, write_magnified
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
 from ma2mi.video import Frame, VideoInfo, VideoNote, ahead, inspect_video, read_frames
 
@@ -320,7 +321,15 @@ def summarise(
         units=recognizer.units if recognizer else (),
         notes=notes,
         settings=about,
+        picture_s=_picture_s(Path(source), watcher.start_s),
     )
+
+
+def _picture_s(video: Path, start_s: Fraction | None) -> float:
+    """How long a video file plays before its first frame is seen, seconds; 0 for all else."""
+    if start_s is None or not video.is_file():
+        return 0.0
+    return round(float(picture_delay(video, [start_s])), 6)
 
 
 def _tracking_notes(watcher: Watcher) -> tuple[str, ...]:
@@ -412,6 +421,8 @@ class Book:
                 blur=self.blur,
             )
             steps.append(partial(_write_video, annotated, ANNOTATED, notes))
+        if self.blur:
+            steps.append(partial(_write_video, self._check_blurred, "what was blurred", notes))
         videos_written = len(steps)
         steps += [
             lambda: write_review(analysis, self._table.path, self.card, self.folder / REVIEW),
@@ -479,6 +490,11 @@ class Book:
         if not any(self._pictures.iterdir()):
             self._pictures.rmdir()
 
+    def _check_blurred(self) -> tuple[str, ...]:
+        """What is blurred is searched for faces, and one line says what was found."""
+        videos = [path for name in (ANNOTATED, MAGNIFIED) if (path := self.folder / name).exists()]
+        return (check_blurred(videos, sorted(self._pictures.glob("*.png"))),)
+
     def _forget_red(self, analysis: Analysis) -> None:
         """What spoke for an answer is not shown where none is given."""
         for event in analysis.events:
@@ -489,7 +505,8 @@ class Book:
 def _write_video(write: Callable[[], object], name: str, notes: list[str]) -> None:
     """A video beside the results; what goes wrong with it is noted."""
     try:
-        write()
+        said = write()
+        notes += said if isinstance(said, tuple) else ()
     except VideoError as error:
         notes.append(f"{name} could not be written: {error.what}")
 

@@ -120,17 +120,18 @@ def plain(cell: object) -> str:
 def mask(text: str) -> str:
     """A text that no spreadsheet program takes for a formula: with an apostrophe before it.
 
-    Numbers stay as they are, negative ones too. ``unmask`` takes the apostrophe off, as all our
-    readers do; so does ``column.str.replace("^'(?=[=+@\\t\\r'-])", "", regex=True)`` in pandas.
+    All else stays as it is, numbers too, negative ones included. Our readers take the apostrophe
+    off (``unmask``); pandas by ``column.str.replace(r"^'(?='?[=+@\\t\\r-])", "", regex=True)``.
     """
-    risky = text.startswith(_FORMULA) and not re.fullmatch(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", text)
-    return f"'{text}" if risky or (text[1:].startswith(_FORMULA) and text[0] == "'") else text
+    if re.fullmatch(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?|-", text):
+        return text
+    return f"'{text}" if text.removeprefix("'").startswith(_FORMULA) else text
 
 
 def unmask(text: str) -> str:
     """What ``mask`` was given."""
-    twice = text.startswith("''") and text[2:].startswith(_FORMULA)
-    return text[1:] if twice or (text[:1] == "'" and text[1:].startswith(_FORMULA)) else text
+    masked = text[:1] == "'" and text[1:].removeprefix("'").startswith(_FORMULA)
+    return text[1:] if masked else text
 
 
 def find_sheet(root: Path, patterns: Iterable[str]) -> Path:

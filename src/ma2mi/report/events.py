@@ -119,6 +119,8 @@ class Analysis:
         fps: frames per second, as measured from the frames' own times.
         frames: how many were decoded.
         start_s: what the container's clock says at the first frame; all times count from there.
+        picture_s: what a player's clock says at the first frame, above 0 where sound begins before
+            the picture; ELAN, BORIS and BIDS count from that clock's 0.
         duration_s: from the first frame to the end of the last.
         level, reasons: whether the recording is good enough; the best face's.
         faces, events: in the order of their ids.
@@ -147,6 +149,7 @@ class Analysis:
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    picture_s: float = 0.0
 
     @property
     def frame_s(self) -> float:

@@ -20,7 +20,10 @@ def write_bids(analysis: Analysis, folder: Path) -> list[Path]:
     """
     own = event_columns(analysis)
     columns: dict[str, Column] = {
-        "onset": {"Description": "Start of the event, after the first frame.", "Units": "s"},
+        "onset": {
+            "Description": "Start of the event after the start of the file, which sound may begin.",
+            "Units": "s",
+        },
         "duration": {
             "Description": "From the start of the onset frame to the end of the offset frame.",
             "Units": "s",
@@ -31,7 +34,7 @@ def write_bids(analysis: Analysis, folder: Path) -> list[Path]:
     rows = [
         {
             **event_row(event, own),
-            "onset": event.onset_s,
+            "onset": analysis.picture_s + event.onset_s,
             "duration": event.offset_s - event.onset_s + analysis.frame_s,
             "trial_type": event.kind,
         }

@@ -34,7 +34,7 @@ def write_boris(analysis: Analysis, folder: Path) -> list[Path]:
         "close_behaviors_between_videos": False,
         "scan_sampling_time": 0,
         "media_info": {
-            "length": {media: analysis.duration_s},
+            "length": {media: round(analysis.picture_s + analysis.duration_s, 6)},
             "fps": {media: analysis.fps},
             "hasVideo": {media: True},
             "hasAudio": {media: False},
@@ -84,19 +84,20 @@ def _media(analysis: Analysis) -> str:
 
 
 def _events(analysis: Analysis) -> list[list[Any]]:
-    """Rows time, subject, code, modifier, comment, sorted by time."""
+    """Rows time (on the file's clock), subject, code, modifier, comment, sorted by time."""
     rows: list[list[Any]] = []
     ends: dict[tuple[int, str], list[Any]] = {}
     for event in sorted(analysis.events, key=lambda e: (e.onset_s, e.event_id)):
         track = (event.face_id, event.kind)
-        start = round(event.onset_s, 3)
+        start = round(analysis.picture_s + event.onset_s, 3)
         before = ends.get(track)
         if before is not None and before[0] > start:
             before[0] = start
         subject = f"face{event.face_id}"
         comment = f"#{event.event_id} {event.words}; score {event.score:.2f}"
         rows.append([start, subject, event.kind, "", comment])
-        ends[track] = [round(event.offset_s + analysis.frame_s, 3), subject, event.kind, "", ""]
+        end = round(analysis.picture_s + event.offset_s + analysis.frame_s, 3)
+        ends[track] = [end, subject, event.kind, "", ""]
         rows.append(ends[track])
     # Sorting keeps the order of equal times: a stop that was moved comes before the next start.
     return sorted(rows, key=lambda row: row[0])

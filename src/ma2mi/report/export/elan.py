@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from ma2mi.datasets.elan_files import free_tier, xml_text
 from ma2mi.report.events import KINDS, Analysis, Event
 
 EPOCH = "1970-01-01T00:00:00+00:00"  # the same input gives the same bytes, so no date of today
@@ -15,7 +17,8 @@ def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
     """``NAME.eaf``: one tier for each face and kind, and one for the apexes of a face.
 
     Annotations of one tier never overlap in ELAN; where two events of a kind do, the second goes
-    to a tier "... (2)".
+    to a tier "... (2)". Times count from the start of the file, as ELAN's do. The video is named
+    by its address and by the way to it from ``folder``.
     """
     tiers = _tiers(analysis)
     root = ET.Element(
@@ -37,7 +40,7 @@ def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
             "MEDIA_DESCRIPTOR",
             {
                 "MEDIA_URL": source.resolve().as_uri(),
-                "RELATIVE_MEDIA_URL": f"./{source.name}",
+                "RELATIVE_MEDIA_URL": xml_text(_way(folder, source)),
                 "MIME_TYPE": MIME.get(source.suffix.lower(), "video/*"),
             },
         )
@@ -46,12 +49,13 @@ def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
     used.text = str(count)
     order = ET.SubElement(root, "TIME_ORDER")
     number = 0
+    ends: list[tuple[int, ET.Element, str]] = []
     for tier, spans in tiers.items():
         element = ET.SubElement(
             root,
             "TIER",
             {
-                "TIER_ID": tier,
+                "TIER_ID": xml_text(tier),
                 "LINGUISTIC_TYPE_REF": "movement",
                 "PARTICIPANT": tier.split(".")[0],
                 "ANNOTATOR": "ma2mi",
@@ -59,20 +63,19 @@ def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
         )
         for begin, end, words in spans:
             number += 1
-            slots = f"ts{2 * number - 1}", f"ts{2 * number}"
-            for slot, value in zip(slots, (begin, end), strict=True):
-                ET.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(value)})
             holder = ET.SubElement(element, "ANNOTATION")
             annotation = ET.SubElement(
                 holder,
                 "ALIGNABLE_ANNOTATION",
-                {
-                    "ANNOTATION_ID": f"a{number}",
-                    "TIME_SLOT_REF1": slots[0],
-                    "TIME_SLOT_REF2": slots[1],
-                },
+                {"ANNOTATION_ID": f"a{number}"},
             )
-            ET.SubElement(annotation, "ANNOTATION_VALUE").text = words
+            ET.SubElement(annotation, "ANNOTATION_VALUE").text = xml_text(words)
+            ends += [(begin, annotation, "TIME_SLOT_REF1"), (end, annotation, "TIME_SLOT_REF2")]
+    # ELAN wants the slots in the order of their times.
+    for place, (value, annotation, end_of) in enumerate(sorted(ends, key=lambda one: one[0]), 1):
+        slot = {"TIME_SLOT_ID": f"ts{place}", "TIME_VALUE": str(value)}
+        ET.SubElement(order, "TIME_SLOT", slot)
+        annotation.set(end_of, f"ts{place}")
     ET.SubElement(
         root,
         "LINGUISTIC_TYPE",
@@ -108,10 +111,17 @@ def _put(
     analysis: Analysis,
     event: Event,
 ) -> None:
-    begin = round(1000 * first_s)
-    end = max(round(1000 * (last_s + analysis.frame_s)), begin + 1)
-    place, layer = tier, 1
-    while any(begin < other[1] and other[0] < end for other in tiers.get(place, [])):
-        layer += 1
-        place = f"{tier} ({layer})"
+    begin = round(1000 * (analysis.picture_s + first_s))
+    end = max(round(1000 * (analysis.picture_s + last_s + analysis.frame_s)), begin + 1)
+    spans = {name: [(one[0], one[1]) for one in found] for name, found in tiers.items()}
+    place = free_tier(tier, (begin, end), spans)
     tiers.setdefault(place, []).append((begin, end, f"#{event.event_id} {event.words}"))
+
+
+def _way(folder: Path, source: Path) -> str:
+    """From a folder of results to a video, as ELAN writes it; "" where there is none."""
+    try:
+        way = Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return ""
+    return way if way.startswith("../") else f"./{way}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from ma2mi.datasets.sheets import mask
 from ma2mi.errors import StoreError
 from ma2mi.face.motion.regions import REGIONS
 from ma2mi.records import Reading
@@ -217,16 +219,22 @@ def as_table(
 
 
 def as_json(tree: object) -> str:
-    return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON in UTF-8; of file names that are not, the odd bytes as escapes, which read back."""
+    text = json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return re.sub("[\ud800-\udfff]", lambda odd: f"\\u{ord(odd[0]):04x}", text)
 
 
 def cell(value: Any, gap: str = "") -> str:
-    """Numbers with six decimals at most; they are measurements, not more."""
+    """Numbers with six decimals at most; they are measurements, not more.
+
+    Text that a spreadsheet program would compute ("=1+1") gets an apostrophe, see
+    ``datasets.sheets.mask``; all other text, and every number, is as it was.
+    """
     if value is None or value == "":
         return gap
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
-    return str(value)
+    return mask(value) if isinstance(value, str) else str(value)
 
 
 class FrameTable:
