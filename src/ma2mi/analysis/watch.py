@@ -53,7 +53,7 @@ class AnalysisSettings(BaseModel):
         spotting: when a movement counts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     most_faces: int = Field(4, ge=1)
     rate: float = Field(60.0, gt=0)

@@ -49,7 +49,7 @@ class AugmentSettings(BaseModel):
         strength: movement is multiplied by up to 1 + strength, or divided by it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     flip: float = 0.5
     rotate_deg: float = 6.0

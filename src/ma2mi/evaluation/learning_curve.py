@@ -231,7 +231,7 @@ def run_learning_curve(
 class _Sheet(BaseModel):
     """What the folder of a curve holds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     sizes: tuple[int, ...]

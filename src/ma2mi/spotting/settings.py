@@ -43,7 +43,7 @@ class SpottingSettings(BaseModel):
         gap_s: longest gap without a face that movement is followed over.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scorer: Literal["learned", "floor"] = "learned"
     threshold: float | None = Field(None, gt=0)

@@ -69,7 +69,7 @@ class AdaptSettings(BaseModel):
         loop: see its class. The rate is a tenth of training's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     pretext: FutureMovementSettings = FutureMovementSettings()
     hold: float = Field(1.0, ge=0)

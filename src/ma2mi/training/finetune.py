@@ -38,7 +38,9 @@ class FineTuneSettings(BaseModel):
         loop, augment: see their classes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
 
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {}

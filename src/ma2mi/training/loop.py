@@ -31,7 +31,7 @@ class LoopSettings(BaseModel):
         seed: of order, augmentation and dropout.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(20, ge=1)
     epoch_steps: int | None = Field(None, ge=1)
@@ -40,7 +40,7 @@ class LoopSettings(BaseModel):
     weight_decay: float = Field(0.05, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 #: rows of the batch and the epoch's generator -> loss

@@ -44,7 +44,7 @@ class PretextSettings(BaseModel):
         moved_weight: extra weight of cells that move, relative to the pair's mean movement.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["near-future"] = "near-future"
     space: Literal["latent", "pixel", "flow"] = "latent"

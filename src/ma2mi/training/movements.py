@@ -55,7 +55,7 @@ class NuisanceSettings(BaseModel):
         images: chance that a side is shown as a flow image scaled by its own range (MEGC2019's).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     head: float = Field(0.25, ge=0)
     noise: float = Field(0.12, ge=0)
@@ -105,7 +105,7 @@ class SimulatorSettings(BaseModel):
         seed: of the first subject.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     subjects: int = Field(64, ge=2)
     peak: tuple[float, float] = (0.4, 3.0)

@@ -49,7 +49,7 @@ class FutureMovementSettings(BaseModel):
         nuisance, simulator: see their classes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["future-movement"] = "future-movement"
     temperature: float = Field(0.1, gt=0)

@@ -64,7 +64,9 @@ class PretrainSettings(BaseModel):
         augment: for "near future".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
 
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {}

@@ -47,7 +47,7 @@ class ProbeSettings(BaseModel):
         strength: of the ridges, relative to the mean of the kernel's diagonal.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     subjects: int = Field(12, ge=4)
     labels: int = Field(48, ge=12)

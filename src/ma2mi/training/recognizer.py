@@ -48,7 +48,7 @@ class RecognizerSettings(BaseModel):
         views: the sights of a pair whose logits are averaged.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     classes: tuple[str, ...] = Field(("negative", "positive", "surprise"), min_length=2)
     units: tuple[str, ...] = Field(CD6ME_UNITS, min_length=1)

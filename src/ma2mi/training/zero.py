@@ -63,7 +63,9 @@ class ZeroSettings(BaseModel):
         seed: of weights and samples.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
 
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {
@@ -88,7 +90,7 @@ class ZeroSettings(BaseModel):
     pretext: FutureMovementSettings = FutureMovementSettings()
     world: WorldSettings = WorldSettings()
     foreign: WorldSettings = FOREIGN
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ class ExpressionSettings(BaseModel):
         unfinished_rate: chance that an expression outlasts the video.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     peak_px: Range = (0.5, 26.0)
     onset_s: Range = (0.2, 0.8)
@@ -101,7 +101,7 @@ class TalkSettings(BaseModel):
             its own beside ``macro_count``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     syllable_hz: Range = (2.5, 7.0)
     phrase_s: Range = (0.8, 3.0)
@@ -127,7 +127,7 @@ class PoseSettings(BaseModel):
         sway_deg: deviation of the slow movement that never rests.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     turn_rate: float = Field(6.0, ge=0)
     turn_deg: tuple[float, float, float] = (14.0, 7.0, 4.0)

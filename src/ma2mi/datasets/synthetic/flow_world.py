@@ -50,7 +50,7 @@ class WorldSettings(BaseModel):
         gain: deviation of the logarithm of the estimator's gain from place to place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     still: float = 0.12
     peak: tuple[float, float] = (0.08, 2.5)

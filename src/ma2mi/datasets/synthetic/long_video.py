@@ -74,7 +74,7 @@ class LongVideoSettings(BaseModel):
             with ``expressions`` its ``macro_intensity`` and ``macro_duration_s`` neither.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     duration_s: float = Field(600.0, gt=0)
     micro_count: int = Field(20, ge=0)

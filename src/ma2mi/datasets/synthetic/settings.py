@@ -37,7 +37,7 @@ class SyntheticSettings(BaseModel):
         neck_follows: the head moves so far that the neck has to move along.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: int = Field(320, ge=64, le=1024)
     micro_peak_px: Range = (0.2, 0.7)

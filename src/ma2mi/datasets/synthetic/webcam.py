@@ -61,7 +61,7 @@ class WebcamSettings(BaseModel):
         jitter_s: deviation of the time stamps, cut off at 0.4 frames.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     width: int = Field(640, ge=64, le=3840, multiple_of=2)
     height: int = Field(480, ge=64, le=2160, multiple_of=2)
