@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MissingPart, MotionError, optional_part
+from ma2mi.face.blurring import coarse
 from ma2mi.face.motion import (
     action_channels,
     draw_flow,
@@ -19,6 +20,7 @@ from ma2mi.face.motion import (
     remove_rigid,
 )
 from ma2mi.records import Reading
+from ma2mi.report.export.videos import as_png
 from ma2mi.report.review import Card, Loop
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ LARGEST = 0.015  # of the crop's width: larger movements are shown to the recogn
 LOOP_FRAMES = 24
 SHOWN_PX = 6.0  # a magnified movement's peak in the loop
 LEAST_TIMES, MOST_TIMES = 1.2, 20.0  # of a magnification
-BLUR_SD = 9.0  # of 128 px: nobody is known by what is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +192,7 @@ def draw_card(evidence: Evidence, heat: Floats | None, *, blur: bool) -> Card:
     crops = evidence.stretch.crops
     onset, apex = crops[evidence.onset], crops[evidence.apex]
     if blur:
-        onset, apex = blurred(onset), blurred(apex)
+        onset, apex = coarse(onset), coarse(apex)
     pictures = {
         "onset": as_png(_large(onset)),
         "apex": as_png(_large(apex)),
@@ -230,17 +231,6 @@ def loop_frames(loop: Loop) -> Image:
     strip = cv2.imdecode(np.frombuffer(loop.strip, np.uint8), cv2.IMREAD_COLOR)
     frames = np.ascontiguousarray(np.asarray(strip)[..., ::-1])
     return frames.reshape(loop.frames, loop.height, loop.width, 3)
-
-
-def blurred(crop: Image) -> Image:
-    """A crop in which only light and dark are left."""
-    out: Image = cv2.GaussianBlur(crop, (0, 0), BLUR_SD * crop.shape[0] / 128)
-    return out
-
-
-def as_png(image: Image) -> bytes:
-    _, coded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return bytes(coded.tobytes())
 
 
 def _large(picture: NDArray[Any]) -> NDArray[Any]:

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.analysis.cuts import ShotWatch
 from ma2mi.errors import FaceError
 from ma2mi.face.align import Template, estimate_warp, warp_image
+from ma2mi.face.cuts import ShotWatch
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Box, Face
 
 Image = NDArray[np.uint8]

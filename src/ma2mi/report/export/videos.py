@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
@@ -15,8 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import optional_part
+from ma2mi.face.blurring import (
+    WHOLE_CELLS,
+    Blurred,
+    FaceSearch,
+    Seen,
+    TileSearch,
+    blur_faces,
+    coarse,
+    is_one,
+    with_neighbours,
+)
 from ma2mi.report.events import Analysis, Event
-from ma2mi.video import VideoNote, ahead, read_frames, write_video
+from ma2mi.video import VideoNote, ahead, inspect_video, read_frames, read_image, write_video
 
 with optional_part("cv2", "video"):
     import cv2
@@ -28,9 +38,8 @@ WIDEST = 960  # of the annotated video in px
 COLOURS = {"micro": (193, 68, 60), "macro": (42, 111, 151), "blink": (185, 164, 76)}
 COLOURS["speech"] = (122, 139, 153)
 PLAIN = (220, 226, 231)
-NEAR_S = 1.2  # where a face is blurred before it is found and after it is lost
-COARSE = 10  # cells that are left across a blurred face
 LOOP_FPS = 12
+ROUNDS = 3  # of blurring frames in which a face is found: coding anew may bring up another
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +56,101 @@ def write_annotated(
     *,
     fps: Fraction | None = None,
     blur: bool = False,
-) -> None:
+) -> tuple[str, ...]:
     """The recording with what was found drawn over it, at most 960 px wide, without sound.
 
-    The file is read a second time. Its frames follow at the average rate, so a variable frame
-    rate is evened out.
+    The file is read a second time, and once more beside it where faces are blurred. Its frames
+    follow at the average rate, so a variable frame rate is evened out.
 
     Args:
         analysis: names the source.
         frames_csv: boxes of the faces.
         path: ends in .mp4.
         fps: of a folder of frames.
-        blur: leave only coarse cells of every face. Where none was found the whole picture is
-            blurred: a face may have been missed.
+        blur: leave only coarse cells of every face that is found in any frame, however many and
+            small they are (``face.blurring``). Where none is found, or one that was there is not
+            found any more, the whole picture is blurred: a face may have been missed.
+
+    Returns:
+        Notes: how many frames were blurred as a whole.
     """
     rate = Fraction(analysis.fps).limit_denominator(1001)
+    count = Blurred()
     with warnings.catch_warnings():
         # What the first reading noted is in the notes.
         warnings.simplefilter("ignore", VideoNote)
-        with ahead(_annotated(analysis, frames_csv, fps, blur)) as images:
+        with ahead(_annotated(analysis, frames_csv, fps, count if blur else None)) as images:
             write_video(path, images, rate, quick=True)
+    if not count.whole:
+        return ()
+    return (
+        f"{path.name}: {count.whole} of {count.pictures} frames are blurred as a whole,"
+        " where a face may have been missed",
+    )
+
+
+def check_blurred(videos: Iterable[Path], pictures: Iterable[Path]) -> str:
+    """Search what was written for faces that are not blurred, and blur what shows any as a whole.
+
+    Every frame and picture is searched as thoroughly as before it was blurred.
+
+    Args:
+        videos: as ``write_annotated`` writes them.
+        pictures: PNG files.
+
+    Returns:
+        One line: in how many frames and pictures a face detector still finds a face.
+    """
+    tiles = TileSearch()
+    frames = stills = left = mended = 0
+    for path in videos:
+        count, found = _frames_with_faces(path, tiles)
+        for _ in range(ROUNDS):
+            if not found:
+                break
+            _blur_frames(path, found)
+            mended += len(found)
+            count, found = _frames_with_faces(path, tiles)
+        frames, left = frames + count, left + len(found)
+    for path in pictures:
+        image = read_image(path)
+        if tiles.faces(image):
+            image, mended = coarse(image), mended + 1
+            path.write_bytes(as_png(image))
+            left += bool(tiles.faces(image))
+        stills += 1
+    where = f"the {frames} frames and {stills} pictures written"
+    line = f"faces are blurred: a face detector finds one in {left or 'none'} of {where}"
+    if mended:
+        line += f", after {mended} more were blurred as a whole"
+    return f"{line}: look at them before you pass them on" if left else line
+
+
+def _frames_with_faces(path: Path, tiles: TileSearch) -> tuple[int, set[int]]:
+    """How many frames there are, and in which a face is found."""
+    count, found = 0, set()
+    with ahead(read_frames(path)) as frames:
+        for frame in frames:
+            count += 1
+            if tiles.faces(frame.image):
+                found.add(frame.index)
+    return count, found
+
+
+def _blur_frames(path: Path, frames: set[int]) -> None:
+    """Write a video anew with some of its frames blurred as a whole."""
+    rate = inspect_video(path).fps
+    images = (
+        coarse(frame.image, WHOLE_CELLS) if frame.index in frames else frame.image
+        for frame in read_frames(path)
+    )
+    write_video(path, images, rate, quick=True)
+
+
+def as_png(image: Image) -> bytes:
+    """An RGB image as a PNG file."""
+    _, coded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return bytes(coded.tobytes())
 
 
 def write_magnified(loops: Iterable[tuple[Event, Image]], path: Path) -> bool:
@@ -104,14 +188,48 @@ def _slideshow(loops: Iterable[tuple[Event, Image]]) -> Iterator[Image]:
 
 
 def _annotated(
-    analysis: Analysis, frames_csv: Path, fps: Fraction | None, blur: bool
+    analysis: Analysis, frames_csv: Path, fps: Fraction | None, count: Blurred | None
 ) -> Iterator[Image]:
-    alone = ((row, ()) for row in _rows(frames_csv))
-    rows = _with_neighbours(frames_csv) if blur else alone
-    with ahead(read_frames(analysis.source, fps=fps)) as pictures:
-        for picture, (row, near) in zip(pictures, rows, strict=False):
-            image = _hide(picture.image, row, near) if blur else picture.image
-            yield _draw(image, row, analysis.events)
+    """The frames with what was found drawn in; with faces blurred where that is to be counted."""
+    scale = min(1.0, WIDEST / max(analysis.width, 1))
+    images = _shrunk(analysis, fps) if count is None else _blurred(analysis, frames_csv, fps, count)
+    with ahead(images) as pictures:
+        for image, row in zip(pictures, _rows(frames_csv), strict=False):
+            yield _draw(image, row, analysis.events, scale)
+
+
+def _blurred(
+    analysis: Analysis, frames_csv: Path, fps: Fraction | None, count: Blurred
+) -> Iterator[Image]:
+    """The search runs ahead of the pictures: a face is blurred before it is found."""
+    with (
+        ahead(_shrunk(analysis, fps)) as pictures,
+        ahead(_searched(analysis, frames_csv, fps)) as seen,
+    ):
+        yield from blur_faces(pictures, with_neighbours(seen), count)
+
+
+def _shrunk(analysis: Analysis, fps: Fraction | None) -> Iterator[Image]:
+    """The frames at the width at which they are written."""
+    for frame in read_frames(analysis.source, fps=fps):
+        image = frame.image
+        if image.shape[1] > WIDEST:
+            size = (WIDEST, max(2, round(image.shape[0] * WIDEST / image.shape[1])))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        yield image
+
+
+def _searched(analysis: Analysis, frames_csv: Path, fps: Fraction | None) -> Iterator[Seen]:
+    """Where faces are in each frame as it is written; those that were measured, too."""
+    search, scale = FaceSearch(), min(1.0, WIDEST / max(analysis.width, 1))
+    for image, row in zip(_shrunk(analysis, fps), _rows(frames_csv), strict=False):
+        seen = search.push(image, row.time_s)
+        measured = [
+            (scale * x, scale * y, scale * (x + width), scale * (y + height))
+            for x, y, width, height in row.faces.values()
+        ]
+        more = [box for box in measured if not any(is_one(box, face) for face in seen.boxes)]
+        yield replace(seen, others=(*seen.others, *more))
 
 
 def _rows(frames_csv: Path) -> Iterator[_Row]:
@@ -128,55 +246,8 @@ def _rows(frames_csv: Path) -> Iterator[_Row]:
             yield _Row(int(frame), float(lines[0]["timestamp"]), faces)  # type: ignore[arg-type]
 
 
-def _with_neighbours(frames_csv: Path) -> Iterator[tuple[_Row, Sequence[_Row]]]:
-    """Each row with the rows of the time around it."""
-    rows, near = _rows(frames_csv), deque[_Row]()
-    ahead = _rows(frames_csv)
-    newest = next(ahead, None)
-    for row in rows:
-        while newest is not None and newest.time_s <= row.time_s + NEAR_S:
-            near.append(newest)
-            newest = next(ahead, None)
-        while near and near[0].time_s < row.time_s - NEAR_S:
-            near.popleft()
-        yield row, near
-
-
-def _hide(image: Image, row: _Row, near: Sequence[_Row]) -> Image:
-    if not row.faces:
-        return coarse(image)
-    hidden = image.copy()
-    # The faces of this frame, and where one was or will be.
-    boxes = list(row.faces.values())
-    boxes += [box for other in near for face, box in other.faces.items() if face not in row.faces]
-    boxes += [box for other in near for box in other.faces.values()][:: max(1, len(near) // 8)]
-    for x, y, width, height in boxes:
-        # The landmarks end at the forehead; hair and ears belong to a face, too.
-        x0, x1 = x - 0.3 * width, x + 1.3 * width
-        y0, y1 = y - 0.5 * height, y + 1.25 * height
-        left, right = (int(np.clip(v, 0, image.shape[1])) for v in (x0, x1))
-        top, bottom = (int(np.clip(v, 0, image.shape[0])) for v in (y0, y1))
-        if right - left > 1 and bottom - top > 1:
-            hidden[top:bottom, left:right] = coarse(image[top:bottom, left:right])
-    return hidden
-
-
-def coarse(image: Image) -> Image:
-    """The image in so few cells that nobody is known."""
-    height, width = image.shape[:2]
-    small = (min(COARSE, width), min(COARSE, height))
-    cells = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-    out: Image = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
-    return out
-
-
-def _draw(image: Image, row: _Row, events: Sequence[Event]) -> Image:
-    scale = min(1.0, WIDEST / image.shape[1])
-    if scale < 1:
-        size = (WIDEST, max(2, round(image.shape[0] * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    else:
-        image = image.copy()
+def _draw(image: Image, row: _Row, events: Sequence[Event], scale: float) -> Image:
+    image = image.copy()
     now = [e for e in events if e.onset_frame <= row.frame <= e.offset_frame]
     for face, box in row.faces.items():
         x, y, width, height = (round(value * scale) for value in box)
