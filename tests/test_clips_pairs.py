@@ -102,12 +102,66 @@ def test_onset_and_apex_by_frame_number():
     assert onset_apex(one) == (3, 10)
 
 
-def test_unmarked_apex_is_the_largest_change():
-    one = clip(frames=20, first_frame=50, onset=52, apex=None, offset=65)
-    frames = one.frames.copy()
-    frames[9] = 255 - frames[2]
-    frames[17] = 0  # after the offset
-    assert onset_apex(replace(one, frames=frames)) == (2, 9)
+def bulge(frames=25, apex=12, flash=20):
+    """A pattern whose middle goes right and comes back; later the light goes on for a frame."""
+    y, x = np.mgrid[0:96, 0:96].astype(np.float64)
+    spot = np.exp(-((x - 48) ** 2 + (y - 62) ** 2) / 300)
+    images = []
+    for t in range(frames):
+        slid = x - 3 * np.sin(np.pi * min(t / apex, 2 - t / apex) / 2) * spot
+        grey = 127 + 45 * np.sin(0.5 * slid + 0.2 * y) + 40 * np.sin(0.4 * y - 0.3 * slid)
+        grey = grey + 25 * (t == flash)
+        images.append(np.repeat(np.rint(grey).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))
+    return replace(
+        clip(frames=frames, first_frame=50, onset=50, apex=None, offset=50 + frames - 1),
+        frames=np.stack(images),
+    )
+
+
+def test_unmarked_apex_is_where_the_face_has_moved_furthest():
+    one = bulge()
+    changes = [difference(one.frames[0], frame) for frame in one.frames]
+    assert int(np.argmax(changes)) == 20  # what it was taken for
+    onset, apex = onset_apex(one)
+    assert (onset, abs(apex - 12) <= 1) == (0, True)
+
+
+def test_unmarked_apex_lies_before_the_offset_however_short():
+    one = bulge()
+    for last in (50, 51, 52, 55):
+        marks = {"onset": 50, "apex": None, "offset": last}
+        onset, apex = onset_apex(replace(one, marks=marks))
+        assert 0 == onset <= apex <= last - 50
+    flat = replace(one, frames=np.full_like(one.frames, 90))
+    assert onset_apex(flat) == (0, 0)
+
+
+def test_unmarked_apex_of_a_face_is_no_blink():
+    """Where the largest difference lies: at a blink or a change of light, never at the apex."""
+    pytest.importorskip("ai_edge_litert")
+    from ma2mi.datasets.facs import EMOTIONS
+    from ma2mi.datasets.synthetic import make_clip, make_person
+    from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
+    from ma2mi.face.detect import FaceDetector
+
+    template, detector = Template(size=128), FaceDetector()
+    found, largest = [], []
+    for seed in range(40, 46):
+        emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
+        shown = make_clip(make_person(100 + seed), kind="micro", emotion=emotion, seed=seed)
+        images = list(shown.frames())
+        face = detector.detect(images[0])[0]
+        warp = estimate_warp(face, template)
+        crops = np.stack([warp_image(image, warp, template) for image in images])
+        points = warp_points(face.points, warp).astype(np.float32)
+        marks = {"onset": shown.onset, "apex": None, "offset": shown.offset}
+        times = [Fraction(i, 200) for i in range(len(crops))]
+        one = PreparedClip("a@0", "s", crops, np.arange(len(crops)), times, warp, points, marks)
+        found.append(abs(onset_apex(one)[1] - shown.apex))
+        changes = [difference(crops[shown.onset], frame) for frame in crops[: shown.offset + 1]]
+        largest.append(abs(int(np.argmax(changes)) - shown.apex))
+    assert sum(error <= 5 for error in found) >= 4, found
+    assert sum(error <= 5 for error in largest) == 0, largest
 
 
 @pytest.mark.parametrize(
@@ -280,11 +334,68 @@ def test_pictures_without_structure_alone_are_an_error(store):
         build_pairs(store, ["flat@0"], PairSettings(**QUICK))
 
 
-def test_damaged_pairs_are_one_line(store):
+def damage_halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_flip(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def damage_delete(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_halve, damage_flip, damage_delete])
+@pytest.mark.parametrize("name", ["action.npy", "keys.npy", "about.json"])
+def test_damaged_pairs_are_built_anew(store, damage, name):
     build_pairs(store, KEYS, PairSettings(**QUICK))
-    next(store.folder.glob("pairs-*/action.npy")).write_bytes(b"none")
-    with pytest.raises(StoreError, match="are no readable pairs"):
+    built = read_bytes(store)
+    damage(next(store.folder.glob(f"pairs-*/{name}")))
+    build_pairs(store, KEYS, PairSettings(**QUICK))
+    assert read_bytes(store) == built
+
+
+def test_a_damaged_part_is_built_anew(store, monkeypatch):
+    import ma2mi.clips.pairs as module
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_join", dies)
+    with pytest.raises(KeyboardInterrupt):
         build_pairs(store, KEYS, PairSettings(**QUICK))
+    monkeypatch.undo()
+    damage_halve(next(store.folder.glob("pairs-*/part-00000")))
+    assert len(build_pairs(store, KEYS, PairSettings(**QUICK))[0]) == 10
+
+
+def test_a_store_that_nobody_may_write_to_is_read(store, monkeypatch):
+    """As on a read-only disk; root may write anywhere, so that writing itself is what fails."""
+    build_pairs(store, KEYS, PairSettings(**QUICK))
+    seen = sorted(path.stat().st_mtime_ns for path in store.folder.rglob("*"))
+
+    def refused(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("ma2mi.files.Path.replace", refused)
+    monkeypatch.setattr("ma2mi.files.FileLock.acquire", refused)
+    monkeypatch.setattr("pathlib.Path.mkdir", refused)
+    again = ClipStore(store.folder.parent, store.recipe)
+    assert len(build_pairs(again, KEYS, PairSettings(**QUICK))[0]) == 10
+    assert sorted(path.stat().st_mtime_ns for path in store.folder.rglob("*")) == seen
+    with pytest.raises(StoreError, match="Read-only file system"):
+        build_pairs(again, KEYS[:3], PairSettings(**QUICK))
+
+
+def test_a_hook_that_raises_is_not_blamed_on_the_disk(store):
+    def hook(done, of):
+        raise OSError(28, "of the hook")
+
+    with pytest.raises(OSError, match="of the hook"):
+        build_pairs(store, KEYS, PairSettings(**QUICK), hook=hook)
 
 
 def test_unknown_settings():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from dataclasses import replace
 from fractions import Fraction
 
@@ -19,7 +21,7 @@ from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
 from ma2mi.errors import StoreError
 from ma2mi.face.detect import find_model
 from ma2mi.records import Recording
-from ma2mi.video import read_frames, write_video
+from ma2mi.video import read_frames, write_frames, write_video
 
 RECIPE = Recipe(size=64, segment_s=0.4)
 SHORT = SyntheticSettings(size=160, macro_duration_s=(0.6, 0.8), micro_duration_s=(0.16, 0.2))
@@ -173,7 +175,148 @@ def test_a_deleted_clip_and_a_corrected_mark_are_prepared_again(micro, tmp_path)
     assert store.read(expression.key).marks["apex"] == expression.apex + 1
 
 
-def test_two_recordings_of_one_key_are_refused(wallpaper, tmp_path):
-    twin = replace(wallpaper, path=tmp_path / "other.mp4")
-    with pytest.raises(StoreError, match="would share the clips of"):
-        prepare_recordings([wallpaper, twin], ClipStore(tmp_path, RECIPE))
+def test_of_two_recordings_of_one_key_the_second_is_named(macro, wallpaper, tmp_path):
+    good = macro.recordings()[0]
+    twin = replace(good, path=tmp_path / "other.mp4")
+    first, second, third = prepare_recordings([good, twin, wallpaper], ClipStore(tmp_path, RECIPE))
+    assert first.clips
+    assert second.clips == ()
+    [line] = second.failures
+    assert line.startswith(f"{twin.path}: is called as {good.path} is")
+    assert third.failures == (f"{wallpaper.path}: no face in any frame",)
+
+
+def test_two_expressions_from_one_frame_are_one_clip_and_a_line(micro, tmp_path):
+    good = micro.expressions()[0]
+    twin = replace(good, emotion="another")
+    [prepared] = prepare_expressions([good, twin], ClipStore(tmp_path, RECIPE))
+    assert prepared.clips == (good.key,)
+    [line] = prepared.failures
+    assert f"a second expression starts at frame {good.onset}" in line
+    [alone] = prepare_expressions([good], store := ClipStore(tmp_path / "alone", RECIPE))
+    assert len(store.read(alone.clips[0]).frames) == prepared.quality[0].frames
+
+
+def test_two_studies_of_equal_names_do_not_mix(macro, tmp_path):
+    """One store, one name, other pixels: each study reads its own, in any order."""
+    one, other = macro.recordings()
+    roots = {}
+    for place, recording in (("A", one), ("B", other)):
+        (tmp_path / place).mkdir()
+        path = tmp_path / place / "v.mp4"
+        path.write_bytes(recording.path.read_bytes())
+        roots[place] = Recording(path, "s1", "v", corpus="manifest")
+
+    def crops(place, store):
+        [done] = prepare_recordings([roots[place]], store)
+        return np.concatenate([store.read(key).frames[0] for key in done.clips])
+
+    wanted = {place: crops(place, ClipStore(tmp_path / f"only-{place}", RECIPE)) for place in "AB"}
+    assert not np.array_equal(wanted["A"], wanted["B"])
+    for place in "ABAB":
+        shared = ClipStore(tmp_path / "shared", RECIPE)
+        assert np.array_equal(crops(place, shared), wanted[place])
+
+
+def test_frames_that_were_replaced_and_another_rate_are_cut_anew(macro, tmp_path):
+    one, other = (list(read_frames(r.path))[:12] for r in macro.recordings())
+    recording = Recording(tmp_path / "f", "s", "f", fps=Fraction(30))
+    write_frames(tmp_path / "f", [frame.image for frame in one])
+    store = ClipStore(tmp_path / "store", RECIPE)
+    before = store.read(prepare_recordings([recording], store)[0].clips[0])
+    for path in (tmp_path / "f").iterdir():
+        path.unlink()
+    write_frames(tmp_path / "f", [frame.image for frame in other])
+    after = store.read(prepare_recordings([recording], store)[0].clips[0])
+    assert not np.array_equal(before.frames[0], after.frames[0])
+    faster = replace(recording, fps=Fraction(60))
+    again = store.read(prepare_recordings([faster], store)[0].clips[0])
+    assert again.times_s[1] == Fraction(1, 60)
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [halve, flip, lambda path: path.unlink()])
+@pytest.mark.parametrize("kind", ["*.safetensors", "*.whole.json"])
+def test_damaged_caches_heal(macro, tmp_path, damage, kind):
+    recordings = macro.recordings()[:1]
+    store = ClipStore(tmp_path, RECIPE)
+    first, before = prepare_recordings(recordings, store), files(store)
+    damage(sorted(store.folder.glob(kind))[0])
+    assert files(store) != before
+    assert prepare_recordings(recordings, ClipStore(tmp_path, RECIPE)) == first
+    assert files(store) == before
+
+
+def test_whatever_one_recording_raises_is_a_line(macro, tmp_path, monkeypatch):
+    good = macro.recordings()[0]
+    loop, png = tmp_path / "loop.mp4", tmp_path / "huge"
+    loop.symlink_to(loop)
+    png.mkdir()
+    # The header of a picture of 65000 x 65000 px, which OpenCV refuses to decode.
+    head = b"IHDR" + (65000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    body = (13).to_bytes(4, "big") + head + zlib.crc32(head).to_bytes(4, "big")
+    (png / "img1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    latin = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    latin.write_bytes(good.path.read_bytes())
+    broken = tmp_path / os.fsdecode(b"br\xe9.mp4")
+    broken.write_text("no video")
+    recordings = [
+        Recording(loop, "l", "loop.mp4"),
+        Recording(png, "p", "huge", fps=Fraction(30)),
+        Recording(tmp_path / ("n" * 300 + ".mp4"), "n", "n" * 300),
+        Recording(broken, broken.name, broken.name),
+        Recording(latin, latin.name, latin.name),
+        good,
+    ]
+    store = ClipStore(tmp_path / "store", RECIPE)
+    *bad, accented, fine = prepare_recordings(recordings, store)
+    for one in bad:
+        [line] = one.failures
+        assert one.clips == ()
+        assert "\n" not in line
+    assert accented.clips
+    assert store.read(accented.clips[0]).subject == latin.name
+    assert (fine.failures, bool(fine.clips)) == ((), True)
+
+    def surprised(*_, **__):
+        raise LookupError("two\nlines")
+
+    monkeypatch.setattr(prepare, "read_frames", surprised)
+    [odd] = prepare_recordings([good], ClipStore(tmp_path / "odd", RECIPE))
+    assert odd.failures == (f"{good.path}: cannot be read (LookupError('two\\nlines'))",)
+
+
+def test_a_full_disk_ends_the_run_in_one_line(macro, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ma2mi.files.Path.write_bytes", full)
+    with pytest.raises(StoreError, match=r"No space left on device\). Free the disk"):
+        prepare_recordings(macro.recordings(), ClipStore(tmp_path, RECIPE))
+
+
+def test_opening_a_store_writes_nothing(macro, tmp_path):
+    ClipStore(tmp_path / "new", RECIPE)
+    assert not (tmp_path / "new").exists()
+    store = ClipStore(tmp_path, RECIPE)
+    prepare_recordings(macro.recordings()[:1], store)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    prepare_recordings(macro.recordings()[:1], ClipStore(tmp_path, RECIPE))
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_a_hook_that_raises_is_not_blamed_on_the_disk(wallpaper, tmp_path):
+    def hook(done, of):
+        raise OSError(28, "of the hook")
+
+    with pytest.raises(OSError, match="of the hook"):
+        prepare_recordings([wallpaper], ClipStore(tmp_path, RECIPE), hook=hook)

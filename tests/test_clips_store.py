@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
@@ -64,8 +65,21 @@ def test_digest_knows_content_and_order(tmp_path):
 def test_another_recipe_another_folder(tmp_path):
     recipes = [Recipe(), Recipe(size=96), Recipe(segment_s=0.5), Recipe(version=2)]
     assert len({ClipStore(tmp_path, recipe).folder for recipe in recipes}) == 4
-    with pytest.raises(ValidationError):
-        Recipe(sise=96)
+    for wrong in ({"sise": 96}, {"size": 0}, {"size": 10**9}, {"segment_s": float("inf")}):
+        with pytest.raises(ValidationError):
+            Recipe(**wrong)
+
+
+def test_clips_of_one_key_and_other_sources_lie_beside_each_other(tmp_path):
+    store = ClipStore(tmp_path, Recipe(size=16))
+    for source, frames in (("aa", 3), ("bb", 4)):
+        store.knowing({"a@0": source}).write(clip(frames=frames))
+    for source, frames in (("aa", 3), ("bb", 4)):
+        assert len(store.knowing({"a@0": source}).read("a@0").frames) == frames
+    assert "a@0" not in store
+    assert {path.name for path in store.folder.iterdir()} == {
+        "recipe.json", "a@0.aa.safetensors", "a@0.bb.safetensors"
+    }  # fmt: skip
 
 
 def damage_cut(path):
@@ -80,11 +94,19 @@ def damage_foreign(path):
     save_file({"x": np.zeros(3)}, path)
 
 
+def damage_times(path):
+    with safe_open(path, framework="numpy") as file:
+        tensors, about = {n: file.get_tensor(n) for n in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file({**tensors, "times_s": np.zeros((4, 2), np.int64)}, path, about)
+
+
 def damage_gone(path):
     path.unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_cut, damage_text, damage_foreign, damage_gone])
+@pytest.mark.parametrize(
+    "damage", [damage_cut, damage_text, damage_foreign, damage_gone, damage_times]
+)
 def test_damaged_clip_is_one_line(tmp_path, damage):
     store = ClipStore(tmp_path, Recipe(size=16))
     store.write(clip())

@@ -14,12 +14,12 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from ma2mi.clips.sampling import NOT_LARGER, early_and_late, near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip
-from ma2mi.errors import MotionError, StoreError
+from ma2mi.errors import MotionError, StoreError, store_error
 from ma2mi.face.motion import (
     REGIONS,
     FlowSettings,
@@ -29,12 +29,16 @@ from ma2mi.face.motion import (
     flow,
     remove_rigid,
 )
-from ma2mi.files import replace_file
+from ma2mi.files import digest, hold, replace_file, unfinished
 from ma2mi.records import Expression
 from ma2mi.video import read_image
 
 #: Clips whose pairs are built in one task: enough work to be worth a process.
 CHUNK = 8
+
+#: Raised whenever the same clips and settings come to mean other pairs.
+VERSION = 2
+ABOUT = "about.json"
 
 #: Early and later movements that are measured at most, for each one that is wanted: where nobody
 #: moves, the next draw is not better than the last.
@@ -115,7 +119,7 @@ class PairSettings(BaseModel):
         seed: of the draws.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["onset-apex", "near-future", "future-movement"] = "onset-apex"
     per_clip: int = Field(8, ge=1)
@@ -187,7 +191,9 @@ def build_pairs(
 ) -> tuple[Pairs, list[str]]:
     """Pairs of these clips, in their order; what was built before is read, not built again.
 
-    The arrays are memory maps, so more pairs than memory holds are no trouble.
+    The arrays are memory maps, so more pairs than memory holds are no trouble. Arrays that are
+    missing or were changed since are built anew. Where another process builds the same pairs,
+    this one waits for them.
 
     Args:
         store: prepared clips.
@@ -203,47 +209,81 @@ def build_pairs(
         StoreError: no clip gives a pair, a clip is damaged, or the disk is full.
     """
     folder = _folder(store, keys, settings)
-    if not (folder / "about.json").is_file():
-        folder.mkdir(exist_ok=True)
-        chunks = [list(keys[i : i + CHUNK]) for i in range(0, len(keys), CHUNK)]
-        tasks = (
-            joblib.delayed(_build_chunk)(store, chunk, settings, folder / f"part-{i:05d}")
-            for i, chunk in enumerate(chunks)
-        )
-        counts: list[int] = []
-        failures: list[str] = []
-        left_out: Counter[str] = Counter()
-        for count, failed, rejected in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
-            counts.append(count)
-            failures += failed
-            left_out += rejected
-            if hook:
-                hook(min(len(counts) * CHUNK, len(keys)), len(keys))
-        if not sum(counts):
-            cure = "Clips must move, and last longer than the interval"
-            if left_out:
-                cure = f"Left out: {counted(left_out)}"
-            raise StoreError(
-                "no clip gives a pair of frames",
-                where=store.folder,
-                cure=f"The first: {failures[0]}" if failures else cure,
-            )
-        try:
-            _join(folder, counts, {"failures": failures, "left_out": left_out})
-        except OSError as error:
-            raise StoreError(
-                f"cannot be written ({error.strerror})",
-                where=folder,
-                cure="Free the disk or choose another folder",
-            ) from error
-    try:
-        arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Pairs)}
-        about = json.loads((folder / "about.json").read_bytes())
-    except (OSError, ValueError) as error:
+    found = _finished(folder)
+    if found is None:
+        with hold(folder, wait_s=-1):
+            found = _finished(folder)  # by another process, meanwhile
+            if found is None:
+                _build(store, keys, settings, folder, jobs, hook)
+                found = _finished(folder)
+    if found is None:
         raise StoreError(
-            f"are no readable pairs ({error})", where=folder, cure="Delete the folder and try again"
-        ) from error
-    return Pairs(**arrays), about.get("failures", [])
+            "pairs were changed as they were written", where=folder, cure="Run it again"
+        )
+    arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Pairs)}
+    return Pairs(**arrays), list(found["failures"])
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    """What was said of pairs that were built before, if all of them are as they were written."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
+        for f in fields(Pairs):
+            name = f"{f.name}.npy"
+            if digest(folder / name) != about["files"][name]:
+                return None
+        Counter(about["left_out"])
+        return about if isinstance(about["failures"], list) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _build(
+    store: ClipStore,
+    keys: Sequence[str],
+    settings: PairSettings,
+    folder: Path,
+    jobs: int,
+    hook: Callable[[int, int], None] | None,
+) -> None:
+    """Build all pairs into ``folder``; see :func:`build_pairs`."""
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ABOUT).unlink(missing_ok=True)
+    except OSError as error:
+        raise store_error(error, folder) from error
+    chunks = [list(keys[i : i + CHUNK]) for i in range(0, len(keys), CHUNK)]
+    tasks = (
+        joblib.delayed(_build_chunk)(
+            store.knowing({key: store.sources[key] for key in chunk if key in store.sources}),
+            chunk,
+            settings,
+            folder / f"part-{i:05d}",
+        )
+        for i, chunk in enumerate(chunks)
+    )
+    counts: list[int] = []
+    failures: list[str] = []
+    left_out: Counter[str] = Counter()
+    for count, failed, rejected in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        counts.append(count)
+        failures += failed
+        left_out += rejected
+        if hook:
+            hook(min(len(counts) * CHUNK, len(keys)), len(keys))
+    if not sum(counts):
+        cure = "Clips must move, and last longer than the interval"
+        if left_out:
+            cure = f"Left out: {counted(left_out)}"
+        raise StoreError(
+            "no clip gives a pair of frames",
+            where=store.folder,
+            cure=f"The first: {failures[0]}" if failures else cure,
+        )
+    try:
+        _join(folder, counts, {"failures": failures, "left_out": left_out})
+    except OSError as error:
+        raise store_error(error, folder) from error
 
 
 def count_left_out(store: ClipStore, keys: Sequence[str], settings: PairSettings) -> Counter[str]:
@@ -252,10 +292,10 @@ def count_left_out(store: ClipStore, keys: Sequence[str], settings: PairSettings
     Raises:
         StoreError: the pairs were not built, or are damaged.
     """
-    path = _folder(store, keys, settings) / "about.json"
+    path = _folder(store, keys, settings) / ABOUT
     try:
-        return Counter(json.loads(path.read_bytes()).get("left_out", {}))
-    except (OSError, ValueError) as error:
+        return Counter(json.loads(path.read_bytes())["left_out"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"is not readable ({error})", where=path, cure="Delete it") from error
 
 
@@ -266,7 +306,10 @@ def counted(reasons: Counter[str]) -> str:
 
 def _folder(store: ClipStore, keys: Sequence[str], settings: PairSettings) -> Path:
     """Where pairs of these clips are kept: the bytes count, a corrected apex gives other pairs."""
-    made_of = [list(keys), store.digest(keys), settings.model_dump(), repr(FlowSettings())]
+    made_of = [
+        *(VERSION, list(keys), store.digest(keys)),
+        *(settings.model_dump(), repr(FlowSettings())),
+    ]
     text = json.dumps(made_of)
     return store.folder / f"pairs-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
@@ -279,7 +322,7 @@ def _build_chunk(
     Returns:
         how many there are, what failed, and what was left out.
     """
-    if not part.is_file():
+    if not _readable(part):
         rows: dict[str, list[Any]] = {f.name: [] for f in fields(Pairs)}
         failures: list[str] = []
         left_out: Counter[str] = Counter()
@@ -401,6 +444,15 @@ def _add_rows(
         rows["elapsed_s"].append(np.float64(clip.times_s[pick[1]] - clip.times_s[pick[0]]))
 
 
+def _readable(part: Path) -> bool:
+    """Whether a part was finished before; one that was damaged since is built again."""
+    try:
+        _names(part)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError):
+        return False
+    return True
+
+
 def _names(part: Path) -> dict[str, Any]:
     with safe_open(part, framework="numpy") as file:
         names: dict[str, Any] = json.loads(file.metadata()["names"])
@@ -415,23 +467,26 @@ def _join(folder: Path, counts: list[int], about: dict[str, Any]) -> None:
     example = load_file(filled[0][0])
     for name in ("keys", "subjects"):
         values = [value for part, _ in filled for value in _names(part)[name]]
-        np.save(folder / f"{name}.npy", np.array(values))
+        with unfinished(folder / f"{name}.npy") as path, path.open("wb") as file:
+            np.save(file, np.array(values))
     for name in (f.name for f in fields(Pairs) if f.name not in ("keys", "subjects")):
-        if name not in example:
-            kind = np.uint8 if name == "third" else np.float16
-            np.save(folder / f"{name}.npy", np.empty((0, *example["first"].shape[1:]), kind))
-            continue
-        like = example[name]
-        head = {
-            "descr": np.lib.format.dtype_to_descr(like.dtype),
-            "fortran_order": False,
-            "shape": (total, *like.shape[1:]),
-        }
-        # Written, not mapped: on a full disk writing is an error, and a map a crash.
-        with (folder / f"{name}.npy").open("wb") as file:
+        with unfinished(folder / f"{name}.npy") as path, path.open("wb") as file:
+            if name not in example:
+                kind = np.uint8 if name == "third" else np.float16
+                np.save(file, np.empty((0, *example["first"].shape[1:]), kind))
+                continue
+            like = example[name]
+            head = {
+                "descr": np.lib.format.dtype_to_descr(like.dtype),
+                "fortran_order": False,
+                "shape": (total, *like.shape[1:]),
+            }
+            # Written, not mapped: on a full disk writing is an error, and a map a crash.
             np.lib.format.write_array_header_1_0(file, head)
             for part, _ in filled:
                 file.write(load_file(part)[name].tobytes())
-    replace_file(folder / "about.json", json.dumps({"pairs": total, **about}).encode())
+    written = {name: digest(folder / name) for name in (f"{f.name}.npy" for f in fields(Pairs))}
+    about = {"pairs": total, **about, "files": written}
+    replace_file(folder / ABOUT, json.dumps(about).encode())
     for part in parts:
         part.unlink()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.clips.quality import COLUMNS, ClipQuality, measure_clip
+from ma2mi.clips.quality import ClipQuality, measure_clip
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import FaceError, Ma2miError, StoreError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
-from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.detect import Face, FaceDetector, find_model
 from ma2mi.face.quality import FrameQuality, look_at
-from ma2mi.files import replace_file
+from ma2mi.files import digest, replace_file
 from ma2mi.records import Expression, Recording
 from ma2mi.video import Frame, VideoNote, inspect_video, read_frames
 
@@ -38,12 +40,14 @@ class Prepared:
         clips: keys of its clips in the store, in order of time.
         failures: one clear line for each thing that could not be prepared.
         quality: a row for each clip.
+        source: what the clips were made from: content of the recording, marks, frame rate.
     """
 
     recording: str
     clips: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     quality: tuple[ClipQuality, ...] = ()
+    source: str = ""
 
 
 def prepare_recordings(
@@ -55,14 +59,20 @@ def prepare_recordings(
 ) -> list[Prepared]:
     """Cut whole recordings into short clips, for pre-training. Finished ones are not done again.
 
+    A recording is known by its content: one that was replaced is cut anew, and so is one of
+    whose clips a file is missing or was changed. Processes that work on one store at once write
+    the same files.
+
     Args:
-        recordings: any; a recording that fails ends as a line in ``failures``.
-        store: where the clips go.
+        recordings: any; a recording that fails, whatever it raises, ends as a line in
+            ``failures``.
+        store: where the clips go; it learns their sources.
         jobs: processes, as joblib counts them.
         hook: told (done, of how many) after each recording.
 
     Raises:
-        StoreError: two recordings would get the same key.
+        StoreError: the disk is full or not writable.
+        FaceError: the face model is not installed.
     """
     return _prepare([(r, ()) for r in recordings], store, jobs, hook)
 
@@ -90,19 +100,23 @@ Task = tuple[Recording, tuple[Expression, ...]]
 def _prepare(
     tasks: list[Task], store: ClipStore, jobs: int, hook: Callable[[int, int], None] | None
 ) -> list[Prepared]:
-    by_key: dict[str, Recording] = {}
-    for recording, _ in tasks:
-        other = by_key.setdefault(recording.key, recording)
+    first: dict[str, Recording] = {}
+    twins: dict[int, Prepared] = {}
+    for place, (recording, _) in enumerate(tasks):
+        other = first.setdefault(recording.key, recording)
         if other != recording:
-            raise StoreError(
-                f"would share the clips of {other.path}: both are called {recording.key}",
-                where=recording.path,
-                cure="Rename one of them",
-            )
-    results: list[Prepared] = []
+            what = f"is called as {other.path} is, and was left out"
+            error = StoreError(what, where=recording.path, cure="Rename one of them")
+            twins[place] = Prepared(recording.key, failures=(str(error),))
+    alone = [task for place, task in enumerate(tasks) if place not in twins]
+    bare = store.knowing({})
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-    for result in parallel(joblib.delayed(_prepare_one)(task, store) for task in tasks):
+    done = parallel(joblib.delayed(_prepare_one)(task, bare) for task in alone)
+    results: list[Prepared] = []
+    for place in range(len(tasks)):
+        result = twins.get(place) or next(done)
         results.append(result)
+        store.sources |= dict.fromkeys(result.clips, result.source)
         if hook:
             hook(len(results), len(tasks))
     return results
@@ -112,21 +126,20 @@ _detector: FaceDetector | None = None  # one for each process: making it loads t
 
 
 def _prepare_one(task: Task, store: ClipStore) -> Prepared:
+    global _detector
     recording, expressions = task
-    done = store.folder / f"{recording.key}.{'marks' if expressions else 'whole'}.json"
     # Everything that ends up in a clip's marks: a corrected apex means another clip.
     marks = [[e.key, e.apex, e.offset, e.emotion, *e.action_units, e.kind] for e in expressions]
-    if done.is_file():
-        found = json.loads(done.read_text())
-        # A table of other columns was made by another version; the clips are cut again.
-        known = [set(row) == set(COLUMNS) for row in found.get("quality", [])]
-        whole = len(known) == len(found["clips"]) and all(key in store for key in found["clips"])
-        if whole and all(known) and found["expressions"] == marks:
-            rows = tuple(ClipQuality(**row) for row in found["quality"])
-            return Prepared(recording.key, tuple(found["clips"]), tuple(found["failures"]), rows)
-    global _detector
+    try:
+        source = _source(recording, marks)
+    except Exception as error:
+        return Prepared(recording.key, failures=(_line(error, recording),))
+    kind = "marks" if expressions else "whole"
+    sheet = store.folder / f"{recording.key}.{source}.{kind}.json"
+    if found := _finished(sheet, recording, store, source):
+        return found
     _detector = _detector or FaceDetector()
-    keys: list[str] = []
+    written: dict[str, str] = {}
     failures: list[str] = []
     quality: list[ClipQuality] = []
     try:
@@ -138,23 +151,68 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
                 else _cut_segments(recording, store.recipe, _detector, failures)
             )
             for clip, row in cut:
-                store.write(clip)
-                keys.append(clip.key)
+                written[clip.key] = store.knowing({clip.key: source}).write(clip)
                 quality.append(row)
         failures += [str(w.message) for w in said if issubclass(w.category, VideoNote)]
-    except Ma2miError as error:
-        return Prepared(recording.key, tuple(keys), (*failures, str(error)), tuple(quality))
-    except OSError as error:
-        line = f"{recording.path}: cannot be read ({error.strerror})"
-        return Prepared(recording.key, tuple(keys), (*failures, line), tuple(quality))
-    about = {
-        "expressions": marks,
-        "clips": keys,
-        "failures": failures,
-        "quality": [asdict(row) for row in quality],
-    }
-    replace_file(done, json.dumps(about, indent=1).encode())
-    return Prepared(recording.key, tuple(keys), tuple(failures), tuple(quality))
+    except StoreError:
+        raise  # the disk's fault, and not the recording's
+    except Exception as error:
+        failures.append(_line(error, recording))
+    else:
+        about = {
+            "clips": written,
+            "failures": failures,
+            "quality": [asdict(row) for row in quality],
+        }
+        store.make()
+        replace_file(sheet, json.dumps(about, indent=1).encode())
+    return Prepared(recording.key, tuple(written), tuple(failures), tuple(quality), source)
+
+
+def _source(recording: Recording, marks: list[list[Any]]) -> str:
+    """Sixteen hexadecimal digits that name what clips are made from, but for the recipe.
+
+    Raises:
+        OSError: the recording cannot be read.
+    """
+    path = recording.path
+    try:
+        model = find_model()
+        other_model = "" if model.is_known else model.sha256
+    except FaceError:  # what was prepared on another machine needs none
+        other_model = ""
+    made_of = [
+        digest(path) if path.is_dir() or path.is_file() else "",
+        [recording.corpus, recording.subject, recording.name, str(recording.fps)],
+        marks,
+        other_model,
+    ]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def _finished(sheet: Path, recording: Recording, store: ClipStore, source: str) -> Prepared | None:
+    """What was prepared before, if all of it is there as it was written."""
+    try:
+        found = json.loads(sheet.read_bytes())
+        clips: dict[str, str] = found["clips"]
+        # A table of other columns was made by another version; the clips are cut again.
+        rows = tuple(ClipQuality(**row) for row in found["quality"])
+        known = store.knowing(dict.fromkeys(clips, source))
+        if [row.key for row in rows] != list(clips):
+            return None
+        if any(digest(known.path(key)) != value for key, value in clips.items()):
+            return None
+        return Prepared(recording.key, tuple(clips), tuple(found["failures"]), rows, source)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _line(error: Exception, recording: Recording) -> str:
+    """What went wrong with one recording, on one line."""
+    if isinstance(error, Ma2miError):
+        return " ".join(str(error).split("\n"))
+    what = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+    return f"{recording.path}: cannot be read ({' '.join(what.split())})"
 
 
 Cut = Iterator[tuple[PreparedClip, ClipQuality]]
@@ -289,6 +347,7 @@ def _cut_expressions(
     """One pass over the recording, in which every expression gathers its own frames."""
     lead = round(recipe.lead_s * float(recording.fps or _rate(recording)))
     windows: dict[str, _Window] = {}
+    expressions = _without_twins(expressions, failures)
     first = max(min(e.onset for e in expressions) - lead, 0)
     last = max(e.offset for e in expressions) + lead
     seen = -1
@@ -329,6 +388,16 @@ def _cut_expressions(
                 action_units=list(e.action_units),
                 kind=e.kind,
             )
+
+
+def _without_twins(expressions: Sequence[Expression], failures: list[str]) -> list[Expression]:
+    """The first of those that start at one frame: they would share a clip."""
+    first: dict[str, Expression] = {}
+    for e in expressions:
+        if first.setdefault(e.key, e) is not e:
+            what = f"a second expression starts at frame {e.onset}, and was left out"
+            failures.append(str(StoreError(what, where=e.recording.path, cure="Check the sheet")))
+    return list(first.values())
 
 
 def _rate(recording: Recording) -> float:

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.clips.store import PreparedClip
-from ma2mi.errors import StoreError
+from ma2mi.errors import MotionError, StoreError
+from ma2mi.face.motion import (
+    REGIONS,
+    Method,
+    expressive_mask,
+    find_apex,
+    flow,
+    movement_curve,
+    region_mask,
+    remove_rigid,
+)
 
 #: Mean absolute difference of two crops (grey levels of 255) below which they are one frame
 #: shown twice, and above which, between neighbours, the scene was cut.
@@ -17,12 +27,21 @@ DUPLICATE = 0.02
 CUT = 25.0
 #: Draws per wanted pair before a still or broken clip gives fewer.
 TRIES = 8
+#: Frames of an expression among which its apex is looked for at most, evenly spread.
+LOOKED_AT = 120
+#: How an apex is looked for: the flow, and the share of the face whose mean movement counts. Chosen
+#: on 28 synthetic clips (200 fps) among two flows, two shares and the projection that
+#: ``movement_along`` makes: 89 % of the apexes within 5 frames, the others 61 to 86 %.
+APEX_FLOW: Method = "dis"
+APEX_SHARE = 0.3
 
 
 def onset_apex(clip: PreparedClip) -> tuple[int, int]:
     """Positions of onset and apex within ``clip.frames``.
 
-    An unmarked apex is the frame that differs most from the onset, up to the offset.
+    An unmarked apex is where the face has moved furthest up to the offset, head motion and the
+    eyes left out (see :func:`ma2mi.face.motion.find_apex`): a blink differs more than a
+    micro-expression does, and light from the window more than both.
 
     Raises:
         StoreError: the clip carries no onset, or its apex frame is missing.
@@ -33,9 +52,30 @@ def onset_apex(clip: PreparedClip) -> tuple[int, int]:
     first = _position(clip, int(str(onset)))
     if apex is not None:
         return first, _position(clip, int(str(apex)))
-    last = _position(clip, int(str(offset)))
-    changes = [difference(clip.frames[first], frame) for frame in clip.frames[first : last + 1]]
-    return first, first + int(np.argmax(changes))
+    return first, _strongest(clip, first, _position(clip, int(str(offset))))
+
+
+def _strongest(clip: PreparedClip, first: int, last: int) -> int:
+    """Position of the apex between an onset and an offset."""
+    step = -(-(last - first) // LOOKED_AT) or 1
+    places = np.arange(first, last + 1, step)
+    placed = np.isfinite(clip.points).all() and np.ptp(clip.points, axis=0).all()
+    marks = clip.points if placed else None
+    shape = clip.frames.shape[1:3]
+    try:
+        moved = flow(clip.frames[first], clip.frames[places[1:]], method=APEX_FLOW)
+        moved, _ = remove_rigid(moved, landmarks=marks)
+        weights = expressive_mask(shape, marks)
+        for name, region in REGIONS.items():
+            if "lid" in name:
+                weights &= ~region_mask(region, shape, marks)
+        moved = np.concatenate([np.zeros_like(moved[:1]), moved])
+        curve = movement_curve(moved, weights=weights, share=APEX_SHARE)
+        found = find_apex(curve, [clip.times_s[i] - clip.times_s[first] for i in places])
+    except MotionError:  # too short for a curve, or without structure to follow
+        changes = [difference(clip.frames[first], clip.frames[i]) for i in places]
+        return int(places[int(np.argmax(changes))])
+    return int(places[found.apex])
 
 
 def _position(clip: PreparedClip, frame: int) -> int:

@@ -1,10 +1,13 @@
-"""Prepared clips on disk: one file a clip, in a folder named after the recipe that made it."""
+"""Prepared clips on disk: a file each, named after clip and content, in a folder per recipe."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ma2mi.errors import SettingsError, StoreError
+from ma2mi.errors import SettingsError, StoreError, store_error
 from ma2mi.files import replace_file
 
 #: Settings that came later: they count in a digest only where they differ from their default, so
@@ -42,16 +45,16 @@ class Recipe(BaseModel):
         version: raised whenever the same settings come to mean another crop.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "face"
     template: Literal["eyes-and-bridge"] = "eyes-and-bridge"
     margin: float = Field(0.0, ge=0, le=1)
     aligner: Literal["first-frame", "as-is"] = "first-frame"
     flow: Literal["thin-plate", "opencv-tvl1", "dis", "farneback"] = "thin-plate"
-    size: int = 128
-    segment_s: float = 1.0
-    lead_s: float = 0.05
+    size: int = Field(128, ge=16, le=2048)
+    segment_s: float = Field(1.0, gt=0, le=3600)
+    lead_s: float = Field(0.05, ge=0, le=3600)
     version: int = 1
 
     @property
@@ -116,31 +119,62 @@ class PreparedClip:
 
 
 class ClipStore:
-    """The clips of one recipe below ``root``.
+    """The clips of one recipe below ``root``; opening it writes nothing.
+
+    Clips of one key may meet in a store, such as those of two studies, or of a video that was
+    replaced. ``sources`` tells them apart: a clip's file is named after its key and its source.
+    Whoever prepares clips enters them there; without a source a file is named after the key alone.
+
+    Attributes:
+        recipe: how the crops were made.
+        folder: holds the clips.
+        sources: key of a clip to what it was made from, in hexadecimal digits.
 
     Raises:
-        StoreError: the folder cannot be made.
+        StoreError: a file stands where the folder would be.
     """
 
     def __init__(self, root: Path | str, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = Path(root) / f"crops-{recipe.size}-{recipe.digest}"
+        self.sources: dict[str, str] = {}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            replace_file(self.folder / "recipe.json", recipe.model_dump_json(indent=2).encode())
+            above = next(p for p in (self.folder, *self.folder.parents) if os.path.lexists(p))
+            if not above.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         except OSError as error:
-            raise StoreError(
-                f"cannot be written ({error.strerror})", where=self.folder, cure="Choose --store"
-            ) from error
+            raise store_error(error, self.folder) from error
 
     def path(self, key: str) -> Path:
-        return self.folder / f"{key}.safetensors"
+        """The file of a clip, whether there is one or not."""
+        named = ".".join(part for part in (key, self.sources.get(key), "safetensors") if part)
+        return self.folder / named
+
+    def knowing(self, sources: Mapping[str, str]) -> ClipStore:
+        """The same store, which knows these sources alone."""
+        other = copy(self)
+        other.sources = dict(sources)
+        return other
 
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 
-    def write(self, clip: PreparedClip) -> None:
-        """Write one clip whole or not at all.
+    def make(self) -> None:
+        """Make the folder and say in it what the recipe is, unless that is done.
+
+        Raises:
+            StoreError: the disk is full or not writable.
+        """
+        sheet = self.folder / "recipe.json"
+        try:
+            if not sheet.is_file():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                replace_file(sheet, self.recipe.model_dump_json(indent=2).encode())
+        except OSError as error:
+            raise store_error(error, self.folder) from error
+
+    def write(self, clip: PreparedClip) -> str:
+        """Write one clip whole or not at all, and return the sha256 of its file.
 
         Raises:
             StoreError: the disk is full or not writable.
@@ -155,9 +189,10 @@ class ClipStore:
         }
         about = {"key": clip.key, "subject": clip.subject, "marks": clip.marks}
         # One metadata entry: safetensors writes several in no fixed order.
-        replace_file(
-            self.path(clip.key), save(tensors, {"clip": json.dumps(about, sort_keys=True)})
-        )
+        content = save(tensors, {"clip": json.dumps(about, sort_keys=True)})
+        self.make()
+        replace_file(self.path(clip.key), content)
+        return hashlib.sha256(content).hexdigest()
 
     def read(self, key: str) -> PreparedClip:
         """Read one clip back as it was written.
@@ -169,12 +204,19 @@ class ClipStore:
             with safe_open(self.path(key), framework="numpy") as file:
                 about = json.loads(file.metadata()["clip"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            times = [Fraction(int(n), int(d)) for n, d in tensors.pop("times_s")]
+            return PreparedClip(
+                about["key"], about["subject"], times_s=times, marks=about["marks"], **tensors
+            )
+        except (
+            OSError,
+            SafetensorError,
+            KeyError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+        ) as error:
             raise _unreadable(self.path(key), error) from error
-        times = [Fraction(int(n), int(d)) for n, d in tensors.pop("times_s")]
-        return PreparedClip(
-            about["key"], about["subject"], times_s=times, marks=about["marks"], **tensors
-        )
 
     def read_first(self, key: str) -> NDArray[np.uint8]:
         """The first crop of a clip, uint8 [S, S, 3], without reading the others.
@@ -185,7 +227,7 @@ class ClipStore:
         try:
             with safe_open(self.path(key), framework="numpy") as file:
                 first: NDArray[np.uint8] = file.get_slice("frames")[:1][0]
-        except (OSError, SafetensorError, KeyError) as error:
+        except _DAMAGED as error:
             raise _unreadable(self.path(key), error) from error
         return first
 
@@ -205,6 +247,10 @@ class ClipStore:
             except OSError as error:
                 raise _unreadable(self.path(key), error) from error
         return total.hexdigest()
+
+
+#: What reading a file that is missing, cut off or no clip may raise.
+_DAMAGED = (OSError, SafetensorError, LookupError, TypeError, ValueError, ArithmeticError)
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
