@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -48,7 +50,8 @@ def prepare(
     """Find faces, align them, and store the crops: marked expressions, or seconds of video.
 
     Beside the clips, in OUT/SOURCE-RECIPE-SIZE: contact sheets of all crops, a table of their
-    quality, and what failed. Killed, the same command goes on.
+    quality, and what failed. Where that folder holds another source's, eight digits are added.
+    Killed, the same command goes on.
     """
     from ma2mi.cli import steps
     from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
@@ -61,6 +64,9 @@ def prepare(
     changes = {"size": size, "margin": margin, "flow": flow}
     chosen = find_recipe(recipe, **{k: v for k, v in changes.items() if v is not None})
     store = ClipStore(out, chosen)
+    title = f"{Path(source).resolve().name}-{chosen.name}-{chosen.size}"
+    origin = _digits(str(Path(root or source).resolve()))
+    sheets = _sheets_folder(out, title, origin)
     marked: list[Expression] = []
     lost: list[str] = []
     if source in CORPORA or root is not None or layout or not repairs:
@@ -81,38 +87,92 @@ def prepare(
         else:
             prepared = prepare_recordings(recordings, store, jobs=jobs, hook=tick)
     keys, failed = steps.keys_and_failures(prepared, store, lost)
-    sheets = out / f"{Path(source).resolve().name}-{chosen.name}-{chosen.size}"
-    _write_sheets(sheets, store, prepared, failed)
+    _write_sheets(sheets, origin, store, prepared, failed)
     console.out.print(f"\n{len(keys)} clips in {store.folder}")
     console.out.print(f"contact sheets, quality.csv, failures.txt in {sheets}")
     console.list_failures(failed)
     console.finish(failed)
 
 
+#: In the folder of sheets: the digits of where the source lies.
+ORIGIN = ".origin"
+#: How long another process may take to write the same sheets.
+WAIT_S = 600.0
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(ascii(text).encode()).hexdigest()[:8]
+
+
+def _sheets_folder(out: Path, title: str, origin: str) -> Path:
+    """The folder that is free for the sheets of this source, or holds them already.
+
+    Raises:
+        StoreError: there is none; what people put into such folders is never replaced.
+    """
+    from ma2mi.errors import StoreError
+    from ma2mi.files import file_name, look_into
+
+    for name in (file_name(title), file_name(f"{title}-{origin}")):
+        folder = out / name
+        if not os.path.lexists(folder):
+            return folder
+        known = folder / ORIGIN
+        if look_into(folder).replaceable and known.is_file() and known.read_text() == origin:
+            return folder
+    raise StoreError(
+        "holds files that were not written here, or were changed since",
+        where=folder,
+        cure="Move it away, or choose another --out",
+    )
+
+
 def _write_sheets(
-    folder: Path, store: ClipStore, prepared: Sequence[Prepared], failures: Sequence[str]
+    folder: Path,
+    origin: str,
+    store: ClipStore,
+    prepared: Sequence[Prepared],
+    failures: Sequence[str],
 ) -> None:
     from ma2mi.clips.quality import COLUMNS
-    from ma2mi.files import replace_file
+    from ma2mi.errors import store_error
+    from ma2mi.files import hold, whole_folder
     from ma2mi.report.contact_sheet import PER_PAGE, draw_pages
 
-    folder.mkdir(parents=True, exist_ok=True)
     rows = [asdict(row) for one in prepared for row in one.quality]
-    replace_file(folder / "quality.csv", _csv(COLUMNS, [list(row.values()) for row in rows]))
     dictionary = [[column, *about] for column, about in COLUMNS.items()]
-    replace_file(folder / "quality-columns.csv", _csv(("column", "unit", "meaning"), dictionary))
-    replace_file(folder / "failures.txt", "".join(f"{line}\n" for line in failures).encode())
-    replace_file(folder / "recipe.json", store.recipe.model_dump_json(indent=2).encode())
-    for old in folder.glob("contact-*.png"):
-        old.unlink()
-    with console.progress("Drawing contact sheets") as tick:
+    tables = {
+        "quality.csv": _csv(COLUMNS, [list(row.values()) for row in rows]),
+        "quality-columns.csv": _csv(("column", "unit", "meaning"), dictionary),
+        "failures.txt": _bytes("".join(f"{console.visible(line)}\n" for line in failures)),
+        "recipe.json": store.recipe.model_dump_json(indent=2).encode(),
+        ORIGIN: origin.encode(),
+    }
+    with (
+        hold(folder, wait_s=WAIT_S),
+        whole_folder(folder) as work,
+        console.progress("Drawing contact sheets") as tick,
+    ):
         crops = ((row["key"], store.read_first(row["key"])) for row in rows)
-        for number, page in enumerate(draw_pages(crops), 1):
-            replace_file(folder / f"contact-{number:03d}.png", page)
-            tick(min(number * PER_PAGE, len(rows)), len(rows))
+        try:
+            for name, content in tables.items():
+                (work / name).write_bytes(content)
+            for number, page in enumerate(draw_pages(crops), 1):
+                (work / f"contact-{number:03d}.png").write_bytes(page)
+                tick(min(number * PER_PAGE, len(rows)), len(rows))
+        except OSError as error:
+            raise store_error(error, folder) from error
+
+
+def _bytes(text: str) -> bytes:
+    """Names of files need not be Unicode."""
+    return text.encode(errors="backslashreplace")
 
 
 def _csv(head: Iterable[str], rows: Iterable[Sequence[object]]) -> bytes:
+    from ma2mi.datasets.sheets import mask
+
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([list(head), *rows])
-    return text.getvalue().encode()
+    cells = ([mask(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([list(head), *cells])
+    return _bytes(text.getvalue())

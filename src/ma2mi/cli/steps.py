@@ -253,16 +253,18 @@ def mark_expressions(
     )
     for word, count in sorted(dropped.items()):
         out.print(f"{count} clips marked {word!r} have no class in {labels.name}")
-    label_of = {
-        e.key: int(label) for e, label in zip(expressions, encoded, strict=True) if label != DROPPED
-    }
-    wanted = {e.key: e for e in expressions if e.key in label_of}
+    chosen = [
+        (e, int(label)) for e, label in zip(expressions, encoded, strict=True) if label != DROPPED
+    ]
+    # Of two from one frame the first is cut, and the other named.
+    wanted = {e.key: e for e, _ in reversed(chosen)}
+    label_of = {e.key: label for e, label in reversed(chosen)}
     if isinstance(corpus, Megc2019Flow):
-        pairs = read_flow_images(list(wanted.values()))
+        pairs = read_flow_images([e for e, _ in chosen])
         clips_hash = hashlib.sha256(pairs.action.tobytes()).hexdigest()
     else:
         store = ClipStore(store_root, recipe)
-        keys, not_cut = cut_expressions(list(wanted.values()), store, jobs)
+        keys, not_cut = cut_expressions([e for e, _ in chosen], store, jobs)
         with progress("Measuring onset to apex") as tick:
             pairs, unpaired = build_pairs(store, keys, draw, jobs=jobs, hook=tick)
         failures += [*not_cut, *unpaired]
