@@ -19,6 +19,7 @@ TABLE = ("path", "subject", "start_s", "apex_s", "end_s", "emotion", "aus", "kin
 """Columns of a table of one's own; start_s and end_s are needed, the others may be absent."""
 
 MOST_FPS = 10**6
+MOST_ANNOTATIONS = 200_000  # in one file: an hour, in which something is marked at every frame
 
 _BIDS = ("onset", "duration", "trial_type", "apex", "aus", "kind", "media_file")
 _BIDS_COLUMNS: Columns = {name: (name,) for name in _BIDS}
@@ -47,6 +48,12 @@ def read_table(source: Source) -> Iterator[Annotation]:
             sheet = pick_sheet(source.file, pages, columns, optional=optional)
         except NoColumns:
             continue
+        if len(sheet.rows) > MOST_ANNOTATIONS:
+            raise source.error(
+                "",
+                f"has {len(sheet.rows)} rows, at most {MOST_ANNOTATIONS} are read",
+                "Keep the annotations, and leave out what else is in it",
+            )
         return read(sheet.rows, source)
     raise NoAnnotations(
         "has no columns that are known",

@@ -21,7 +21,7 @@ from ma2mi.errors import CorpusError, optional_part
 LARGEST_BYTES = 64 * 2**20
 """Of a file, unpacked. The longest sheet of a corpus that we know has less than 2 MB."""
 
-MOST_ROWS = 2**20  # what Excel has
+MOST_ROWS, MOST_CELLS = 2**20, 2**14  # of a sheet and of a row, as in Excel
 DELIMITERS = "\t,;"
 
 _NUMBER = re.compile(r"[+-]?([0-9]{1,30}([.,][0-9]{0,30})?|[.,][0-9]{1,30})([eE][+-]?[0-9]{1,2})?")
@@ -178,7 +178,8 @@ def read_pages(file: Path, tab: str | None = None) -> Iterator[list[Line]]:
 def split_lines(text: str, delimiter: str) -> list[Line]:
     """The lines of a text with delimiters; a faulty one does not take others along."""
     lines = _parse(io.StringIO(text), delimiter)
-    if text.count('"') % 2 and any("\n" in str(c) for line in lines for c in line.cells):
+    swallowed = (line.fault or any("\n" in cell for cell in line.cells) for line in lines)
+    if text.count('"') % 2 and any(swallowed):
         # A quotation mark that is never closed would take in all that follows.
         lines = [
             Line(number, *_parse_one(line, delimiter))
@@ -198,7 +199,8 @@ def _parse(stream: io.StringIO, delimiter: str) -> list[Line]:
             continue
         if cells is None:
             return lines
-        lines.append(Line(len(lines) + 1, tuple(cells)))
+        many = f"has {len(cells)} cells" if len(cells) > MOST_CELLS else ""
+        lines.append(Line(len(lines) + 1, () if many else tuple(cells), many))
 
 
 def _parse_one(line: str, delimiter: str) -> tuple[tuple[str, ...], str]:
@@ -261,11 +263,11 @@ def _page(page: Any, formulas: Any) -> list[Line]:
                 # A program that computes nothing, such as a script, saved no value.
                 values[at] = cell if values[at] is None else values[at]
         cells[number] = tuple(values)
-    for column, first, last in _merged(page):
+    for column, first, last in islice(_merged(page), MOST_CELLS):
         top = cells.get(first, ())
-        for number in range(first + 1, last + 1):
-            if column >= len(top) or number not in cells:  # no new rows
-                continue
+        if column >= len(top):
+            continue
+        for number in [n for n in cells if first < n <= last]:  # no new rows
             filled = list(cells[number])
             filled += [None] * (column + 1 - len(filled))
             filled[column] = top[column] if filled[column] is None else filled[column]
@@ -275,8 +277,13 @@ def _page(page: Any, formulas: Any) -> list[Line]:
 
 def _rows(page: Any) -> dict[int, tuple[Any, ...]]:
     page.reset_dimensions()  # some programs write wrong ones
-    rows = islice(page.iter_rows(values_only=True), MOST_ROWS)
-    return {number: tuple(row) for number, row in enumerate(rows, 1) if any(map(_filled, row))}
+    found = {}
+    for number, row in enumerate(page.iter_rows(values_only=True), 1):
+        if number > MOST_ROWS:
+            raise ValueError(f"row {number}")
+        if any(map(_filled, row)):
+            found[number] = tuple(row)
+    return found
 
 
 def _filled(cell: object) -> bool:

@@ -18,6 +18,7 @@ _UNITS_S = {
     "PAL-frames": Fraction(1, 25),
     "NTSC-frames": Fraction(1001, 30000),
 }
+_MOST_PARENTS = 100  # tiers above a tier
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Times = Mapping[str, Fraction]
@@ -210,8 +211,9 @@ def _ends(
     while one.tag == "REF_ANNOTATION":
         shares.append(parts.get(one, (0, 1)))
         parent = one.get("ANNOTATION_REF", "")
-        if parent in seen:
-            raise source.error(place, "refers to itself by a circle", "Correct it in ELAN")
+        if parent in seen or len(seen) >= _MOST_PARENTS:
+            what = "refers to itself by a circle" if parent in seen else "is nested too deep"
+            raise source.error(place, what, "Correct it in ELAN")
         seen.add(parent)
         if parent not in known:
             raise source.error(
