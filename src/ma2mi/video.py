@@ -685,14 +685,18 @@ def _encode(
         container_format, codec, pixels = "mp4", "libx264", "yuv420p"
         options = {"crf": "20", "preset": "ultrafast"} if quick else {"crf": "18"}
         options |= {} if crf is None else {"crf": str(crf)}
+        # With B frames x264's look-ahead (mbtree) reads memory that nobody wrote: the same images
+        # would give other bytes in the next process, or the second time in this one.
+        options |= {"bf": "0"}
         bottom, right = height % 2, width % 2
     # bitexact: the same images give the same bytes (Matroska would add a random number).
     flags = {"fflags": "+bitexact"}
     with av.open(f"file:{path}", "w", container_format, container_options=flags) as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=fps, options=options))
         stream.width, stream.height, stream.pix_fmt = width + right, height + bottom, pixels
-        if quick:
-            stream.codec_context.thread_count = 1  # whoever is in a hurry has other work for them
+        # Bytes depend on their number, and must not on the machine's cores. Whoever is in a hurry
+        # has other work for them.
+        stream.codec_context.thread_count = 1 if quick else 4
         for index, image in enumerate(chain([first], images)):
             if bottom or right:
                 image = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
