@@ -183,7 +183,11 @@ def test_same_bytes_twice_on_one_thread(pairs):
         ({"recognizer": {"temperature": 0}}, "recognizer.temperature: "),
         ({"recognizer": {"prior": [1, 2]}}, "2 priors for 3 classes"),
         ({"recognizer": {"units": ["1"]}}, "has 17 outputs, its classes and units need 6"),
-        ({"recognizer": {"classes": ["a", "b", "c", "d"]}}, "do not fit this network"),
+        ({"recognizer": {"classes": ["a", "b", "c", "d"]}}, "has 17 outputs.* need 18"),
+        (
+            {"recognizer": {"classes": ["a", "b", "c", "d"]}, "classes": 18},
+            "do not fit this network",
+        ),
         ({"classes": 5}, "has 5 outputs, its classes and units need 17"),
     ],
 )

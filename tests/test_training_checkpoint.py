@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -28,7 +29,8 @@ def folder(tmp_path):
 
 
 def test_settings_travel_with_the_weights(folder):
-    assert read_config(folder) == {**CONFIG, "format": 2}
+    told = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert read_config(folder) == {**CONFIG, "format": 2, "weights_sha256": told}
     net = open_trunk(folder, 3, branches="action")
     assert (net.settings.fusion, net.settings.branches) == ("concat", "action")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import fields, replace
+from numbers import Real
 from typing import Any
+
+from pydantic import ValidationError
 
 from ma2mi.errors import SettingsError
 from ma2mi.models import miacnet
@@ -15,6 +18,9 @@ from ma2mi.models.ststnet import STSTNet
 from ma2mi.models.trunk import Trunk
 
 Builder = Callable[..., Trunk]
+
+#: More is a slip, or a file that was not written by us.
+MOST_CLASSES = 10_000
 
 
 def _miacnet(preset: miacnet.MIACNetSettings) -> Builder:
@@ -49,7 +55,7 @@ def build_model(name: str, classes: int, **settings: Any) -> Trunk:
         settings: changes to the preset, such as ``branches="action"``.
 
     Raises:
-        SettingsError: unknown model or unknown setting.
+        SettingsError: unknown model, unknown setting, or a value that is impossible for it.
     """
     if name not in MODELS:
         raise SettingsError(
@@ -62,7 +68,20 @@ def build_model(name: str, classes: int, **settings: Any) -> Trunk:
             raise SettingsError(
                 f"{name} has no setting {setting!r}", cure=f"It has: {', '.join(sorted(known))}"
             )
-    return build(classes, **settings)
+    dropout = settings.get("dropout", 0.0)
+    if not (isinstance(dropout, Real) and 0 <= float(dropout) < 1):
+        raise SettingsError(f"{dropout!r} is no share", where=f"{name}, setting dropout")
+    if not 1 <= classes <= MOST_CLASSES:
+        raise SettingsError(f"{classes} classes", where=name, cure=f"Give 1 to {MOST_CLASSES}")
+    try:
+        return build(classes, **settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            first["msg"].removeprefix("Value error, "),
+            where=f"{name}, setting {setting}" if setting else name,
+        ) from error
 
 
 def _settings_of(build: Builder) -> set[str]:

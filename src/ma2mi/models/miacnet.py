@@ -14,11 +14,13 @@ does, and first of all at the parts that expressions move.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from ma2mi.errors import SettingsError
@@ -52,9 +54,16 @@ PRIOR_BLUR, PRIOR_FLOOR = 0.06, 0.05
 POSE_PRIOR = 0.1
 
 
-@dataclass(frozen=True)
+#: Channels of a layer: those of a stem are normalised in 4 groups, all others in 8.
+Width = Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class MIACNetSettings:
     """Shape of a MIACNet.
+
+    Raises:
+        pydantic.ValidationError: a value that is none of these.
 
     Args:
         action_stem: channels of the action branch's stem.
@@ -79,21 +88,31 @@ class MIACNetSettings:
             says where else to look, and a blink is no expression though it moves most.
     """
 
-    action_stem: tuple[int, ...] = (32,)
+    action_stem: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (32,)
     stem_stride: Literal[2, 4] = 4
-    action_stages: tuple[int, ...] = (64, 128)
+    action_stages: Annotated[tuple[Width, ...], Field(min_length=2, max_length=8)] = (64, 128)
     position: Literal["conv", "vit"] = "conv"
-    position_stages: tuple[int, ...] = (32, 64, 128)
-    vit_depth: int = 3
+    position_stages: tuple[Width, Width, Width] = (32, 64, 128)
+    vit_depth: Annotated[int, Field(ge=1, le=64)] = 3
     fusion: Literal["where", "sum", "concat"] = "where"
     action_input: Literal["flow", "difference"] = "flow"
     branches: Branches = "both"
-    drop_position: float = 0.1
-    dropout: float = 0.2
+    drop_position: Annotated[float, Field(ge=0, le=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     center: bool = True
     padding: Padding = "replicate"
-    side: int | None = None
+    side: Annotated[int, Field(ge=16, le=1024, multiple_of=16)] | None = None
     global_attention: bool = True
+
+    def __post_init__(self) -> None:
+        halved = 3 if self.stem_stride == 2 else 2
+        if len(self.action_stages) < halved:
+            raise ValueError(f"{halved} action_stages are needed after a stride of 16 / 2^{halved}")
+        if self.position == "conv" and self.position_stages[-1] != self.action_stages[-1]:
+            raise ValueError("position_stages and action_stages end with other widths")
+        later = (*self.action_stem[1:], *self.action_stages, *self.position_stages[1:])
+        if any(width % 8 for width in later):
+            raise ValueError("widths after a stem's first must be multiples of 8")
 
 
 #: What a setting meant in weights stored before it had the default of today.

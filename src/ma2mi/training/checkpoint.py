@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ma2mi.errors import CheckpointError
-from ma2mi.files import replace_file
-from ma2mi.models.catalog import build_model, settings_before
+from ma2mi.errors import CheckpointError, SettingsError, store_error
+from ma2mi.files import digest, replace_file
+from ma2mi.models.catalog import MODELS, MOST_CLASSES, build_model, settings_before
 from ma2mi.models.trunk import Trunk
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 #: Raised when a setting's default changes: configs hold only what differs from the defaults.
 FORMAT = 2
+#: A larger config.json is none.
+MOST_BYTES = 10_000_000
+#: A network of more parameters than this, and than its file holds, is not built: the config is
+#: another's, and the memory would not suffice.
+MOST_PARAMETERS = 50_000_000
+
+
+class _Config(BaseModel):
+    """What a config must say, and of what kind the rest is; more may stand in it."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=(), allow_inf_nan=False)
+
+    model: str
+    classes: Annotated[int, Field(ge=1, le=MOST_CLASSES, strict=True)]
+    settings: dict[str, Any]
+    size: Annotated[int, Field(ge=16, le=1024, strict=True)]
+    format: Annotated[int, Field(ge=1, strict=True)] = FORMAT
+    people: list[str] = []
+    pretext: str = ""
+    dtype: Literal["float16", "float32"] = "float32"
+    recognizer: dict[str, Any] = {}
+    weights_sha256: str = ""
 
 
 def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
@@ -31,17 +55,28 @@ def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
         folder: made if missing.
         trunk: any network of the catalog.
         config: at least "model" (name in the catalog), "classes", "settings" and "size"; with
-            "dtype": "float16" the weights are stored in half precision.
+            "dtype": "float16" the weights are stored in half precision. The weights' sha256 is
+            added.
+
+    Raises:
+        CheckpointError: the weights are not finite.
+        StoreError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     half = config.get("dtype") == "float16"
     tensors = {
         name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in trunk.state_dict().items()
     }
-    replace_file(folder / WEIGHTS, save(tensors, {"format": "pt"}))
-    config = {**config, "format": FORMAT}
-    replace_file(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
+    _refuse_infinite(tensors, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(error, folder) from error
+    content = save(tensors, {"format": "pt"})
+    told = {"format": FORMAT, "weights_sha256": hashlib.sha256(content).hexdigest()}
+    replace_file(folder / WEIGHTS, content)
+    text = json.dumps({**config, **told}, indent=2, sort_keys=True)
+    replace_file(folder / CONFIG, text.encode())
 
 
 def find_weights(name: Path | str) -> Path:
@@ -57,7 +92,11 @@ def find_weights(name: Path | str) -> Path:
     known = sorted(path.parent.name for path in shipped.glob(f"*/{CONFIG}"))
     if str(name) in known:
         return shipped / str(name)
-    if not Path(name).is_dir():
+    try:
+        found = Path(name).is_dir()
+    except (OSError, ValueError):  # too long for a name, or none at all
+        found = False
+    if not found:
         raise CheckpointError(
             "is neither a folder nor the name of shipped weights",
             where=name,
@@ -72,19 +111,59 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there are no weights in the folder, or its config is damaged.
     """
+    path = folder / CONFIG
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
-    except (OSError, ValueError) as error:
+        if not path.is_file():
+            raise ValueError("there is none")
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"larger than {MOST_BYTES} bytes")
+        config: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"holds no readable {CONFIG} ({error})",
+            f"holds no readable {CONFIG} ({' '.join(str(error).split())})",
             where=folder,
             cure="Give a folder that ma2mi pretrain finished",
         ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError("is no table of names and values", where=path)
     if missing := {"model", "classes", "settings", "size"} - config.keys():
         raise CheckpointError(f"{CONFIG} lacks {', '.join(sorted(missing))}", where=folder)
+    try:
+        known = _Config.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{place}: {first['msg']}", where=path) from error
+    if known.model not in MODELS:
+        raise CheckpointError(
+            f"names a network that is not known, {known.model[:40]!r}",
+            where=path,
+            cure=f"Known are: {', '.join(sorted(MODELS))}",
+        )
+    if known.format > FORMAT:
+        raise CheckpointError(
+            f"has format {known.format}, this version reads up to {FORMAT}",
+            where=path,
+            cure="Install a newer ma2mi",
+        )
     if "format" not in config:
         config["settings"] = settings_before(config["model"]) | config["settings"]
     return config
+
+
+def weights_digest(folder: Path) -> str:
+    """One sha256 of all that decides what a folder of weights computes: weights and config.
+
+    Raises:
+        CheckpointError: one of them cannot be read.
+    """
+    try:
+        both = [digest(folder / name) for name in (WEIGHTS, CONFIG)]
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read ({error.strerror})", where=error.filename or folder
+        ) from error
+    return hashlib.sha256(" ".join(both).encode()).hexdigest()
 
 
 def load_trunk(trunk: Trunk, folder: Path, *, head: Sequence[int] | None = None) -> Trunk:
@@ -97,34 +176,81 @@ def load_trunk(trunk: Trunk, folder: Path, *, head: Sequence[int] | None = None)
             the network its own head, since its classes may be others.
 
     Raises:
-        CheckpointError: the weights are missing, damaged, or of another network.
+        CheckpointError: the weights are missing, damaged, not finite, of another network, or not
+            those that the config was written with.
     """
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"no readable weights ({error})", where=folder / WEIGHTS, cure="Pre-train again"
-        ) from error
+    path = folder / WEIGHTS
     own = trunk.state_dict()
     heads = [name for name in own if name.startswith("head.")]
+    try:
+        if not path.is_file():
+            raise OSError("there are none")
+        # Shapes first: a file that is not for this network may hold anything.
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        _refuse_other(own, heads, shapes, head, folder)
+        tensors = load_file(path)
+        told = str(read_config(folder).get("weights_sha256", ""))
+        if told and digest(path) != told:
+            raise CheckpointError(
+                f"not the weights that {CONFIG} was written with",
+                where=path,
+                cure="Copy the folder again, or make it anew",
+            )
+    except (OSError, SafetensorError, ValueError, TypeError, MemoryError) as error:
+        raise CheckpointError(
+            f"no readable weights ({' '.join(str(error).split())})",
+            where=path,
+            cure="Pre-train again",
+        ) from error
+    _refuse_infinite(tensors, path)
     if head is None:
         wanted = {name: t for name, t in tensors.items() if not name.startswith("head.")}
     else:
-        wanted = tensors | {
-            name: tensors[name][list(head)]
-            for name in heads[-2:]  # weight and bias of the last layer
-            if name in tensors and len(tensors[name]) > max(head)
-        }
-    unfit = [n for n in own if n not in wanted and (head is not None or n not in heads)]
-    unfit += [n for n, t in wanted.items() if n not in own or own[n].shape != t.shape]
+        picked = {name: tensors[name][list(head)] for name in heads[-2:]}
+        wanted = tensors | picked  # weight and bias of the last layer
+    for name, tensor in wanted.items():
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise CheckpointError(f"{name} is of type {tensor.dtype}", where=path)
+    trunk.load_state_dict(own | wanted)
+    return trunk
+
+
+def _refuse_other(
+    own: dict[str, Tensor],
+    heads: Sequence[str],
+    shapes: dict[str, tuple[int, ...]],
+    head: Sequence[int] | None,
+    folder: Path,
+) -> None:
+    """Refuse weights whose names or shapes are not those of the network's ``own``."""
+    unfit = [n for n in own if n not in shapes and (head is not None or n not in heads)]
+    for name, shape in shapes.items():
+        if head is None and name.startswith("head."):
+            continue
+        wanted = tuple(own[name].shape) if name in own else None
+        last = head is not None and name in heads[-2:]
+        if last and shape and head and max(head) < shape[0]:
+            shape = (len(head), *shape[1:])
+        if shape != wanted:
+            unfit.append(name)
     if unfit:
+        others = f" and {len(unfit) - 1} more differ" if len(unfit) > 1 else " differs"
         raise CheckpointError(
-            f"weights do not fit this network: {unfit[0]} and {len(unfit) - 1} more differ",
+            f"weights do not fit this network: {unfit[0]}{others}",
             where=folder / WEIGHTS,
             cure=f"They were made for {read_config(folder)['model']}; name that with --model",
         )
-    trunk.load_state_dict(own | wanted)
-    return trunk
+
+
+def _refuse_infinite(tensors: dict[str, Tensor], where: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(
+                f"weights that are not finite numbers, in {name}",
+                where=where,
+                cure="Train again, with a lower learning rate",
+            )
 
 
 def open_trunk(folder: Path, classes: int, **changes: Any) -> Trunk:
@@ -138,10 +264,36 @@ def open_trunk(folder: Path, classes: int, **changes: Any) -> Trunk:
     Raises:
         CheckpointError: see :func:`read_config` and :func:`load_trunk`.
     """
+    return load_trunk(build_described(folder, classes, **changes), folder)
+
+
+def build_described(folder: Path, outputs: int, **changes: Any) -> Trunk:
+    """The network that a folder of weights describes, with fresh weights.
+
+    Arguments as :func:`open_trunk`; a network that the weights do not fit is refused before it
+    takes memory.
+
+    Raises:
+        CheckpointError: see :func:`read_config`, or a setting is impossible.
+    """
     config = read_config(folder)
-    return load_trunk(
-        build_model(config["model"], classes, **(config["settings"] | changes)), folder
-    )
+    try:
+        settings = config["settings"] | changes
+        with torch.device("meta"):
+            planned = sum(
+                p.numel() for p in build_model(config["model"], 2, **settings).parameters()
+            )
+        stored = (folder / WEIGHTS).stat().st_size if (folder / WEIGHTS).is_file() else planned
+        # A number takes two bytes at least.
+        if planned > MOST_PARAMETERS and 2 * planned > stored:
+            raise SettingsError(f"describes {planned} weights, more than are stored")
+        return build_model(config["model"], outputs, **settings)
+    except SettingsError as error:
+        raise CheckpointError(
+            f"{error.where}: {error.what}" if error.where else error.what,
+            where=folder / CONFIG,
+            cure=error.cure,
+        ) from error
 
 
 def save_state(
@@ -165,23 +317,35 @@ def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) 
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads(file.metadata()["about"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer/"):
+                _, index, key = name.split("/")
+                state.setdefault(int(index), {})[key] = tensor
+        if not isinstance(about, dict):
+            raise ValueError("it says nothing of itself")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"no readable training state ({error})", where=path, cure="Delete it to start anew"
+            f"no readable training state ({' '.join(str(error).split())})",
+            where=path,
+            cure="Delete it to start anew",
         ) from error
     model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
+    _refuse_infinite(model, path)
     try:
         module.load_state_dict(model)
-    except RuntimeError as error:
+        for place, p in enumerate(_parameters(optimizer)):
+            for key, tensor in state.get(place, {}).items():
+                if tensor.ndim and tensor.shape != p.shape:
+                    raise ValueError(f"{key} of parameter {place} has another shape")
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             "training state of another network", where=path, cure="Choose another --out"
         ) from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
     return about
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
+    return (p for group in optimizer.param_groups for p in group["params"])

@@ -18,10 +18,16 @@ from torch.nn import functional
 from ma2mi.errors import CheckpointError, FaceError
 from ma2mi.evaluation.labels import CD6ME_UNITS
 from ma2mi.files import replace_file
-from ma2mi.models.catalog import build_model
+from ma2mi.models.catalog import MOST_CLASSES
 from ma2mi.models.trunk import Trunk
 from ma2mi.records import Reading
-from ma2mi.training.checkpoint import find_weights, load_trunk, read_config, save_model
+from ma2mi.training.checkpoint import (
+    build_described,
+    find_weights,
+    load_trunk,
+    read_config,
+    save_model,
+)
 from ma2mi.training.views import VIEWS, View, ask
 
 if TYPE_CHECKING:
@@ -66,6 +72,11 @@ class RecognizerSettings(BaseModel):
             raise ValueError(f"{len(self.prior)} priors for {len(self.classes)} classes")
         if self.unit_bias and len(self.unit_bias) != len(self.units):
             raise ValueError(f"{len(self.unit_bias)} biases for {len(self.units)} units")
+        for names in (self.classes, self.units):
+            if len(set(names)) < len(names) or not all(names):
+                raise ValueError("a name is empty or stands twice")
+        if self.outputs > MOST_CLASSES:
+            raise ValueError(f"more than {MOST_CLASSES} outputs")
         return self
 
     @property
@@ -176,10 +187,18 @@ class Recognizer:
         folder = Path(folder)
         config = read_config(folder)
         outputs = recognizer_settings(config, folder).outputs
-        net = build_model(config["model"], outputs, **(config["settings"] | changes))
-        load_trunk(net, folder, head=range(outputs))
+        if config["classes"] != outputs:
+            raise CheckpointError(
+                f"has {config['classes']} outputs, its classes and units need {outputs}",
+                where=folder,
+            )
+        net = load_trunk(build_described(folder, outputs, **changes), folder, head=range(outputs))
         card = folder / CARD
-        return cls(net, config, card.read_text("utf-8") if card.is_file() else "")
+        try:
+            text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+        except OSError as error:
+            raise CheckpointError(f"cannot be read ({error.strerror})", where=card) from error
+        return cls(net, config, text)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``model.safetensors``, ``config.json`` and the card; files are whole or absent."""
