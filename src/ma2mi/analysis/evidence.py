@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.datasets.facs import ACTION_UNITS
 from ma2mi.errors import MissingPart, MotionError, optional_part
 from ma2mi.face.blurring import coarse
 from ma2mi.face.motion import (
@@ -37,6 +38,21 @@ MOST_FRAMES = 96  # of a stretch that are looked at; longer ones are thinned out
 FARTHEST = 0.08  # of the crop's width, about a quarter of the distance between the eyes
 LARGEST = 0.015  # of the crop's width: larger movements are shown to the recognizer so large
 LOOP_FRAMES = 24
+_AREA_OF = {
+    "forehead": "brows",
+    "inner brow": "brows",
+    "outer brow": "brows",
+    "nose root": "nose",
+    "upper lid": "eyes",
+    "lower lid": "eyes",
+    "cheek": "nose",
+    "nose wing": "nose",
+    "lip corner": "mouth",
+    "upper lip": "mouth",
+    "lower lip": "mouth",
+    "chin": "mouth",
+    "jaw": "mouth",
+}
 SHOWN_PX = 6.0  # a magnified movement's peak in the loop
 LEAST_TIMES, MOST_TIMES = 1.2, 20.0  # of a magnification
 
@@ -132,6 +148,23 @@ def ask(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
     if reading.intensity is None or shrunk == 1:
         return reading
     return replace(reading, intensity=round(reading.intensity / shrunk, 4))
+
+
+def without_areas(reading: Reading, areas: Collection[str]) -> Reading:
+    """A reading that stands by no class and names no action unit of areas that are hidden.
+
+    Args:
+        reading: as from ``ask``.
+        areas: of ``face.occlusion.AREAS``.
+    """
+    seen = {unit: p for unit, p in reading.action_units.items() if _area_of(unit) not in areas}
+    return replace(reading, action_units=seen, abstained=True)
+
+
+def _area_of(unit: str) -> str:
+    """Where the region lies by which FACS knows the unit; "" of units that are not known."""
+    known = ACTION_UNITS.get(unit)
+    return "" if known is None else _AREA_OF[known.shifts[0].region]
 
 
 def _shrunk(field: Floats) -> float:

@@ -79,6 +79,7 @@ class FaceTracker:
         cut: whether the newest frame begins another shot, so that nothing before it can be
             compared with it.
         cuts: how many there were so far.
+        ended: numbers of the faces that were forgotten at the newest frame: they never return.
         passed_over: the largest number of further faces that were seen at a time beyond ``most``.
     """
 
@@ -92,12 +93,14 @@ class FaceTracker:
         self._looked_s = -np.inf
         self.cut = False
         self.cuts = 0
+        self.ended: tuple[int, ...] = ()
         self.passed_over = 0
         self._shots = ShotWatch()
         self._before: tuple[Image, float] | None = None
 
     def push(self, image: Image, time_s: float) -> dict[int, Face]:
         """The faces of the next frame: number to face, the oldest first."""
+        self.ended = ()
         unusual = self._shots.push(image, time_s)
         self.cut = unusual > 0 and self._is_other(image, time_s, unusual)
         self._before = image, time_s
@@ -131,7 +134,7 @@ class FaceTracker:
     def _begin_shot(self) -> None:
         """Nothing is followed any more, and no place of a face means anything."""
         self.cuts += 1
-        self._lost = [*self._lost, *self._active][-REMEMBERED:]
+        self._lose(self._active)
         self._active = []
         self._looked_s = -np.inf
 
@@ -145,7 +148,7 @@ class FaceTracker:
             track.due_s = max(track.due_s, time_s - 1 / self.rate) + 1 / self.rate
             face = self.detector.follow(image, track.anchor)
             if face is None or any(overlap(face.box, other.newest.box) > 0.5 for other in kept):
-                self._lost = [*self._lost, track][-REMEMBERED:]
+                self._lose([track])
                 continue
             track.newest, track.seen_s = face, time_s
             track.frames += 1
@@ -155,6 +158,12 @@ class FaceTracker:
         missed = len(kept) < len(self._active)
         self._active = kept
         return missed
+
+    def _lose(self, tracks: list[_Track]) -> None:
+        """They may return; of too many the oldest are forgotten."""
+        lost = [*self._lost, *tracks]
+        self._lost = lost[-REMEMBERED:]
+        self.ended += tuple(track.face_id for track in lost[:-REMEMBERED])
 
     def _look(self, image: Image, time_s: float) -> None:
         passed_over = 0

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ma2mi.analysis.evidence import Evidence, Stretch, ask, examine, thin_out
+from ma2mi.analysis.evidence import Evidence, Stretch, ask, examine, thin_out, without_areas
 from ma2mi.analysis.faces import Detector, FaceTracker
 from ma2mi.analysis.steady import CROP, SteadyWarp
 from ma2mi.errors import FaceError, MotionError
@@ -82,6 +82,7 @@ class Sight:
         crops: number to steady crop, uint8 [128, 128, 3]; none of landmarks in a heap.
         warps: number to the crop's warp, float64 [2, 3].
         cut: whether this frame begins another shot.
+        ended: numbers of the faces that never return.
     """
 
     index: int
@@ -91,6 +92,7 @@ class Sight:
     crops: dict[int, Image]
     warps: dict[int, Warp]
     cut: bool = False
+    ended: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,9 @@ class Watcher:
         recognizer: names classes and action units; None names none.
         settings: by default ``AnalysisSettings()``.
 
+    Memory grows with the number of faces by a few numbers each: of one that never returns only the
+    summary is kept.
+
     Attributes:
         rows: of ``frames.csv``, for the newest frame.
         faces: number to what is known of each face so far.
@@ -131,7 +136,8 @@ class Watcher:
         self.recognizer = recognizer
         self.tracker = FaceTracker(detector, self.settings.most_faces, self.settings.landmark_rate)
         self.rows: list[dict[str, Any]] = []
-        self.faces: dict[int, FaceWatch] = {}
+        self.faces: dict[int, FaceWatch | PastFace] = {}
+        self._watches: dict[int, FaceWatch] = {}
         self._warps: dict[int, SteadyWarp] = {}
         self.frames = 0
         self.start_s: Fraction | None = None
@@ -160,7 +166,18 @@ class Watcher:
             with suppress(FaceError):
                 warps[face_id] = steady.push(face, time_s)
                 crops[face_id] = warp_image(frame.image, warps[face_id], CROP)
-        return Sight(frame.index, time_s, frame.image, faces, crops, warps, self.tracker.cut)
+        for face_id in self.tracker.ended:
+            self._warps.pop(face_id, None)
+        return Sight(
+            frame.index,
+            time_s,
+            frame.image,
+            faces,
+            crops,
+            warps,
+            self.tracker.cut,
+            self.tracker.ended,
+        )
 
     def measure(self, sight: Sight) -> list[Finding]:
         """Measure what moved; the events that are decided by now, by rising onset."""
@@ -171,16 +188,22 @@ class Watcher:
         found: list[Finding] = []
         self.rows = []
         if sight.cut:
-            for watch in self.faces.values():
+            for watch in self._watches.values():
                 found += self._read(watch, watch.cut())
         for face_id in sight.faces:
-            if face_id not in self.faces:
-                self.faces[face_id] = FaceWatch(face_id, self.settings)
-        for face_id, watch in self.faces.items():
+            if face_id not in self._watches:
+                self._watches[face_id] = self.faces[face_id] = FaceWatch(face_id, self.settings)
+        for face_id, watch in self._watches.items():
             face = sight.faces.get(face_id)
+            # Read before anything is forgotten: a pause may have been long.
+            found += self._read(watch, watch.settle(sight.time_s))
             found += self._read(watch, watch.push(sight, face))
             if face is not None:
                 self.rows.append(watch.row)
+        for face_id in sight.ended:
+            watch = self._watches.pop(face_id)
+            found += self._read(watch, watch.finish())
+            self.faces[face_id] = PastFace(watch)
         if not self.rows:
             self.rows = [{"frame": sight.index, "timestamp": sight.time_s, "success": 0}]
         return found
@@ -192,7 +215,7 @@ class Watcher:
     def finish(self) -> list[Finding]:
         """The events that are still undecided at the end."""
         found = []
-        for watch in self.faces.values():
+        for watch in self._watches.values():
             found += self._read(watch, watch.finish())
         return found
 
@@ -247,8 +270,9 @@ class FaceWatch:
         self._shape: Shape | None = None
 
     def push(self, sight: Sight, face: Face | None) -> list[Spotted]:
-        """The next frame, with the face or without it."""
-        found = self._wait(sight.time_s)
+        """The next frame, with the face or without it; after ``settle``."""
+        found: list[Spotted] = []
+        self._forget(sight.time_s)
         with suppress(FaceError):  # too small, or outside the image: counted, not looked at
             self._quality.push(sight.image, face, sight.time_s)
         crop = sight.crops.get(self.face_id)
@@ -339,18 +363,28 @@ class FaceWatch:
         evidence = self._examine(spotted) if examined else None
         onset, apex, offset = spotted.onset, spotted.apex, spotted.offset
         onset_s, apex_s, offset_s = (self._time_of(frame) for frame in (onset, apex, offset))
-        reading, flags = None, []
+        reading, flags, reason = None, [], spotted.reason
         hidden = self._quality.hidden_between(onset_s, offset_s)
-        hidden = tuple(area for area in hidden if set(AREAS[area]) & set(spotted.regions))
+        behind = {region for area in hidden for region in AREAS[area]}
+        moving = tuple(region for region in spotted.regions if region not in behind)
+        if examined and spotted.regions[:1] != moving[:1]:
+            # What moves there is the mask or the hand.
+            areas = [area for area in hidden if spotted.regions[0] in AREAS[area]]
+            reason = f"led by the {areas[0]}, which is hidden"
         if evidence is not None:
             if evidence.implausible:
                 flags.append("too large for skin: hand or head?")
-            elif recognizer is not None and not hidden:
+            elif recognizer is not None and moving == spotted.regions:
                 reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
+                if hidden:
+                    reading = without_areas(reading, hidden)
+                    flags.append(f"read without what is hidden: {', '.join(hidden)}")
         elif examined:
             flags.append("not examined")
-        # What moves there is the mask or the hand.
-        flags += [f"{area} hidden meanwhile" for area in hidden]
+        moves = {"blink": AREAS["eyes"], "speech": AREAS["mouth"]}.get(
+            spotted.kind, spotted.regions
+        )
+        flags += [f"{area} hidden meanwhile" for area in hidden if set(AREAS[area]) & set(moves)]
         flags += spotted.flags
         seen = sum(onset <= look.frame <= offset for look in self._looks)
         if seen < 0.9 * (offset - onset + 1):
@@ -367,15 +401,26 @@ class FaceWatch:
             offset_s,
             round(spotted.score, 6),
             round(spotted.floor_multiple, 6),
-            spotted.regions,
+            moving,
             reading,
             tuple(flags),
-            spotted.reason,
+            reason,
         )
         return Finding(event, evidence)
 
-    def _wait(self, time_s: float) -> list[Spotted]:
-        """Forget what is too old; a face that has been gone too long starts anew."""
+    def settle(self, time_s: float) -> list[Spotted]:
+        """What is decided because the face has been gone too long by now: it will start anew."""
+        if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
+            return []
+        if self._step_s() * 2.5 >= time_s - self.last_s:
+            return []
+        self._gone = True
+        self._meter.forget()
+        self._places.clear()
+        return self._spotter.finish()
+
+    def _forget(self, time_s: float) -> None:
+        """Forget what is too old."""
         while self._crops and time_s - self._crops[0][1] > self.settings.memory_s:
             crop = self._crops.popleft()
             if not self._older_crops or crop[1] - self._older_crops[-1][1] >= OLDER_EVERY_S:
@@ -387,14 +432,6 @@ class FaceWatch:
             self._looks.popleft()
         while self._landmarks and self._landmarks[0].time_s < oldest_s:
             self._landmarks.popleft()
-        if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
-            return []
-        if self._step_s() * 2.5 >= time_s - self.last_s:
-            return []
-        self._gone = True
-        self._meter.forget()
-        self._places.clear()
-        return self._spotter.finish()
 
     def _step_s(self) -> float:
         """Seconds from frame to frame, lately."""
@@ -445,6 +482,25 @@ class FaceWatch:
         if at > 0 and frame - numbers[at - 1] < numbers[at] - frame:
             at -= 1
         return self._looks[at].time_s
+
+
+class PastFace:
+    """What is kept of a face that never returns.
+
+    Attributes:
+        knows_neutral: as of :class:`FaceWatch`.
+    """
+
+    def __init__(self, watch: FaceWatch) -> None:
+        self.knows_neutral = watch.knows_neutral
+        self._facts = watch.facts(1)  # "present" counts its frames
+
+    def facts(self, frames: int) -> FaceFacts:
+        """As :meth:`FaceWatch.facts`."""
+        quality = dict(self._facts.quality)
+        if "present" in quality:
+            quality["present"] = round(quality["present"] / max(frames, 1), 6)
+        return replace(self._facts, quality=quality)
 
 
 class Sample:
