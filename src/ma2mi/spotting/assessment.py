@@ -10,6 +10,7 @@ import numpy as np
 from ma2mi.spotting.blinks import Blink
 from ma2mi.spotting.block import (
     BROWS,
+    JAW,
     LIDS,
     MOUTH,
     TURN_FREE,
@@ -46,6 +47,12 @@ FLOW_SHARE = 0.2  # of a smaller one flow shows at least so much, or landmarks e
 FIT = 0.75  # with the floor alone: least correlation with a pulse
 HEAD_COST = 0.15  # at this speed of the head, eye distances a second, a pulse is twice as high
 REPEATS = 2  # with the floor alone: a mouth that moves so often again mumbles or chews
+SYLLABLE_S = 0.75  # the longest opening of the mouth that counts as a syllable
+AGAIN_S = 0.7  # a mouth that rests longer between two openings begins anew
+AGAIN = 2  # other openings beside one of the jaw, from which on they are a rhythm
+AGAIN_PX = (0.4, 3.0)  # of its height in px that theirs is
+SAME_OPENING = 0.5  # shared time (IoU) of two measurements of one opening
+AGAIN_WORDS = "the mouth opens and closes again and again"
 FLANK = 0.35  # of a pulse's time, which a flank takes at least; else it comes and goes by itself,
 STAYS = 0.7  # unless so much of the flank is left ever since
 PART = 0.5  # of the shorter one's time: a pulse in an excursion of its area is part of it
@@ -68,12 +75,32 @@ class Meanwhile:
         block: the stretch.
         turns: [T, 3], yaw, pitch and roll of the head in degrees; 0 where no landmarks tell.
         blinks, utterances: in it.
+        openings: pulses that the mouth leads, also of the time before; onset and offset in
+            seconds, and px of the crop.
     """
 
     block: Block
     turns: Floats
     blinks: Sequence[Blink]
     utterances: Sequence[Utterance]
+    openings: Sequence[tuple[float, float, float]] = ()
+
+    def opens_again(self, interval: tuple[float, float], height_px: float) -> bool:
+        """Whether a movement of the jaw is one of several alike, one after the other.
+
+        Speech shows so where it is too slight, or a codec spoils it too much, for its rhythm.
+        """
+        least, most = (share * height_px for share in AGAIN_PX)
+        beside = [
+            (onset_s, offset_s)
+            for onset_s, offset_s, px in self.openings
+            if offset_s - onset_s < SYLLABLE_S
+            and least <= px <= most
+            and onset_s < interval[1] + AGAIN_S
+            and offset_s > interval[0] - AGAIN_S
+            and time_iou(interval, (onset_s, offset_s)) <= SAME_OPENING
+        ]
+        return len(beside) >= AGAIN
 
     def head_speed(self, interval: tuple[float, float], eye_distance_px: float) -> float:
         """The head's highest speed, eye distances a second."""
@@ -157,6 +184,10 @@ def assess_pulse(
     flags = _flags(one.features["blink"] > BLINK_SHARE, meanwhile.talk_s(one.interval) > 0, moves)
     if explanation := is_explained(one, meanwhile):
         score, why = min(score, EXPLAINED), explanation
+    elif one.led_by(meanwhile.block.names, JAW) and meanwhile.opens_again(
+        one.interval, one.height_px
+    ):
+        score, why = min(score, EXPLAINED), AGAIN_WORDS
     for other in longer:
         if _is_part(one, other):
             reason = f"part of the movement at {other.onset_s:.2f} s"
@@ -242,6 +273,8 @@ def assess_excursion(
         score, why = height / (height + least), "the mouth opens and closes as in speech"
         if height_px < settings.least_excursion_px:
             score = min(score, EXPLAINED)
+    elif _jaw_leads(one, meanwhile) and meanwhile.opens_again(one.interval, one.height_px):
+        score, why = min(score, EXPLAINED), AGAIN_WORDS
     elif one.areas == ("brows",) and _lids_lead(one, meanwhile):
         score, why = min(score, EXPLAINED), "led by the lids: the eyes close"
     elif one.height_px < LARGE_PX and one.flow_share < FLOW_SHARE:
@@ -273,9 +306,17 @@ def assess_hold(one: Hold, meanwhile: Meanwhile, settings: SpottingSettings) -> 
         return Assessment(score, flags, words)
     if one.height < least:
         return Assessment(score, flags, _below(one.height, least))
+    if _jaw_leads(one, meanwhile) and meanwhile.opens_again(one.interval, one.height_px):
+        score = min(score, EXPLAINED)
+        return Assessment(score, flags, f"{AGAIN_WORDS} (score {score:.2f})")
     if score < settings.cut:
         return Assessment(score, flags, f"score {score:.2f} below {settings.cut:.2f}")
     return Assessment(score, flags)
+
+
+def _jaw_leads(one: Excursion | Hold, meanwhile: Meanwhile) -> bool:
+    """Whether the region that moves most is the lower lip or the chin."""
+    return meanwhile.block.names[int(np.hypot(*one.moving.T).argmax())] in JAW
 
 
 def _lids_lead(one: Excursion, meanwhile: Meanwhile) -> bool:

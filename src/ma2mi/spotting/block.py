@@ -9,6 +9,7 @@ Floats = NDArray[np.float64]
 
 LIDS = ("right_upper_lid", "left_upper_lid", "right_lower_lid", "left_lower_lid")
 BROWS = ("right_inner_brow", "left_inner_brow", "right_outer_brow", "left_outer_brow")
+JAW = ("lower_lip", "chin")
 MOUTH = ("right_lip_corner", "left_lip_corner", "upper_lip", "lower_lip", "chin")
 AREAS: dict[str, tuple[str, ...]] = {
     "brows": BROWS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -23,7 +23,7 @@ from ma2mi.spotting.assessment import (
     same_movement,
 )
 from ma2mi.spotting.blinks import Blink, bridge_lids, find_blinks
-from ma2mi.spotting.block import AREAS, Block, shared_time, time_iou
+from ma2mi.spotting.block import AREAS, MOUTH, Block, shared_time, time_iou
 from ma2mi.spotting.excursions import Excursion, displacement, find_excursions, with_flow
 from ma2mi.spotting.holds import Hold, Landmarks, Step, find_holds
 from ma2mi.spotting.noise_floor import NoiseFloor
@@ -122,6 +122,7 @@ class Spotter:
         self._decided_s = -np.inf
         self._spoken_s = -np.inf
         self._unexplained: list[tuple[float, float]] = []
+        self._openings: list[tuple[float, float, float]] = []
         self._first_s = -np.inf
         self._reported: list[_Reported] = []
 
@@ -209,16 +210,19 @@ class Spotter:
                 frames = block.frames_of(blink.onset_s, blink.apex_s, blink.offset_s)
                 found.append(Spotted(*frames, "blink", blink.depth, 0.0, ()))
         found += self._speech(utterances, history, until_s)
+        near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
+        least = KEPT * settings.pulse_threshold
+        pulses = complete_evidence(
+            find_pulses(block, self._floor.px(), near, settings, least), meanwhile, settings
+        )
+        meanwhile = replace(meanwhile, openings=self._openings_of(pulses))
         excursions = [with_flow(one, history.times, history.places) for one in self._excursions()]
         assessments = [assess_excursion(one, meanwhile, settings) for one in excursions]
         events = [e for e, v in zip(excursions, assessments, strict=True) if not v.reason]
         holds, staying = self._holds(history)
         held = [(one, assess_hold(one, meanwhile, settings)) for one in holds]
         held = [(one, v) for one, v in held if not _is_seen(one, events)]
-        near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
-        least = KEPT * settings.pulse_threshold
-        pulses = find_pulses(block, self._floor.px(), near, settings, least)
-        pulses = self._with_company(complete_evidence(pulses, meanwhile, settings), meanwhile)
+        pulses = self._with_company(pulses, meanwhile)
         assessed = [assess_pulse(one, meanwhile, [], settings) for one in pulses]
         # Of a brief movement that both measurements show, flow knows the frames better.
         finer = [
@@ -268,6 +272,17 @@ class Spotter:
         self._unexplained += [(one.apex_s, one.height) for one in kept]
         return pulses
 
+    def _openings_of(self, pulses: list[Pulse]) -> tuple[tuple[float, float, float], ...]:
+        """Pulses of the mouth, onset, offset and px: those decided before, and these."""
+        before = [one for one in self._openings if one[0] < self._decided_s]
+        now = [
+            (one.onset_s, one.offset_s, one.height_px)
+            for one in pulses
+            if one.led_by(self._names, MOUTH) and one.onset_s >= self._decided_s
+        ]
+        self._openings = [*before, *now]
+        return tuple(self._openings)
+
     def _drop(self, until_s: float) -> None:
         """Forget what no later decision needs."""
         settings = self.settings
@@ -280,6 +295,7 @@ class Spotter:
         self._reported = [one for one in self._reported if one.interval[1] > memory]
         # What lies beyond ``until_s`` is found again by the next decision.
         self._unexplained = [one for one in self._unexplained if memory < one[0] < until_s]
+        self._openings = [one for one in self._openings if memory < one[0]]
         self._decided_s = until_s
 
     def _report(
