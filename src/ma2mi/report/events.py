@@ -113,7 +113,7 @@ class Analysis:
 
     Args:
         name: of the folder that holds the results.
-        source: the video, as the user named it.
+        source: the video, as the user named it; "" where paths are left out.
         version: of ma2mi.
         width, height: of the frames, upright.
         fps: frames per second, as measured from the frames' own times.

@@ -9,6 +9,7 @@ from ma2mi.report.events import Analysis
 from ma2mi.report.export.bids import write_bids
 from ma2mi.report.export.boris import write_boris
 from ma2mi.report.export.elan import write_elan
+from ma2mi.report.export.paths import without_paths
 from ma2mi.report.export.tables import write_candidates, write_events, write_json, write_tables
 
 #: Format -> what writes it: (analysis, folder) -> the files written.
@@ -22,6 +23,7 @@ EXPORTS: dict[str, Callable[[Analysis, Path], list[Path]]] = {
 
 __all__ = [
     "EXPORTS",
+    "without_paths",
     "write_bids",
     "write_boris",
     "write_candidates",

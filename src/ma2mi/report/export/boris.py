@@ -79,6 +79,8 @@ def write_boris(analysis: Analysis, folder: Path) -> list[Path]:
 
 
 def _media(analysis: Analysis) -> str:
+    if not analysis.source:  # left out
+        return analysis.name
     source = Path(analysis.source)
     return str(source.resolve()) if source.exists() else analysis.source
 
