@@ -353,7 +353,9 @@ class Annotations(Corpus):
         marks: dict[int, Expression] = {}
         apexes: list[tuple[int, Annotation]] = []
         units: list[Expression] = []
-        for one in sorted(annotations, key=lambda one: (one.start_s, one.end_s)):
+        for one in sorted(
+            annotations, key=lambda one: one.start_s
+        ):  # of equals, the first comes first
             try:
                 meaning = self._meaning(one)
                 if meaning.emotion.casefold() == "apex":

@@ -177,13 +177,14 @@ def read_pages(file: Path, tab: str | None = None) -> Iterator[list[Line]]:
 
 def split_lines(text: str, delimiter: str) -> list[Line]:
     """The lines of a text with delimiters; a faulty one does not take others along."""
+    text = io.StringIO(text, newline=None).read()  # one line end for three
     lines = _parse(io.StringIO(text), delimiter)
     swallowed = (line.fault or any("\n" in cell for cell in line.cells) for line in lines)
     if text.count('"') % 2 and any(swallowed):
         # A quotation mark that is never closed would take in all that follows.
         lines = [
             Line(number, *_parse_one(line, delimiter))
-            for number, line in enumerate(text.splitlines(), 1)
+            for number, line in enumerate(text.split("\n"), 1)
         ]
     return lines
 
