@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -31,11 +32,15 @@ from ma2mi.cli import (
 )
 from ma2mi.cli.console import visible
 from ma2mi.cli.settings import checked, refuse_empty
-from ma2mi.errors import Ma2miError
+from ma2mi.errors import Ma2miError, store_error
 
 #: Commands that keep what is finished, so that the same call goes on after Ctrl-C.
 GO_ON = frozenset(("adapt", "analyze", "benchmark", "demo", "explain", "prepare", "pretrain"))
 WRONG_CALL, INTERRUPTED, UNEXPECTED = 2, 130, 1
+#: What only goes wrong where something is written.
+WRITING = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EEXIST, errno.ENAMETOOLONG, errno.EMFILE)
+)
 #: Set to anything, it shows where an unexpected error comes from.
 TRACEBACK = "MA2MI_TRACEBACK"
 
@@ -146,8 +151,10 @@ def _run() -> int:
         helped = type(error).__name__ == "NoArgsIsHelpError"
         _stop("" if helped else " ".join(error.format_message().split()), WRONG_CALL)
     except OSError as error:
-        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        _stop(f"{where}{error.strerror or error}", WRONG_CALL)
+        named = isinstance(error.filename, str | bytes) and error.filename
+        where = f"{os.fsdecode(named)}: " if named else ""
+        hint = f". {store_error(error, '').cure}" if error.errno in WRITING else ""
+        _stop(f"{where}{error.strerror or error}{hint}", WRONG_CALL)
     except ModuleNotFoundError as error:
         what = f"{error.name} is not installed" if error.name else str(error)
         _stop(f"{what}. `ma2mi doctor` says what is missing", WRONG_CALL)

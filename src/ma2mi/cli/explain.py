@@ -39,17 +39,27 @@ def explain(
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe
+    from ma2mi.errors import SettingsError
     from ma2mi.evaluation.protocols import protocol
     from ma2mi.files import replace_file
     from ma2mi.training.recognizer import load_model
 
+    console.new_file(out)
     model = load_model(weights)
+    known = (*model.classes, *model.units)
+    if target is not None and target not in known:
+        raise SettingsError(
+            "is neither a class nor an action unit of these weights",
+            where=f"--target {target}",
+            cure=f"They know {', '.join(known)}",
+        )
+    cut, pairs = Recipe(size=model.size + 16), parse(PairSettings, {"method": flow})
     marked = steps.mark_expressions(
         steps.find_corpora([corpus], root, store, jobs),
         protocol("loso"),
         store,
-        Recipe(size=model.size + 16),
-        parse(PairSettings, {"method": flow}),
+        cut,
+        pairs,
         jobs,
     )
     rows = steps.spread(marked, clips)

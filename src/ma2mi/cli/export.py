@@ -32,6 +32,7 @@ def onnx(
     from ma2mi.training.export import export_onnx
     from ma2mi.training.recognizer import load_model
 
+    console.new_file(out)
     difference = export_onnx(load_model(weights), out, position=position)
     size = out.stat().st_size / 1e6
     console.out.print(f"onnxruntime agrees with torch to {difference:.1g}")

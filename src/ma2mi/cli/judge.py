@@ -75,14 +75,17 @@ def compare(
     from ma2mi.files import replace_file
     from ma2mi.report.tables import compare_table, curve_table, make_rows
 
+    for file in (out, picture):
+        if file:
+            console.new_file(file)
     curves = load_curves(runs) if any(map(is_curve, runs)) else []
     results = [] if curves else [load_run(run) for run in runs]
     text = curve_table(curves, style) if curves else compare_table(results, style)
     if out:
-        replace_file(out, f"{text}\n".encode())
+        replace_file(out, f"{text}\n".encode(errors="backslashreplace"))
         console.out.print(f"table: {out}")
     else:
-        print(text)
+        console.out.print(text)
     if picture:
         from ma2mi.report.figures import draw_learning_curves, draw_scores
 

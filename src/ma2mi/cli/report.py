@@ -46,6 +46,7 @@ def report(
     from ma2mi.evaluation.results import load_run
     from ma2mi.report.tables import curve_text, score_table
 
+    console.new_file(out)
     results = [load_run(run) for run in runs if not is_curve(run)]
     # Beside learning curves, a run is a level line, too.
     curves = load_curves(runs) if len(results) < len(runs) else []
@@ -118,8 +119,7 @@ def write_report(
             ),
         ]
     if pretraining:
-        with (pretraining / "log.csv").open() as sheet:
-            history = [{k: float(v) for k, v in line.items()} for line in csv.DictReader(sheet)]
+        history = _read_log(pretraining / "log.csv")
         pictures.append(
             Picture(
                 "pretraining",
@@ -152,8 +152,32 @@ def write_report(
     page = make_page(
         "Micro-expressions, left-out people", rows, pictures, facts, stamped_lines(results), few
     )
-    replace_file(path, page.encode())
+    replace_file(path, page.encode(errors="backslashreplace"))
     return path
+
+
+def _read_log(path: Path) -> list[dict[str, float]]:
+    """The figures of each epoch, as ``ma2mi pretrain`` keeps them.
+
+    Raises:
+        CheckpointError: there is no such table, or it holds no epoch.
+    """
+    from ma2mi.errors import CheckpointError
+
+    cure = "Give a folder of ma2mi pretrain"
+    try:
+        with path.open(encoding="utf-8", newline="") as sheet:
+            lines = list(csv.DictReader(sheet))
+        history = [{name: float(value) for name, value in line.items()} for line in lines]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise CheckpointError(
+            f"no log of a pre-training ({error})", where=path, cure=cure
+        ) from error
+    drawn = [name for name in ("retrieval", "copy") if history and name in history[0]]
+    needed = {"retrieval": ("epoch", "loss"), "copy": ("epoch", "loss", "gain", "variance")}
+    if not drawn or any(name not in history[0] for name in needed[drawn[0]]):
+        raise CheckpointError("holds no epoch of a pre-training", where=path, cure=cure)
+    return history
 
 
 def _strip(clip: PreparedClip, number: int, count: int = 8) -> Picture:

@@ -100,7 +100,8 @@ def write_review(
         counts={kind: sum(e.kind == kind for e in analysis.events) for kind in KINDS},
     )
     with path.open("wb") as file:
-        stream.dump(file, encoding="utf-8")
+        # A name that is not UTF-8 shows its odd bytes.
+        stream.dump(file, encoding="utf-8", errors="backslashreplace")
 
 
 def best_events(analysis: Analysis) -> list[Event]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ma2mi.datasets.sheets import mask
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.learning_curve import LearningCurve, compare_curves
 from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
@@ -160,7 +161,12 @@ def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str
 
 def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """The table for a paper; needs the package booktabs."""
-    special = str.maketrans({c: f"\\{c}" for c in "%&_#$"} | {"<": "$<$", ">": "$>$"})
+    words = {"\\": "textbackslash", "^": "textasciicircum", "~": "textasciitilde"}
+    special = str.maketrans(
+        {c: f"\\{c}" for c in "%&_#${}"}
+        | {"<": "$<$", ">": "$>$"}
+        | {c: f"\\{word}{{}}" for c, word in words.items()}
+    )
 
     def line(row: Sequence[str]) -> str:
         return " & ".join(cell.translate(special) for cell in row) + r" \\"
@@ -173,9 +179,10 @@ def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def csv_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """The table for a spreadsheet."""
+    """The table for a spreadsheet, which computes none of its cells."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    rows = [[mask(cell) for cell in row] for row in (header, *lines)]
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().rstrip("\n")
 
 
