@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pickle
 import resource
 from dataclasses import replace
 from fractions import Fraction
@@ -19,10 +21,12 @@ from skimage.data import astronaut
 import ma2mi
 from ma2mi.analysis import AnalysisSettings, Watcher, analyze, camera, watch_frames
 from ma2mi.analysis import batch as batches
+from ma2mi.analysis import run as analysis_run
 from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.faces import FaceTracker, overlap
 from ma2mi.analysis.run import analyze_camera, folder_name
+from ma2mi.analysis.state import STATE
 from ma2mi.analysis.watch import Sample
 from ma2mi.datasets.synthetic import make_person
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
@@ -679,7 +683,7 @@ def test_impossible_wishes_are_one_line(ma2mi, shelf):
         ("analyze",): "no video given",
         ("analyze", shelf / "more", "--camera", 0): "takes no video files",
         ("analyze", shelf / "a.mp4", "--weights", "nothing"): "neither a folder nor the name",
-        ("analyze", shelf / "a.mp4", "--neutral", "3"): "no stretch in seconds such as 0-8.5",
+        ("analyze", shelf / "a.mp4", "--neutral", "3"): "is not a stretch in seconds such as 0-8.5",
         ("analyze", shelf / "a.mp4", "--neutral", "3-4"): "lasts 2 s or more",
         ("analyze", shelf / "a.mp4", "--scorer", "best"): "setting scorer",
     }.items():
@@ -774,3 +778,80 @@ def test_an_event_keeps_its_flags_and_a_candidate_its_reason():
         assert finding.event.flags == (HEAD, BLINK)
         assert finding.event.reason == reason
         assert (finding.evidence is None) == bool(reason)  # only events are examined
+
+
+# A long video goes on where it was interrupted
+
+
+def results(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("stops", [(90,), (10, 104, 190)])
+def test_a_long_video_goes_on_where_it_was_interrupted(smiling, tmp_path, monkeypatch, stops):
+    path = smiling
+    whole = analyze(path, tmp_path / "whole", weights=None, detector=Held())
+    assert any(event.kind == "micro" for event in whole.events)
+    monkeypatch.setattr(analysis_run, "SAVE_S", 0.0)
+    begun = []
+
+    def listen(progress):
+        if progress.step == "watch" and progress.event is None:
+            seen.append(progress.done)
+            if progress.done == stop:
+                raise KeyboardInterrupt
+
+    for stop in stops:  # noqa: B007 - listen() asks for it
+        seen = []
+        with pytest.raises(KeyboardInterrupt):
+            analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held())
+        begun.append(seen[0])
+    stop, seen = None, []
+    assert analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held()) == whole
+    assert [*begun, seen[0]] == [1, *stops]  # what the last frame brought was not kept
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+def test_a_state_of_other_settings_or_a_damaged_one_begins_anew(tmp_path, monkeypatch):
+    path = tmp_path / "a.mp4"
+    encode(path, still(30))
+    monkeypatch.setattr(analysis_run, "SAVE_S", 0.0)
+    seen = []
+
+    def listen(progress):
+        if progress.step == "watch" and progress.event is None:
+            seen.append(progress.done)
+            if progress.done == 20 and stop:
+                raise KeyboardInterrupt
+
+    def interrupt():
+        with pytest.raises(KeyboardInterrupt):
+            analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held())
+
+    stop = True
+    interrupt()
+    (state,) = (tmp_path / "out").glob(f".a.*.part/{STATE}")
+    content = state.read_bytes()
+    # What a stranger may put there is never run.
+    evil = pickle.dumps({"watcher": Evil()})
+    for changed in (content[: len(content) // 2], content.split(b"\n")[0] + b"\n" + evil):
+        state.write_bytes(changed)
+        seen.clear()
+        interrupt()
+        assert seen[0] == 1
+        (state,) = (tmp_path / "out").glob(f".a.*.part/{STATE}")
+    assert not (tmp_path / "evil").exists()
+    stop, other = False, AnalysisSettings(landmark_rate=7.0)
+    seen.clear()
+    analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held(), settings=other)
+    assert seen[0] == 1
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a"]
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.mkdir, ("evil",))

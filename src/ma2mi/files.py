@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,8 +260,14 @@ def results_folder(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(final: Path) -> Iterator[Path]:
-    """As :func:`results_folder`, for a caller that holds ``final`` already."""
+def whole_folder(final: Path, goes_on: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """As :func:`results_folder`, for a caller that holds ``final`` already.
+
+    Args:
+        final: where the results will be.
+        goes_on: whether work can go on in a folder that a run left when it was killed, or
+            interrupted by a person; else such a folder is removed.
+    """
     hidden = f".{_short(final.name)}."
     work = final.with_name(f"{hidden}{secrets.token_hex(4)}.part")
     aside = work.with_suffix(".old")
@@ -273,8 +279,11 @@ def whole_folder(final: Path) -> Iterator[Path]:
             else:
                 path.rename(final)
         for path in final.parent.glob(f"{glob.escape(hidden)}" + "[0-9a-f]" * 8 + ".part"):
-            shutil.rmtree(path)
-        work.mkdir()
+            if goes_on is not None and not work.exists() and goes_on(path):
+                path.rename(work)
+            else:
+                shutil.rmtree(path)
+        work.mkdir(exist_ok=True)
     except OSError as error:
         raise store_error(error, final) from error
     try:
@@ -285,8 +294,13 @@ def whole_folder(final: Path) -> Iterator[Path]:
             _publish(work, final, aside)
         except OSError as error:
             raise store_error(error, final) from error
-    finally:
+    except Exception:
         shutil.rmtree(work, ignore_errors=True)
+        raise
+    except BaseException:
+        if goes_on is None or not goes_on(work):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _publish(work: Path, final: Path, aside: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +22,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from ma2mi import __version__
 from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
-from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher
+from ma2mi.analysis.state import STATE, is_of, read_state, write_state
+from ma2mi.analysis.watch import AnalysisSettings, Finding, Sight, Watcher
 from ma2mi.datasets.times import picture_delay
 from ma2mi.errors import StoreError, VideoError, optional_part, store_error
 from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
@@ -43,6 +46,7 @@ TOO_POOR = "recording too poor to name a class"
 LEVELS: tuple[Level, ...] = ("green", "amber", "red")
 #: Without these as they were written, a folder of results is not taken for done.
 NEEDED = ("analysis.json", "frames.csv", REVIEW)
+SAVE_S = 60.0  # how often an unfinished analysis is kept, so that a long video can go on
 WAIT_S = 5.0  # for a process that was told to end and still holds the folder
 
 
@@ -123,11 +127,30 @@ def analyze(
     with _own_folder(out, name, source, about) as place:
         if place.done is not None:
             return place.done
-        watcher = Watcher(detector or _face_detector(), recognizer, settings)
-        with _book(place.work, recognizer, blur_faces) as book:
+        eyes = detector or _face_detector()
+        known = {"detector": eyes, "recognizer": recognizer}
+        state = read_state(place.work, about, known) if place.work else None
+        if state is None:
+            state = {"watcher": Watcher(eyes, recognizer, settings), "events": [], "book": None}
+        watcher: Watcher = state["watcher"]
+        with _book(place.work, recognizer, blur_faces, state["book"]) as book:
             tell = hook or _nobody
+
+            def save(events: list[Event]) -> None:
+                if place.work is not None and book is not None:
+                    state = {"watcher": watcher, "events": events, "book": book.state()}
+                    write_state(place.work, about, state, known)
+
             with _notes() as notes:
-                events = _watch(read_frames(path, fps=fps), watcher, book, _frame_count(info), tell)
+                events = _watch(
+                    read_frames(path, fps=fps, start=watcher.frames),
+                    watcher,
+                    book,
+                    _frame_count(info),
+                    tell,
+                    state["events"],
+                    save,
+                )
             analysis = summarise(
                 watcher,
                 name=place.name,
@@ -356,17 +379,32 @@ class Book:
         folder: exists and is empty.
         recognizer: for heat maps; None draws none.
         blur: faces in everything.
+        state: of a book that was begun in the folder, see :meth:`state`.
     """
 
-    def __init__(self, folder: Path, recognizer: Recognizer | None, *, blur: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recognizer: Recognizer | None,
+        *,
+        blur: bool,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         self.recognizer = recognizer
         self.blur = blur
         self._pictures = folder / "pictures"
-        self._pictures.mkdir()
-        self._table = FrameTable(folder)
-        self._loops: dict[str, Loop] = {}
-        self._drawn: list[tuple[bool, float, str]] = []
+        if state is None:  # what is there is of a state that cannot be read
+            shutil.rmtree(self._pictures, ignore_errors=True)
+        self._pictures.mkdir(exist_ok=True)
+        state = state or {"written": 0, "loops": {}, "drawn": []}
+        self._table = FrameTable(folder, state["written"])
+        self._loops: dict[str, Loop] = state["loops"]
+        self._drawn: list[tuple[bool, float, str]] = state["drawn"]
+
+    def state(self) -> dict[str, Any]:
+        """What must be known to go on writing in the same folder."""
+        return {"written": self._table.written(), "loops": self._loops, "drawn": self._drawn}
 
     def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[Finding]) -> None:
         """One frame's rows, and the events that were decided at it; candidates get no pictures."""
@@ -425,6 +463,7 @@ class Book:
             steps.append(partial(_write_video, self._check_blurred, "what was blurred", notes))
         videos_written = len(steps)
         steps += [
+            lambda: (self.folder / STATE).unlink(missing_ok=True),
             lambda: write_review(analysis, self._table.path, self.card, self.folder / REVIEW),
             *(
                 lambda write=write: write(analysis, self.folder)
@@ -529,10 +568,26 @@ def _stem(event: Event) -> str:
 
 
 def _watch(
-    frames: Iterable[Frame], watcher: Watcher, book: Book | None, total: int | None, tell: Hook
+    frames: Iterable[Frame],
+    watcher: Watcher,
+    book: Book | None,
+    total: int | None,
+    tell: Hook,
+    events: list[Event] | None = None,
+    save: Callable[[list[Event]], None] | None = None,
 ) -> list[Event]:
-    """Every frame through the watcher and into the book; all events and candidates."""
-    events: list[Event] = []
+    """Every frame through the watcher and into the book; all events and candidates.
+
+    Args:
+        frames: those that the watcher has not seen.
+        watcher, book: see there.
+        total: how many frames there are, if known.
+        tell: of the progress.
+        events: found before.
+        save: is called every ``SAVE_S`` seconds, when nothing is half done.
+    """
+    events = [] if events is None else events
+    due, paused = time.monotonic() + SAVE_S, False
 
     def add(found: list[Finding], rows: Iterable[Mapping[str, Any]]) -> None:
         if book is not None:
@@ -542,14 +597,25 @@ def _watch(
             if not finding.event.reason:
                 tell(Progress("watch", watcher.frames, total, finding.event))
 
-    with (
-        ahead(iter(frames)) as decoded,
-        ahead(watcher.see(frame) for frame in decoded) as sights,
-    ):
-        for sight in sights:
-            found = watcher.measure(sight)
-            add(found, watcher.rows)
-            tell(Progress("watch", watcher.frames, total))
+    def see(decoded: Iterator[Frame]) -> Iterator[Sight]:
+        nonlocal paused
+        for frame in decoded:
+            yield watcher.see(frame)
+            if save is not None and time.monotonic() >= due:
+                paused = True
+                return
+
+    with ahead(iter(frames)) as decoded:
+        while True:
+            with ahead(see(decoded)) as sights:
+                for sight in sights:
+                    found = watcher.measure(sight)
+                    add(found, watcher.rows)
+                    tell(Progress("watch", watcher.frames, total))
+            if not paused or save is None:
+                break
+            save(events)
+            due, paused = time.monotonic() + SAVE_S, False
     add(watcher.finish(), ())
     if book is not None:
         book.close()
@@ -572,12 +638,17 @@ def one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
-def _book(folder: Path | None, recognizer: Recognizer | None, blur: bool) -> Iterator[Book | None]:
+def _book(
+    folder: Path | None,
+    recognizer: Recognizer | None,
+    blur: bool,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Book | None]:
     if folder is None:
         yield None
         return
     with storing(folder):
-        book = Book(folder, recognizer, blur=blur)
+        book = Book(folder, recognizer, blur=blur, state=state)
     try:
         yield book
     finally:
@@ -621,7 +692,7 @@ def _own_folder(
                 free = not os.path.lexists(folder)
                 if free or (look_into(folder).replaceable and _is_of(folder, about)):
                     taken = f"{name} was taken and is kept as it is: these results are in {one}"
-                    with whole_folder(folder) as work:
+                    with whole_folder(folder, lambda part: is_of(part, about)) as work:
                         yield _Place(one, work, notes=() if one == name else (taken,))
                     return
         except Busy as busy:

@@ -241,17 +241,29 @@ class FrameTable:
     """``frames.csv``, row by row as the frames come, and its dictionary beside it.
 
     A frame without a face has one row; a frame with several faces one for each.
+
+    Args:
+        folder: exists.
+        written: bytes of a table that was begun earlier, after which it goes on.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, written: int = 0) -> None:
         self.path = folder / "frames.csv"
         (folder / "frames.columns.json").write_text(as_json(FRAME_COLUMNS), "utf-8")
-        self._file = self.path.open("w", encoding="utf-8", newline="")
+        self._file = self.path.open("r+" if written else "w", encoding="utf-8", newline="")
+        self._file.truncate(written)
+        self._file.seek(written)
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(FRAME_COLUMNS)
+        if not written:
+            self._writer.writerow(FRAME_COLUMNS)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self._writer.writerow([cell(row.get(name)) for name in FRAME_COLUMNS])
+
+    def written(self) -> int:
+        """Bytes of all rows so far, on disk."""
+        self._file.flush()
+        return self.path.stat().st_size
 
     def close(self) -> None:
         self._file.close()
