@@ -220,9 +220,9 @@ def test_the_folder_of_another_run_is_refused(grown, weights, tmp_path):
         (grown, tmp_path / "run", other, settings),
         (fewer, tmp_path / "run", weights, settings),
     ):
-        with pytest.raises(SettingsError, match="holds a run with other weights, settings or"):
+        with pytest.raises(SettingsError, match="holds a run with other settings or other videos"):
             adapt(*given)
-    with pytest.raises(SettingsError, match="other: holds other weights"):
+    with pytest.raises(SettingsError, match="other: holds a model that was not trained there"):
         adapt(grown, other, weights, settings)
     assert written(tmp_path / "run") == kept
 

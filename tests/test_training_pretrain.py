@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ pytest.importorskip("lightning")
 from pydantic import ValidationError  # noqa: E402
 
 import ma2mi.training.pretrain as module  # noqa: E402
-from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
+from ma2mi.errors import CheckpointError, SettingsError, StoreError  # noqa: E402
+from ma2mi.evaluation.results import CodeChanged  # noqa: E402
+from ma2mi.files import Busy, hold  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import open_trunk, read_config  # noqa: E402
 from ma2mi.training.loop import LoopSettings  # noqa: E402
@@ -327,3 +330,226 @@ def test_settings_file_tells_everything(tmp_path):
     told = json.loads((tmp_path / "settings.json").read_text())
     known = {name: told[name] for name in PretrainSettings.model_fields}
     assert known == settings.model_dump(mode="json")
+
+
+def test_a_call_that_learned_nothing_claims_nothing(grown, tmp_path):
+    """The folder of a run that failed before its first epoch is free for the corrected call."""
+
+    def dies(epoch, epochs, figures):
+        raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(grown, tmp_path, make_settings(), hook=dies)
+    assert (tmp_path / "settings.json").is_file()
+    with pytest.raises(SettingsError, match=r"the loss is nan in step \d of epoch 1"):
+        pretrain(grown, tmp_path, make_settings(loop={"lr": 1e12, "warmup": 0}))
+    assert not (tmp_path / "model.safetensors").exists()
+    settings = make_settings(loop={"epochs": 1})
+    pretrain(grown, tmp_path, settings)
+    pretrain(grown, tmp_path.with_name("alone"), settings)
+    assert written(tmp_path) == written(tmp_path.with_name("alone"))
+
+
+@pytest.mark.parametrize("rate", [float("inf"), float("nan"), -1.0])
+def test_rates_that_are_no_rates(rate):
+    with pytest.raises(ValidationError):
+        LoopSettings(lr=rate)
+
+
+def test_weights_that_are_no_longer_finite_end_the_run(grown, tmp_path, monkeypatch):
+    """As where several devices work: the loss of each is looked at after the epoch only."""
+    monkeypatch.setattr(module.FutureMovement, "follow", lambda self: spoil(self))
+
+    def spoil(task):
+        with torch.no_grad():
+            next(task.trunk.action_encoder.parameters()).fill_(float("nan"))
+
+    with pytest.raises(SettingsError, match=r"not finite at the end of epoch 1"):
+        pretrain(grown, tmp_path, make_settings(loop={"epoch_steps": 1}))
+    assert {p.name for p in tmp_path.iterdir()} <= {"settings.json", "tensorboard"}
+
+
+def test_more_epochs_go_on_and_are_told(grown, tmp_path):
+    first = pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
+    heard = []
+    longer = make_settings(loop={"epochs": 3})
+    history = pretrain(grown, tmp_path, longer, hook=lambda epoch, *_: heard.append(epoch))
+    assert heard == [2, 3]
+    assert history[:1] == first
+    planned = [{"from_epoch": 1, "epochs": 1}, {"from_epoch": 2, "epochs": 3}]
+    assert read_config(tmp_path)["planned"] == planned
+    before = written(tmp_path)
+    assert pretrain(grown, tmp_path, longer) == history
+    assert written(tmp_path) == before
+    with pytest.raises(SettingsError, match="has learned for 3 epochs already, 2 are asked for"):
+        pretrain(grown, tmp_path, make_settings(loop={"epochs": 2}))
+    assert written(tmp_path) == before
+
+
+def test_more_epochs_killed_and_resumed_are_as_never_stopped(grown, tmp_path):
+    longer = make_settings(loop={"epochs": 3})
+
+    def dies(epoch, epochs, figures):
+        if epoch == 3:
+            raise Killed
+
+    for name in ("whole", "halves"):
+        pretrain(grown, tmp_path / name, make_settings(loop={"epochs": 1}))
+    pretrain(grown, tmp_path / "whole", longer)
+    with pytest.raises(Killed):
+        pretrain(grown, tmp_path / "halves", longer, hook=dies)
+    pretrain(grown, tmp_path / "halves", longer)
+    assert written(tmp_path / "halves") == written(tmp_path / "whole")
+
+
+def test_what_differs_is_named_setting_by_setting(grown, tmp_path):
+    pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
+    with pytest.raises(
+        SettingsError, match=r"loop\.lr was 0\.003, is 0\.004; probe\.labels was 12"
+    ):
+        other = make_settings(loop={"epochs": 1, "lr": 4e-3})
+        pretrain(
+            grown,
+            tmp_path,
+            other.model_copy(update={"probe": other.probe.model_copy(update={"labels": 13})}),
+        )
+    brighter = replace(grown, first=grown.first // 2)
+    with pytest.raises(SettingsError, match=r"videos: pairs_sha256 was .*, is"):
+        pretrain(brighter, tmp_path, make_settings(loop={"epochs": 1}))
+
+
+def test_another_version_is_refused_and_another_state_of_the_code_is_said(
+    grown, tmp_path, monkeypatch
+):
+    settings = make_settings(loop={"epochs": 2})
+
+    def dies(epoch, epochs, figures):
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(grown, tmp_path, settings, hook=dies)
+    monkeypatch.setattr("ma2mi.training.claim.code_digest", lambda: "another")
+    with pytest.warns(CodeChanged, match="another state of ma2mi's code"):
+        pretrain(grown, tmp_path, settings)
+    monkeypatch.setattr("ma2mi.__version__", "0.0.1")
+    with pytest.raises(SettingsError, match=r'version was ".*", is "0\.0\.1"'):
+        pretrain(grown, tmp_path, settings)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_model_of_somebody_else_is_never_replaced(grown, tmp_path, name):
+    (tmp_path / name).write_bytes(b"a year of work")
+    with pytest.raises(SettingsError, match="holds a model that was not trained there"):
+        pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"a year of work"
+
+
+def test_a_model_that_was_changed_since_is_never_replaced(grown, tmp_path):
+    settings = make_settings(loop={"epochs": 1})
+    pretrain(grown, tmp_path, settings)
+    (tmp_path / "model.safetensors").write_bytes(b"better")
+    with pytest.raises(SettingsError, match="was changed since it was trained"):
+        pretrain(grown, tmp_path, settings)
+    assert (tmp_path / "model.safetensors").read_bytes() == b"better"
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "log.csv", "state.safetensors", "settings.json"]
+)
+def test_what_was_deleted_is_made_again(grown, tmp_path, name):
+    settings = make_settings(loop={"epochs": 1})
+    pretrain(grown, tmp_path / "run", settings)
+    before = written(tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    if name == "settings.json":  # nobody can say what this model is
+        with pytest.raises(SettingsError, match="was not trained there"):
+            pretrain(grown, tmp_path / "run", settings)
+        return
+    pretrain(grown, tmp_path / "run", settings)
+    assert written(tmp_path / "run") == before
+
+
+def test_killed_between_weights_and_config_it_goes_on(grown, tmp_path, monkeypatch):
+    """The weights are new and the config is old: nobody else's change."""
+    pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
+    config = (tmp_path / "config.json").read_bytes()
+    pretrain(grown, tmp_path, make_settings(loop={"epochs": 2}))
+    whole = written(tmp_path)
+    (tmp_path / "config.json").write_bytes(config)
+    (tmp_path / ".writing").write_bytes(b"")
+    pretrain(grown, tmp_path, make_settings(loop={"epochs": 2}))
+    assert written(tmp_path) == whole
+    assert not (tmp_path / ".writing").exists()
+
+
+def test_two_at_once_are_one_and_a_line(grown, tmp_path):
+    settings = make_settings(loop={"epochs": 1})
+    with hold(tmp_path), pytest.raises(Busy, match="another process is writing here"):
+        pretrain(grown, tmp_path, settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_where_the_folder_would_be(grown, tmp_path):
+    (tmp_path / "run").write_text("notes")
+    with pytest.raises(SettingsError, match="is a file"):
+        pretrain(grown, tmp_path / "run", make_settings())
+    with pytest.raises(StoreError, match="A file stands where a folder is needed"):
+        pretrain(grown, tmp_path / "run" / "inner", make_settings())
+
+
+def test_a_hook_that_raises_is_not_blamed_on_the_disk(grown, tmp_path):
+    def hook(*_):
+        raise OSError(28, "of the hook")
+
+    with pytest.raises(OSError, match="of the hook"):
+        pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}), hook=hook)
+
+
+def test_the_process_stays_as_it_was(grown, tmp_path):
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    threads = torch.get_num_threads()
+    pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
+    assert torch.equal(torch.rand(3), wanted)
+    assert torch.get_num_threads() == threads
+
+
+def test_gain_where_nothing_changes(pairs):
+    still = replace(pairs, second=pairs.first, third=pairs.first, action=0 * pairs.action)
+    settings = near_future(pretext={"space": "pixel"})
+    plan = module._plan(build_model("miacnet-tiny", 2, **settings.model_settings), still, settings)
+    figures = plan.judge(np.arange(8))
+    assert figures["copy"] == 0
+    assert figures["gain"] == 0
+
+
+def test_the_scale_of_gradients_is_kept(tmp_path):
+    """Of 16-bit precision: how much a loss is scaled is part of the training's state."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.plugins import MixedPrecision
+
+    from ma2mi.training.loop import run_epochs
+
+    def train(epochs, scale):
+        torch.manual_seed(0)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1)
+        plugin = MixedPrecision("16-mixed", "cpu", scaler)
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+        net = torch.nn.Linear(4, 1)
+        module, optimizer = fabric.setup(net, torch.optim.AdamW(net.parameters()))
+        run_epochs(
+            fabric,
+            module,
+            optimizer,
+            lambda rows, generator: module(torch.ones(2, 4)).square().mean(),
+            4,
+            LoopSettings(epochs=epochs, batch_size=2),
+            state=tmp_path / "state",
+        )
+        return scaler.get_scale()
+
+    assert train(1, 4.0) == 16.0  # doubled after each of two steps
+    assert train(2, 4.0) == 64.0  # goes on from there, and not from 4

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +35,20 @@ Labels = tuple[int, ...] | tuple[tuple[int, ...], ...]
 Rows = tuple[tuple[float, ...], ...]
 Tree = dict[str, Any]
 """Plain values as JSON has them."""
+
+
+class CodeChanged(UserWarning):
+    """A run goes on with what another state of ma2mi's code has computed."""
+
+
+@cache
+def code_digest() -> str:
+    """Twelve hexadecimal digits of all of ma2mi's Python files, as they were when first asked."""
+    total = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        total.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:12]
 
 
 class _Record(BaseModel):

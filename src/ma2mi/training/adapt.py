@@ -12,7 +12,6 @@ On synthetic videos of a poor camera it brought nothing, see
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +26,10 @@ from torch.nn import functional
 from ma2mi.clips.pairs import Pairs
 from ma2mi.datasets.synthetic.basis import make_basis
 from ma2mi.errors import CheckpointError, SettingsError
-from ma2mi.files import replace_file
+from ma2mi.files import digest
 from ma2mi.models.trunk import Trunk
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
+from ma2mi.training.claim import STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.movements import Movements, VideoMovements
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
@@ -185,13 +185,12 @@ def adapt(
             where=f"subject {pairs.subjects[0]}",
             cure="Add videos of another subject",
         )
-    torch.manual_seed(settings.loop.seed)
     net = Recognizer.from_pretrained(weights).net
     source = VideoMovements(pairs, net, before.size, settings.pretext.nuisance)
     train, held = split_people(pairs.subjects, settings.held_out, settings.loop.seed)
     check_enough(train)
     told = {
-        "weights_sha256": hashlib.sha256((weights / WEIGHTS).read_bytes()).hexdigest(),
+        "weights_sha256": digest(weights / WEIGHTS),
         "subjects": sorted(set(pairs.subjects.tolist())),
         "held_out": sorted(set(pairs.subjects[held].tolist())),
         "videos": len(set(pairs.videos.tolist())),
@@ -199,13 +198,27 @@ def adapt(
         "settings": settings.model_dump(mode="json"),
         **(about or {}),
     }
-    _claim(out, pairs, told, (weights / CONFIG).read_bytes())
-    with one_thread():
+    meant = {
+        "adapt": told,
+        "config_sha256": digest(weights / CONFIG),
+        "pairs_sha256": digest_pairs(pairs),
+    }
+    epochs = "adapt.settings.loop.epochs"
+    # The random numbers of whoever calls stay as they were.
+    with (
+        run_folder(out, meant, fabric, epochs=epochs) as claimed,
+        torch.random.fork_rng(devices=[]),
+        one_thread(),
+    ):
+        torch.manual_seed(settings.loop.seed)
         adaptation = Adaptation(net, settings.pretext)
         history = _learn(adaptation, before, source, (train, held), settings, out, fabric, hook)
-    write_log(out / "log.csv", history, COLUMNS)
-    told["figures"] = history[-1]
-    _finished(before, net, weights, told).save_pretrained(out)
+        write_log(out / "log.csv", history, COLUMNS)
+        told["figures"] = history[-1]
+        if "planned" in claimed:
+            told["planned"] = claimed["planned"]
+        with writing(out):
+            _finished(before, net, weights, told).save_pretrained(out)
     return history
 
 
@@ -257,7 +270,7 @@ def _learn(
         step,
         len(train),
         settings.loop,
-        state=out / "state.safetensors",
+        state=out / STATE,
         after_step=adaptation.task.follow,
         after_epoch=after_epoch,
         order=video_order(source.videos[train], settings.pretext.per_video),
@@ -294,23 +307,6 @@ def _moved(net: Trunk, before: Trunk, action: Tensor, drift: Drift) -> dict[str,
     c = drift.classes
     same = (now[:, :c].argmax(1) == then[:, :c].argmax(1)).double().mean()
     return {"drift": float(drift(now, then)), "same": float(same)}
-
-
-def _claim(out: Path, pairs: Pairs, told: dict[str, Any], config: bytes) -> None:
-    """Make the folder this run's, or refuse to go on with another's."""
-    meant = hashlib.sha256(config).hexdigest()
-    tree = {"adapt": told, "config_sha256": meant, "pairs_sha256": digest_pairs(pairs)}
-    text = json.dumps(tree, indent=2, sort_keys=True)
-    path = out / "settings.json"
-    if path.is_file() and path.read_text() != text:
-        what = "holds a run with other weights, settings or videos"
-    elif not path.is_file() and (out / WEIGHTS).exists():
-        what = "holds other weights"
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode())
-        return
-    raise SettingsError(what, where=out, cure="Choose another --out, or delete it")
 
 
 #: Of the config before: what is true of those weights alone.

@@ -297,12 +297,26 @@ def build_described(folder: Path, outputs: int, **changes: Any) -> Trunk:
 
 
 def save_state(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, about: dict[str, Any]
+    path: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    about: dict[str, Any],
+    *,
+    write: bool = True,
 ) -> None:
-    """Everything that training needs to go on as if it had never stopped."""
+    """Everything that training needs to go on as if it had never stopped.
+
+    Args:
+        path: the file.
+        module, optimizer: their states; gathering them may need all processes of a run.
+        about: plain values beside them.
+        write: False in processes that only take part in the gathering.
+    """
     tensors = {f"model/{name}": t for name, t in module.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    if not write:
+        return
     cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     replace_file(path, save(cpu, {"about": json.dumps(about, sort_keys=True)}))
 

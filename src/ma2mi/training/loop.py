@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.training.checkpoint import load_state, save_state
 
 
@@ -78,11 +79,23 @@ def run_epochs(
         after_epoch: called after each epoch on every device; its numbers are kept.
         order: examples of one pass in an order drawn from the generator; shuffled by default.
         enough: told what was said of the epochs so far, whether to stop early.
+
+    Raises:
+        SettingsError: a loss or a weight is no longer a finite number.
+        CheckpointError: ``state`` is damaged, or of another network.
     """
     history: list[dict[str, Any]] = []
     inner: nn.Module = getattr(module, "module", module)
     if state and state.is_file():
-        history = load_state(state, inner, optimizer)["history"]
+        about = load_state(state, inner, optimizer)
+        history = about.get("history", [])
+        if not isinstance(history, list):
+            raise CheckpointError(
+                "no readable training state", where=state, cure="Delete it to start anew"
+            )
+        # Of 16-bit precision: by how much gradients are scaled.
+        if scale := about.get("precision"):
+            fabric.strategy.precision.load_state_dict(scale)
     order = order or (lambda rng: rng.permutation(count))
     steps = settings.epoch_steps or math.ceil(count / settings.batch_size)
     for epoch in range(len(history), settings.epochs):
@@ -98,17 +111,35 @@ def run_epochs(
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * group.get("share", 1.0) * _rate(progress, settings)
             optimizer.zero_grad(set_to_none=True)
-            fabric.backward(step(rows, generator))
+            loss = step(rows, generator)
+            # Several devices stop together, after the epoch: see below.
+            if fabric.world_size == 1 and not bool(torch.isfinite(loss)):
+                raise _diverged(
+                    f"the loss is {float(loss.detach())} in step {i + 1}", epoch, settings
+                )
+            fabric.backward(loss)
             fabric.clip_gradients(module, optimizer, max_norm=settings.clip)
             optimizer.step()
             after_step()
         module.eval()
-        history.append(after_epoch(epoch))
-        if state and fabric.is_global_zero:
-            save_state(state, inner, optimizer, {"history": history})
+        if not all(bool(torch.isfinite(p).all()) for p in inner.parameters()):
+            raise _diverged("weights are not finite at the end", epoch, settings)
+        # What one device measured counts for all, or they might not stop together.
+        history.append(fabric.broadcast(after_epoch(epoch)))
+        if state:
+            about = {"history": history, "precision": fabric.strategy.precision.state_dict()}
+            save_state(state, inner, optimizer, about, write=fabric.is_global_zero)
         fabric.barrier()
     module.eval()
     return history
+
+
+def _diverged(what: str, epoch: int, settings: LoopSettings) -> SettingsError:
+    return SettingsError(
+        f"{what} of epoch {epoch + 1}",
+        where="training",
+        cure=f"Lower the learning rate, which is {settings.lr:g}",
+    )
 
 
 def _rate(progress: float, settings: LoopSettings) -> float:

@@ -29,7 +29,8 @@ from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.models.trunk import Trunk
-from ma2mi.training.checkpoint import WEIGHTS, load_trunk, read_config, save_model
+from ma2mi.training.checkpoint import load_trunk, read_config, save_model, weights_digest
+from ma2mi.training.claim import SETTINGS, STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.ma2mi import MA2MI, PretextLoss, PretextSettings
 from ma2mi.training.movements import Movements, SimulatedMovements, Source, VideoMovements
@@ -92,6 +93,9 @@ def pretrain(
 ) -> list[dict[str, Any]]:
     """Train until ``settings.loop.epochs``, going on from where a killed run stopped.
 
+    A finished run goes on if more epochs are asked for; the learning rate then follows the new
+    number, and ``config.json`` says so ("planned").
+
     Writes to ``out``: ``model.safetensors`` and ``config.json`` (the weights, the pretext task's
     name, who was seen), ``log.csv`` and ``tensorboard/`` (figures on held-out subjects after every
     epoch), ``settings.json``, and ``state.safetensors``, to go on from.
@@ -113,21 +117,65 @@ def pretrain(
 
     Raises:
         SettingsError: ``out`` holds a run with another pretext task, other settings or other
-            pairs, there are fewer than two subjects or too few pairs, or the simulator is asked
-            for faces.
+            pairs, or a model that was not trained there; the loss is not finite; there are fewer
+            than two subjects or too few pairs, or the simulator is asked for faces.
+        Busy: another process trains in ``out``.
         CheckpointError: ``init`` holds weights of another pretext task, network or size.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(settings.loop.seed)
-    trunk = build_model(settings.model, 2, **settings.model_settings)
-    if init:
-        _check_init(init, settings)
-        load_trunk(trunk, init)
-    plan = _plan(trunk, pairs, settings)
-    train, held = split_people(plan.subjects, settings.held_out, settings.loop.seed)
-    check_enough(train)
-    _claim(out, pairs, settings, init, about or {}, fabric)
+    # The random numbers of whoever calls stay as they were.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.loop.seed)
+        trunk = build_model(settings.model, 2, **settings.model_settings)
+        if init:
+            _check_init(init, settings)
+            load_trunk(trunk, init)
+        plan = _plan(trunk, pairs, settings)
+        train, held = split_people(plan.subjects, settings.held_out, settings.loop.seed)
+        check_enough(train)
+        meant = {
+            **settings.model_dump(mode="json"),
+            "about": about or {},
+            "init_sha256": weights_digest(init) if init else "",
+            "pairs_sha256": "" if pairs is None else digest_pairs(pairs),
+        }
+        refused = _other_pretext(out, settings)
+        with run_folder(out, meant, fabric, epochs="loop.epochs", refused=refused) as claimed:
+            history = _learn(plan, trunk, (train, held), out, settings, fabric, hook)
+            if fabric.is_global_zero:
+                chosen = _choose(plan, trunk, history, out, settings)
+                config = {
+                    "model": settings.model,
+                    "classes": 2,
+                    "settings": settings.model_settings,
+                    "size": settings.size,
+                    "pretext": settings.pretext.title,
+                    "people": [] if pairs is None else sorted({str(s) for s in pairs.subjects}),
+                    "held_out": []
+                    if pairs is None
+                    else sorted({str(s) for s in pairs.subjects[held]}),
+                    "figures": history[chosen],
+                    **({"planned": claimed["planned"]} if "planned" in claimed else {}),
+                    **(about or {}),
+                }
+                write_log(out / "log.csv", history, COLUMNS)
+                with writing(out):
+                    save_model(out, trunk, config)
+            fabric.barrier()
+    return history
+
+
+def _learn(
+    plan: _FuturePlan | _NearPlan,
+    trunk: Trunk,
+    parts: tuple[Rows, Rows],
+    out: Path,
+    settings: PretrainSettings,
+    fabric: Fabric,
+    hook: Hook | None,
+) -> list[dict[str, Any]]:
+    """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
+    train, held = parts
     _freeze_idle(plan, train[:FEWEST])
     optimizer = torch.optim.AdamW(
         [p for p in plan.task.parameters() if p.requires_grad],
@@ -159,7 +207,7 @@ def pretrain(
         step,
         len(train),
         settings.loop,
-        state=out / "state.safetensors",
+        state=out / STATE,
         after_step=plan.task.follow,
         after_epoch=after_epoch,
         order=plan.order(train),
@@ -167,25 +215,21 @@ def pretrain(
     )
     if board:
         board.finalize("success")
-    if fabric.is_global_zero:
-        write_log(out / "log.csv", history, COLUMNS)
-        chosen = _best(history, plan) if settings.stop == "probe" else len(history) - 1
-        if settings.stop == "probe":
-            trunk.load_state_dict(_read_best(out / BEST)[0])
-        config = {
-            "model": settings.model,
-            "classes": 2,
-            "settings": settings.model_settings,
-            "size": settings.size,
-            "pretext": settings.pretext.title,
-            "people": [] if pairs is None else sorted({str(s) for s in pairs.subjects}),
-            "held_out": [] if pairs is None else sorted({str(s) for s in pairs.subjects[held]}),
-            "figures": history[chosen],
-            **(about or {}),
-        }
-        save_model(out, trunk, config)
-    fabric.barrier()
     return history
+
+
+def _choose(
+    plan: _FuturePlan | _NearPlan,
+    trunk: Trunk,
+    history: list[dict[str, Any]],
+    out: Path,
+    settings: PretrainSettings,
+) -> int:
+    """Put the weights of the epoch that counts into the trunk, and say which it is, from 0."""
+    if settings.stop == "fixed":
+        return len(history) - 1
+    trunk.load_state_dict(_read_best(out / BEST)[0])
+    return _best(history, plan)
 
 
 def check_enough(train: Rows) -> None:
@@ -202,9 +246,13 @@ def check_enough(train: Rows) -> None:
 
 
 def digest_pairs(pairs: Pairs) -> str:
-    """sha256 of which pairs were drawn, of whom."""
-    drawn = hashlib.sha256(pairs.elapsed_s.tobytes())
-    drawn.update(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
+    """sha256 of the pairs: names, subjects, pictures and movements."""
+    drawn = hashlib.sha256(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
+    for name in ("first", "second", "third", "action", "elapsed_s", "late", "regions"):
+        values = getattr(pairs, name)
+        drawn.update(f"{name} {values.shape} {values.dtype}".encode())
+        for rows in np.array_split(values, max(1, len(values) // 256)):  # maps of any size
+            drawn.update(np.ascontiguousarray(rows).tobytes())
     return drawn.hexdigest()
 
 
@@ -318,7 +366,9 @@ class _NearPlan:
             said = self.task(self.batch(rows, None).to(device))
             totals += len(rows) * np.array([float(x) for x in said])
         loss, _, copy, variance = (totals / len(held)).tolist()
-        return {"loss": loss, "copy": copy, "gain": 1 - loss / copy, "variance": variance}
+        # Where nothing changes there is nothing to gain.
+        gain = 1 - loss / copy if copy > 0 else 0.0
+        return {"loss": loss, "copy": copy, "gain": gain, "variance": variance}
 
     def measure(self, figures: dict[str, Any]) -> str:
         return "gain"
@@ -411,44 +461,17 @@ def _pretext_of(config: dict[str, Any]) -> str:
     return "near-future" if "gain" in config else ""  # as written before there was another
 
 
-def _claim(
-    out: Path,
-    pairs: Pairs | None,
-    settings: PretrainSettings,
-    init: Path | None,
-    about: dict[str, Any],
-    fabric: Fabric,
-) -> None:
-    """Make the folder this run's, or refuse to go on with other settings or other pairs."""
-    path = out / "settings.json"
-    tree = {
-        **settings.model_dump(mode="json"),
-        "about": about,
-        "init_sha256": hashlib.sha256((init / WEIGHTS).read_bytes()).hexdigest() if init else "",
-        "pairs_sha256": "" if pairs is None else digest_pairs(pairs),
-    }
-    text = json.dumps(tree, indent=2, sort_keys=True)
-    if path.is_file() and (before := path.read_text()) != text:
-        raise SettingsError(
-            _difference(before, settings), where=out, cure="Choose another --out, or delete it"
-        )
-    if fabric.is_global_zero:
-        replace_file(path, text.encode())
-
-
-def _difference(before: str, settings: PretrainSettings) -> str:
-    """Why a folder cannot be gone on with."""
+def _other_pretext(out: Path, settings: PretrainSettings) -> str:
+    """That a run in a folder has another pretext task, in words; "" if not, or nobody knows."""
     try:
-        old = json.loads(before)["pretext"]
-    except (ValueError, KeyError, TypeError):
-        return "holds a run whose settings cannot be read"
-    if old.get("name") == "future-movement":
-        name = "future-movement"
-    else:
-        name = PretextSettings.model_validate(old).title
-    if name != settings.pretext.title:
-        return f"holds a run of the pretext task {name}, not {settings.pretext.title}"
-    return "holds a run with other settings or other videos"
+        old = json.loads((out / SETTINGS).read_bytes())["pretext"]
+        named = old.get("name") == "future-movement"
+        name = "future-movement" if named else PretextSettings.model_validate(old).title
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    if name == settings.pretext.title:
+        return ""
+    return f"of the pretext task {name}, not {settings.pretext.title}"
 
 
 def write_log(path: Path, history: list[dict[str, Any]], columns: Sequence[str]) -> None:
