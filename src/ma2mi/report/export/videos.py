@@ -119,11 +119,15 @@ def check_blurred(videos: Iterable[Path], pictures: Iterable[Path]) -> str:
             path.write_bytes(as_png(image))
             left += bool(tiles.faces(image))
         stills += 1
-    where = f"the {frames} frames and {stills} pictures written"
+    where = f"the {_count(frames, 'frame')} and {_count(stills, 'picture')} written"
     line = f"faces are blurred: a face detector finds one in {left or 'none'} of {where}"
     if mended:
         line += f", after {mended} more were blurred as a whole"
     return f"{line}: look at them before you pass them on" if left else line
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _frames_with_faces(path: Path, tiles: TileSearch) -> tuple[int, set[int]]:
