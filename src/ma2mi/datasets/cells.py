@@ -108,14 +108,16 @@ def read_text(file: Path) -> str:
 def decode_text(content: bytes, file: Path) -> str:
     """As :func:`read_text`, of bytes that are there already."""
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "")
-    if not encoding and b"\0" in content:
-        odd, even = content[1::2].count(0), content[::2].count(0)
-        encoding = "utf-16-le" if odd > even else "utf-16-be"
-        if max(odd, even) < len(content) / 8:
-            raise CorpusError("is no text", where=file, cure="Save it again as text in UTF-8")
+    if not encoding:
+        # Plain text in UTF-16 is a NUL at every second place.
+        even, odd = content[::2].count(0), content[1::2].count(0)
+        if max(even, odd) > len(content) / 8:
+            encoding = "utf-16-le" if odd > even else "utf-16-be"
     try:
         return content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
+        if not encoding and b"\0" in content:
+            raise CorpusError("is no text", where=file, cure="Save it as UTF-8") from error
         name = f"damaged {encoding}" if encoding else _guess_encoding(content)
         raise CorpusError(
             f"is not in UTF-8; by its bytes it is {name}",
@@ -134,7 +136,10 @@ def _guess_encoding(content: bytes) -> str:
         pass
     try:
         content.decode("gb18030")
-        if all(len(run) % 2 == 0 for run in runs):  # a Western word has accents one by one
+        leads = [lead for run in runs for lead in run[::2]]
+        common = sum(0xB0 <= lead <= 0xD7 for lead in leads)  # characters that are often used
+        # A Western word has accents one by one, most of them small letters above 0xDF.
+        if all(len(run) % 2 == 0 for run in runs) and common > len(leads) / 2:
             return "GBK (Chinese; or EUC-KR or Big5)"
     except UnicodeDecodeError:
         pass

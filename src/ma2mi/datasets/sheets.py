@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -204,13 +205,15 @@ def pick_sheet(
         headers = {name: _letter(at) for name, at in places.items()}
         return Sheet(file, frozenset(places), _rows_of(file, lines, places, headers, width=0))
     needed = set(columns) - set(optional)
-    best: tuple[tuple[bool, int], list[Line], int, dict[str, int]] | None = None
+    best: tuple[tuple[bool, int, int], list[Line], int, dict[str, int]] | None = None
     for lines in pages:
         at, places = _find_header(lines, columns)
-        rank = (needed <= set(places), len(places) if is_text or not needed <= set(places) else 0)
+        whole = needed <= set(places)
+        cells = len(lines[at].cells) if is_text and lines else 0
+        rank = (whole, len(places) if is_text or not whole else 0, cells)
         if best is None or rank > best[0]:
             best = rank, lines, at, places
-    (complete, _), lines, at, places = best or ((False, 0), [], 0, {})
+    (complete, _, _), lines, at, places = best or ((False, 0, 0), [], 0, {})
     top = lines[at] if at < len(lines) else Line(1, ())
     if not complete:
         missing = [name for name in columns if name in needed - set(places)]
@@ -233,13 +236,15 @@ def _rows_of(
 ) -> tuple[Row, ...]:
     """The rows that are not blank; text beyond a header of ``width`` is a fault (0: none is)."""
     rows = []
+    lengths = Counter(len(line.cells) for line in lines if any(line.cells))
+    usual = min(lengths, key=lambda one: (-lengths[one], one), default=0)
     for line in lines:
         cells = {name: _at(line.cells, place) for name, place in places.items()}
-        fault = line.fault
-        beyond = [cell for cell in line.cells[width:] if plain(cell)] if width else []
-        if beyond and not fault:
+        fault, beyond = line.fault, len(line.cells) - width if width and any(line.cells) else 0
+        # Where most rows end with a delimiter, an empty cell after it means nothing.
+        if beyond > 0 and not fault and (len(line.cells) > usual or any(line.cells[width:])):
             fault = (
-                f"has {len(beyond)} cells more than the header: a comma that is no delimiter, "
+                f"has {beyond} cells more than the header: a comma that is no delimiter, "
                 "such as a decimal one, must stand between quotation marks"
             )
         if fault or any(map(plain, cells.values())):
