@@ -156,6 +156,165 @@ def test_interrupted(ma2mi, monkeypatch):
     assert "interrupted; what is finished is kept, and the same command goes on from there" in err
 
 
+def test_interrupted_where_nothing_is_kept(ma2mi, monkeypatch):
+    def stops(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ma2mi.evaluation.files.read_labels", stops)
+    code, _, err = ma2mi("score", "a.csv", "b.csv", "--classes", "a")
+    assert (code, err) == (130, "ma2mi: interrupted; the same command begins anew\n")
+
+
+TABLES = {
+    "truth.csv": "subject,video,onset,offset,emotion\n006,006_1,100,140,negative\n",
+    "zeros.csv": "subject,video,onset,offset,emotion\n6,006_1,100,140,negative\n",
+    "loud.csv": "subject,video,onset,offset,emotion\n006,006_1,100,140,Negative\n",
+    "free.csv": "subject,video,onset,offset,emotion\n006,calm,1,9,negative\n",
+}
+
+
+def test_predictions_outside_every_video_are_named(ma2mi, tmp_path):
+    for name, text in TABLES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    code, out, err = ma2mi("score", "zeros.csv", "truth.csv", "--task", "strs")
+    assert (code, err) == (3, "")
+    assert "subject 6, video 006_1: 1 prediction; the truth has subject 006, video 006_1" in out
+    code, out, _ = ma2mi("score", "loud.csv", "truth.csv", "--task", "strs")
+    assert code == 0
+    assert re.search(r"strs +1\.0000", out)
+    # A video without events: a false alarm, and nothing is wrong with the files.
+    code, out, _ = ma2mi("score", "free.csv", "truth.csv", "--task", "strs")
+    assert code == 0
+    assert "subject 006, video calm: 1 prediction" in out
+
+
+CASES = Path(__file__).parents[2] / "shared" / "cases"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is not here")
+def test_the_case_of_lost_zeros(ma2mi):
+    score = CASES / "score"
+    code, out, _ = ma2mi("score", score / "pred_zeros.csv", score / "truth24.csv", "--task", "strs")
+    assert code == 3
+    assert "subject 6, video 006_1: 2 predictions; the truth has subject 006" in out
+    assert "subject 11, video 011_2: 1 prediction; the truth has subject 011" in out
+
+
+def test_names_are_shown_as_they_are(ma2mi, tmp_path):
+    from ma2mi.cli.console import visible
+
+    assert visible("a\x1b[31mb\nc\u202ed") == "a\\x1b[31mb\\nc\\u202ed"
+    assert visible(os.fsdecode(b"\xff.mp4")) == "\\udcff.mp4"
+    assert visible("grün 表情 \U0001f600") == "grün 表情 \U0001f600"
+    (tmp_path / "truth.csv").write_text("key,label\na,x\n", encoding="utf-8")
+    for name in ("[/b]", "[red]", ":smile:", "\x1b[2J", "two\nlines"):
+        (tmp_path / "said.csv").write_text(f'key,label\n"{name}",x\n', encoding="utf-8")
+        assert visible(name) in one_line(ma2mi("score", "said.csv", "truth.csv", "--classes", "x"))
+        (tmp_path / name).mkdir(parents=True)
+        file = Path(name) / "truth.csv"
+        (tmp_path / file).write_text("key,label\na,x\n", encoding="utf-8")
+        assert ma2mi("score", file, file, "--classes", "x")[0] == 0
+
+
+def test_work_that_is_done_ends_well_whatever_its_folder_is_called(ma2mi, tmp_path):
+    from ma2mi.cli.console import visible
+
+    for name in ("[/b]", "[red]", "\x1b[2J", "two\nlines"):
+        code, out, err = ma2mi("data", "fake", "ckplus", "--out", f"{name}/fake")
+        assert (code, err) == (0, "")
+        assert visible(name, keep="\n") in out
+        code, _, err = ma2mi("data", "check", "ckplus", "--root", f"{name}/fake")
+        assert (code, err) == (0, "")
+        code, out, err = ma2mi(
+            "data", "convert", "ckplus", "--root", f"{name}/fake", "--out", f"{name}/fake.csv"
+        )
+        assert (code, err) == (0, "")
+        assert (tmp_path / name / "fake.csv").is_file()
+
+
+def test_a_fault_of_ours_is_one_line_too(ma2mi, monkeypatch):
+    def breaks(*_, **__):
+        raise KeyError("nothing")
+
+    monkeypatch.setattr("ma2mi.datasets.folder.list_recordings", breaks)
+    code, _, err = ma2mi("prepare", ".", "--out", "clips")
+    assert code == 1
+    assert err.startswith("ma2mi: unexpected KeyError: 'nothing' (")
+    assert err.count("\n") == 1
+    monkeypatch.setenv("MA2MI_TRACEBACK", "1")
+    assert "Traceback" in ma2mi("prepare", ".", "--out", "clips")[2]
+
+
+@pytest.mark.parametrize(
+    "text", ["1e99999999", "inf", "nan", "0", "-1", "1/0", "1" * 5000, "1e7", "0x10", "1_0", ""]
+)
+def test_rates_that_are_none(text):
+    from typer import BadParameter
+
+    from ma2mi.cli.console import frame_rate
+
+    with pytest.raises(BadParameter):
+        frame_rate(text)
+
+
+def test_rates_and_stretches():
+    from typer import BadParameter
+
+    from ma2mi.cli.console import frame_rate, stretch
+
+    assert frame_rate("30000/1001") == Fraction(30000, 1001)
+    assert frame_rate("29.97") == Fraction(2997, 100)
+    assert frame_rate("1000000") == 1_000_000
+    assert stretch("0-8.5") == (0, 8.5)
+    for text in ("5-1", "1-1", "0-inf", "nan-1", "1e9-2e9", "a-b", "1-2-3", "-1"):
+        with pytest.raises(BadParameter):
+            stretch(text)
+
+
+EMBEDDED = """
+import importlib, logging, os, pkgutil, warnings
+import cv2, lightning.fabric, matplotlib, numpy as np, scipy.special, sklearn, sympy, torch
+
+LIBRARIES = ("KMP_", "PYTORCH_", "TORCH")  # sklearn and torch set these when they are imported
+
+def state():
+    return {
+        "warnings": [f for f in warnings.filters],
+        "shown by": warnings.showwarning,
+        "environment": {k: v for k, v in os.environ.items() if not k.startswith(LIBRARIES)},
+        "folder": os.getcwd(),
+        "handlers": list(logging.getLogger().handlers),
+        "logging": logging.getLogger("matplotlib").level,
+        "style": dict(matplotlib.rcParams),
+        "threads": (cv2.getNumThreads(), torch.get_num_threads()),
+        "numpy": np.geterr(),
+        "random": (torch.random.get_rng_state().tolist(), np.random.get_state()[1].tolist()),
+    }
+
+before = state()
+import ma2mi
+for module in pkgutil.walk_packages(ma2mi.__path__, "ma2mi."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from ma2mi.face.detect import FaceDetector
+from ma2mi.models.catalog import build_model
+from ma2mi.report.figures import draw_strip
+draw_strip(np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
+FaceDetector().detect(np.zeros((96, 96, 3), np.uint8))
+frames = np.tile(np.arange(64, dtype=np.uint8) * 3, (2, 64, 1))
+ma2mi.flow(frames[0], frames)
+after = state()
+changed = [name for name in before if before[name] != after[name]]
+assert not changed, [(before[name], after[name]) for name in changed]
+"""
+
+
+def test_the_process_of_an_embedder_stays_as_it_was():
+    """Importing everything and calls of the library change no state that others share."""
+    said = subprocess.run([sys.executable, "-c", EMBEDDED], capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+
+
 def test_what_cannot_be_prepared_is_listed_and_nothing_is_left(ma2mi, tmp_path):
     (tmp_path / "videos").mkdir()
     wallpaper(tmp_path / "videos" / "wallpaper.mp4")
