@@ -332,8 +332,18 @@ def test_folder_needs_a_rate_and_a_file_has_its_own(tmp_path: Path) -> None:
         with pytest.raises(VideoError, match="Give its frame rate as fps"):
             read(tmp_path / "frames")
     write_video(tmp_path / "clip.mp4", pictures(2), 25)
-    frames = read_frames(tmp_path / "clip.mp4", fps=Fraction(1))
-    assert [frame.time_s for frame in frames] == [0, Fraction(1, 25)]
+    for fps in (None, Fraction(25)):
+        frames = read_frames(tmp_path / "clip.mp4", fps=fps)
+        assert [frame.time_s for frame in frames] == [0, Fraction(1, 25)]
+
+
+def test_the_true_rate_of_slow_motion_makes_times_shorter(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, pictures(10), 25)
+    frames = list(read_frames(path, fps=Fraction(200)))
+    assert [frame.time_s for frame in frames] == [Fraction(i, 200) for i in range(10)]
+    info = inspect_video(path, fps=Fraction(200))
+    assert (info.fps, info.duration_s) == (200, Fraction(10, 200))
 
 
 def test_folder_with_faults_names_the_frame(tmp_path: Path) -> None:

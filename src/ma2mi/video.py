@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import statistics
+import struct
 import threading
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -24,6 +26,7 @@ from ma2mi.files import unfinished
 
 with optional_part("av", "video"):
     import av
+    from av.sidedata.sidedata import Type as SideData
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -41,8 +44,23 @@ LOOKED_PACKETS = 256  # from whose times the frame rate is estimated, none of th
 SAME_RATE = Fraction(1, 50)  # a container's frame rate is right if it is off by no more
 LEAST_STEPS = 8  # between frames; of fewer, the container's own frame rate is the better guess
 
+LONGEST_SIDE_PX = 8192  # 8K video is 7680 wide; a face detector looks at a square of that side
+SQUARE = Fraction(1, 50)  # pixels whose sides differ by no more count as square
+SLOW_MOTION = Fraction(3, 2)  # recorded so many times faster than it plays: slow motion
+DEPTHS = (8, 10, 12, 14, 16)  # bits in which cameras count
+DEPTH_LOOKS = 9  # images of a folder whose depth is looked at
+INTERLACED = "is interlaced: each frame shows two moments in alternate rows"
+_LAST_NUMBER = re.compile(r"^(.*?)(\d{1,18})(\D*)$")
+LOST_READS = 64  # failures to read from a container, one after the other, that end a file
+
+#: The containers that ffmpeg opens, by the names under which cameras and programs write them.
 VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v", ".mpg", ".wmv", ".gif")
+    re.findall(
+        r"\S+",
+        ".3g2 .3gp .amv .asf .av1 .avi .divx .dv .f4v .flv .gif .gxf .h261 .h263 .h264 .hevc .ivf"
+        " .m1v .m2t .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mts .mxf .nut"
+        " .obu .ogm .ogv .qt .rm .rmvb .roq .tod .ts .vob .webm .wmv .wtv .y4m",
+    )
 )
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"))
 
@@ -53,6 +71,10 @@ class VideoNote(UserWarning):
 
 class TruncatedVideo(VideoNote):
     """A video that ends before its header says, or breaks off; the frames before it are good."""
+
+
+class DamagedVideo(VideoNote):
+    """A video of which some packets do not decode, or only with errors that are painted over."""
 
 
 class ClockRestart(VideoNote):
@@ -85,6 +107,8 @@ class VideoInfo:
             container's average where the two agree; a pause in the recording does not lower it.
         frame_count: as the container states it, None where it does not.
         duration_s: as the container states it, None where it does not.
+        recorded_fps: frames per second of the recording as a slow-motion file states them, None
+            where it does not.
     """
 
     path: Path
@@ -93,6 +117,7 @@ class VideoInfo:
     fps: Fraction
     frame_count: int | None
     duration_s: Fraction | None
+    recorded_fps: Fraction | None = None
 
 
 def read_frames(
@@ -105,31 +130,41 @@ def read_frames(
     median of the last 256. Where the clock jumps back, as in joined recordings, the pieces are
     laid end to end with one usual step between them, and a ``ClockRestart`` warning says so.
     A jump forward is kept: nobody knows what happened meanwhile. AVI stores the times of decoding
-    only; there frames are as far apart as these. Rotation is applied in quarter turns, mirroring
-    is not. Colours follow the file's own matrix and range; untagged files count
+    only; there frames are as far apart as these. Quarter turns and mirrorings that the file asks
+    for are applied. Colours follow the file's own matrix and range; untagged files count
     as BT.601, limited range. Grey becomes three equal channels, deeper video 8 bits.
 
     A folder's images are sorted by the numbers in their names ("img2" before "img10"), and
-    frame i is seen at ``i / fps``. 16-bit images become ``round(x / 257)``, so that black and
-    white stay black and white.
+    frame i is seen at ``i / fps``; where numbers are missing, the frames after the gap are seen
+    later by as many. A TIFF of several pages is a folder of its pages. Images of more than 8 bits
+    become 8 bits from the folder's own depth: 12 bits in files of 16 go from 0 to 4095.
 
-    A file that breaks off gives the frames that decode, then a ``TruncatedVideo`` warning.
+    What does not decode is passed over, and a ``DamagedVideo`` warning counts it; a file that
+    breaks off gives the frames that decode, then a ``TruncatedVideo`` warning. Other warnings are
+    ``VideoNote``: interlaced pictures, pixels that are not square, a size that changes, a start
+    without key frame, missing images, slow motion.
 
     Args:
         path: a video file, or a folder of images.
-        fps: needed for a folder; not used for a file, which has times of its own.
+        fps: needed for a folder. For a file, the rate at which it was really recorded, such as
+            200 of slow motion that plays at 25: times run so many times faster; None leaves them.
         start, stop: frame indices; what lies before ``start`` is decoded and skipped.
 
     Raises:
-        VideoError: missing, empty or undecodable input, audio only, images of different sizes.
+        VideoError: missing, empty or undecodable input, audio only, images of different sizes, a
+            side longer than ``LONGEST_SIDE_PX``.
     """
     path = Path(path)
     if start < 0 or (stop is not None and stop < start):
         raise VideoError(f"frames {start} to {stop} are no range", where=path)
-    if path.is_dir():
+    if path.is_dir() or _page_count(path) > 1:
         return _read_folder(path, _folder_rate(path, fps), start, stop)
     _check_file(path)
-    return islice(_read_file(path, start), None if stop is None else stop - start)
+    frames = islice(_read_file(path, start, fps), None if stop is None else stop - start)
+    factor = _slow_motion(path, fps)
+    if factor == 1:
+        return frames
+    return (replace(frame, time_s=frame.time_s * factor) for frame in frames)
 
 
 def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo:
@@ -139,25 +174,52 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
         VideoError: as ``read_frames``.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() or _page_count(path) > 1:
         rate = _folder_rate(path, fps)
-        files = list_images(path)
-        height, width = read_image(files[0]).shape[:2]
-        return VideoInfo(path, width, height, rate, len(files), len(files) / rate)
+        images = _list_pages(path)
+        height, width = read_image(*images[0]).shape[:2]
+        last = _even_places(images)[-1]
+        return VideoInfo(path, width, height, rate, len(images), (last + 1) / rate)
     _check_file(path)
     with _open(path) as (container, stream):
         first, times = _look(container, stream, path)
         width, height = first.width, first.height
-        if _quarter_turns(first) % 2:
+        if _is_lying(first):
             width, height = height, width
+        rate = _frame_rate(stream, times)
+        duration, factor = _duration(container, stream), _factor(rate, fps)
         return VideoInfo(
             path,
             width,
             height,
-            _frame_rate(stream, times),
+            rate / factor,
             stream.frames or None,
-            _duration(container, stream),
+            None if duration is None else duration * factor,
+            _recorded_rate(container, stream),
         )
+
+
+def _factor(plays: Fraction, fps: Fraction | None) -> Fraction:
+    """Of the times of a file that plays at a rate, where it was recorded at ``fps``."""
+    if fps is None:
+        return Fraction(1)
+    factor = plays / Fraction(fps)
+    return Fraction(1) if abs(factor - 1) <= SAME_RATE else factor
+
+
+def _slow_motion(path: Path, fps: Fraction | None) -> Fraction:
+    return Fraction(1) if fps is None else _factor(inspect_video(path).fps, fps)
+
+
+def _recorded_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """What Android and QuickTime tell of the camera's rate, if they do."""
+    tags = {**container.metadata, **stream.metadata}
+    for name, value in tags.items():
+        if name.lower() in ("com.android.capture.fps", "com.apple.quicktime.capture.fps"):
+            with suppress(ValueError, ZeroDivisionError, OverflowError):
+                rate = Fraction(float(value)).limit_denominator(1001)
+                return rate if rate > 0 else None
+    return None
 
 
 def usual_step(steps: Sequence[Number]) -> Number:
@@ -326,24 +388,84 @@ def write_frames(
 def list_videos(folder: Path | str) -> list[Path]:
     """Every video file and every folder that directly holds images, at any depth, sorted naturally.
 
-    Suffixes count in any case; names that begin with a dot are passed over.
+    Suffixes count in any case; names that begin with a dot are passed over. A TIFF of several
+    pages counts as a video. Links are followed, each folder is entered once.
 
     Raises:
         VideoError: ``folder`` is none.
     """
+    return _sorted(path for path, is_video in _walk(folder) if is_video)
+
+
+def list_others(folder: Path | str) -> list[Path]:
+    """The other files in which ffmpeg finds a moving picture, whatever they are called, sorted.
+
+    Raises:
+        VideoError: ``folder`` is none.
+    """
+    return _sorted(path for path, is_video in _walk(folder) if not is_video and _moves(path))
+
+
+def _sorted(paths: Iterable[Path]) -> list[Path]:
+    return sorted(set(paths), key=lambda path: [_natural(part) for part in path.parts])
+
+
+def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
+    """Files, and folders that hold images, each with whether its name says that it is a video."""
     folder = Path(folder)
     if not folder.is_dir():
         raise VideoError("is no folder", where=folder, cure="Give a folder that holds videos")
-    found = set()
-    for path in folder.rglob("*"):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+    entered: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:  # a link that leads in a circle, or to what was seen
+            folders.clear()
             continue
-        suffix = path.suffix.lower()
-        if suffix in VIDEO_SUFFIXES and path.is_file():
-            found.add(path)
-        elif suffix in IMAGE_SUFFIXES and path.is_file():
-            found.add(path.parent)
-    return sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            path = Path(place, name)
+            suffix = path.suffix.lower()
+            if name.startswith(".") or not path.is_file():
+                continue
+            if suffix in VIDEO_SUFFIXES:
+                yield path, suffix != ".ts" or _is_transport(path)
+            elif suffix in IMAGE_SUFFIXES:
+                yield (path if _page_count(path) > 1 else path.parent), True
+            else:
+                yield path, False
+
+
+def _is_transport(path: Path) -> bool:
+    """Whether a .ts holds packets: TypeScript is called so, too."""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(193)
+        return head[:1] == b"G" or head[4:5] == b"G"
+    return True  # what cannot be read fails in its turn
+
+
+#: Files that lie beside videos and are none; ffmpeg takes some text for video.
+_NO_VIDEO = frozenset(
+    re.findall(
+        r"\S+",
+        ".aac .ass .bids .boris .cfg .conf .csv .db .doc .docx .eaf .flac .htm .html .ini .json"
+        " .js .log .lock .m4a .md .mp3 .npy .npz .ods .ogg .parquet .pdf .pfsx .pickle .pkl .py"
+        " .rtf .rst .safetensors .srt .sub .svg .toml .tsv .txt .vtt .wav .webp .wma .xls .xlsx"
+        " .xml .yaml .yml .zip",
+    )
+)
+
+
+def _moves(path: Path) -> bool:
+    if path.suffix.lower() in _NO_VIDEO:
+        return False
+    try:
+        with _open(path) as (container, stream):
+            return not container.format.name.endswith(("_pipe", "image2", "tty")) and bool(
+                stream.codec_context.width
+            )
+    except (VideoError, OSError, ValueError):
+        return False
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -383,11 +505,56 @@ def _folder_rate(folder: Path, fps: Fraction | None) -> Fraction:
     return Fraction(fps)
 
 
+Page = tuple[Path, int]  # of a file, and which of its pages, from 0
+
+
+def _page_count(path: Path) -> int:
+    """Pages of a TIFF; 1 for whatever else."""
+    if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
+        return 1
+    with optional_part("cv2", "video"):
+        import cv2
+    try:
+        return max(1, int(cv2.imcount(str(path))))
+    except (cv2.error, UnicodeError):
+        return 1
+
+
+def _list_pages(path: Path) -> list[Page]:
+    files = list_images(path) if path.is_dir() else [path]
+    return [(file, page) for file in files for page in range(_page_count(file))]
+
+
+def _even_places(images: Sequence[Page]) -> list[int]:
+    """Where each image stands in even time, from 0: after a gap in the numbers, later.
+
+    Numbers count if the same text stands around them in all names, they rise, and nearly all
+    follow the one before by the same step; else (times as names, several pages) none counts.
+    """
+    even = list(range(len(images)))
+    matches = [_LAST_NUMBER.match(file.stem) for file, _ in images]
+    known = [match for match in matches if match]
+    if len(known) < len(images) or len({(m[1], m[3]) for m in known}) != 1 or len(known) < 3:
+        return even
+    numbers = [int(match[2]) for match in known]
+    steps = [later - earlier for earlier, later in pairwise(numbers)]
+    step, often = Counter(steps).most_common(1)[0]
+    if step <= 0 or 2 * often < len(steps) or any(s <= 0 or s % step for s in steps):
+        return even
+    return [(number - numbers[0]) // step for number in numbers]
+
+
 def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> Iterator[Frame]:
-    files = list_images(folder)
+    images = _list_pages(folder)
+    places, depth = _even_places(images), _depth(images)
+    missing = [(a, b) for a, b in pairwise(places) if b > a + 1]
+    if missing:
+        count, last = sum(b - a - 1 for a, b in missing), images[places.index(missing[0][0])][0]
+        lost = "1 image is" if count == 1 else f"{count} images are"
+        _note(folder, f"{lost} missing, the first after {last.name}; the others keep their times")
     shape = None
-    for index, file in list(enumerate(files))[start:stop]:
-        image = read_image(file)
+    for index, (file, page) in list(enumerate(images))[start:stop]:
+        image = read_image(file, page, depth)
         shape = shape or image.shape
         if image.shape != shape:
             raise VideoError(
@@ -396,37 +563,89 @@ def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> I
                 where=file,
                 cure="Bring all frames to one size",
             )
-        yield Frame(index, index / fps, image)
+        yield Frame(index, places[index] / fps, image)
 
 
-def read_image(file: Path) -> Image:
-    """One image file as uint8 [H, W, 3], RGB; 16 bits become 8 as in ``read_frames``.
+def _depth(images: Sequence[Page]) -> int:
+    """Bits in which a folder's images count, from its brightest pixels in a few of them."""
+    count = min(DEPTH_LOOKS, len(images))
+    looked = [images[round(i * (len(images) - 1) / max(1, count - 1))] for i in range(count)]
+    first = _decode_image(*looked[0])
+    if first.dtype != np.uint16:
+        return 8
+    brightest = max(int(first.max()), *(int(_decode_image(*one).max()) for one in looked[1:]), 1)
+    return next(bits for bits in DEPTHS[1:] if brightest < 2**bits or bits == DEPTHS[-1])
+
+
+def read_image(file: Path, page: int = 0, depth: int = 16) -> Image:
+    """One image file as uint8 [H, W, 3], RGB.
+
+    Args:
+        file: to read.
+        page: which one, from 0.
+        depth: bits that the pixels of a 16-bit image use; brighter ones become white.
 
     Raises:
-        VideoError: it is no readable image, or neither 8 nor 16 bits deep.
+        VideoError: it is no readable image, or neither 8 nor 16 bits deep, or very large.
     """
+    image = _decode_image(file, page)
+    if image.dtype == np.uint16:
+        most = 2**depth - 1
+        image = ((np.minimum(image, most).astype(np.uint32) * 255 + most // 2) // most).astype(
+            np.uint8
+        )
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _decode_image(file: Path, page: int = 0) -> NDArray[Any]:
+    """uint8 or uint16 [H, W, 3], BGR."""
     with optional_part("cv2", "video"):
         import cv2
-    coded = np.fromfile(file, np.uint8)  # cv2.imread fails on names that are not ASCII on Windows
+    try:
+        coded = np.fromfile(file, np.uint8)  # cv2.imread fails on names not in ASCII on Windows
+    except OSError as error:
+        raise VideoError(f"cannot be read ({error.strerror})", where=file) from error
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    image = cv2.imdecode(coded, flags) if coded.size else None
+    image: NDArray[Any] | None = None
+    with suppress(cv2.error):  # larger than OpenCV takes
+        if page and coded.size:
+            _, pages = cv2.imdecodemulti(coded, flags, range=(page, page + 1))
+            image = np.asarray(pages[0]) if pages else None
+        elif coded.size:
+            image = cv2.imdecode(coded, flags)
     if image is None:
         raise VideoError("is no readable image", where=file, cure="Copy or extract it again")
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise VideoError(
             f"has pixels of type {image.dtype}", where=file, cure="Save it with 8 or 16 bits"
         )
-    return np.ascontiguousarray(image[..., ::-1])
+    _check_size(image.shape[1], image.shape[0], file)
+    return image
+
+
+def _check_size(width: int, height: int, where: Path) -> None:
+    if max(width, height) > LONGEST_SIDE_PX:
+        raise VideoError(
+            f"is {width}x{height} px, and no side may be longer than {LONGEST_SIDE_PX} px",
+            where=where,
+            cure="Scale it down, or cut out the face",
+        )
 
 
 # Video files
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
+    if os.path.lexists(path) and not path.exists():
+        raise VideoError("is a link that leads nowhere", where=path, cure="Check the path")
+    if not path.exists():
         raise VideoError("does not exist", where=path, cure="Check the path")
+    if not path.is_file():
+        raise VideoError(
+            "is a stream, not a file",
+            where=path,
+            cure="Save it to a file first, or watch a camera with --camera",
+        )
     if path.stat().st_size == 0:
         raise VideoError("has zero bytes", where=path, cure="Copy or download it again")
 
@@ -434,8 +653,21 @@ def _check_file(path: Path) -> None:
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        # "file:" keeps ffmpeg from taking a name with a colon for a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        str(path).encode()
+    except UnicodeEncodeError:
+        # PyAV takes no names that are not Unicode, but files.
+        with path.open("rb") as file, _opened(path, file) as known:
+            yield known
+        return
+    # "file:" keeps ffmpeg from taking a name with a colon for a protocol.
+    with _opened(path, f"file:{path}") as known:
+        yield known
+
+
+@contextmanager
+def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        container = av.open(source, metadata_errors="replace")
     except av.error.FFmpegError as error:
         with path.open("rb") as file:
             is_mp4 = file.read(12)[4:8] == b"ftyp"
@@ -454,6 +686,9 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         stream = next((s for s in container.streams.video if not _is_cover(s)), None)
         if stream is None:
             raise VideoError("holds no picture, only sound or data", where=path)
+        # Without this the decoder keeps back pictures whose reference is missing.
+        stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
+        _check_size(stream.codec_context.width, stream.codec_context.height, path)
         yield container, stream
 
 
@@ -461,21 +696,83 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _read_file(path: Path, start: int) -> Iterator[Frame]:
-    with _open(path) as (container, stream):
-        clock = _Clock(container, stream, path)
-        count, end_s, broken = 0, Fraction(0), False
-        frames = container.decode(stream)
+class _Decoder:
+    """The frames of a file one by one, whatever lies between them.
+
+    Attributes:
+        lost: packets that did not decode, without those at the very end.
+        first_lost: frames before the first of them.
+        painted: frames that the decoder filled up; ``last_painted`` if the last one is.
+        headless: packets before the first key frame.
+        broken: the file ends in what does not decode.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self.lost = self.painted = self.headless = 0
+        self.first_lost = 0
+        self.broken = self.last_painted = False
+
+    def frames(self) -> Iterator[VideoFrame]:
+        count, open_lost, seen_key = 0, 0, False
+        for packet in self._packets():
+            if packet is None:
+                open_lost += 1
+                continue
+            seen_key = seen_key or packet.is_keyframe or not packet.size
+            self.headless += not seen_key
+            try:
+                decoded = packet.decode()
+            except av.error.EOFError:
+                continue
+            except (av.error.FFmpegError, ValueError):
+                open_lost += 1
+                continue
+            for frame in decoded:
+                if open_lost:
+                    self.first_lost = self.first_lost or count
+                    self.lost, open_lost = self.lost + open_lost, 0
+                self.last_painted = bool(frame.is_corrupt)
+                self.painted += self.last_painted
+                count += 1
+                yield frame
+        self.broken = open_lost > 0
+
+    def _packets(self) -> Iterator[Any]:
+        """The packets of the stream, an empty one last; None where the container is damaged."""
+        failed = 0
         while True:
             try:
-                frame = next(frames, None)
-            except av.error.FFmpegError as error:
-                if count == 0:
-                    raise _undecodable(path) from error
-                broken = True
-                break
-            if frame is None:
-                break
+                for packet in self._container.demux(self._stream):
+                    failed = 0
+                    yield packet
+                return
+            except av.error.EOFError:
+                return
+            except (av.error.FFmpegError, ValueError):
+                failed += 1
+                yield None
+                if failed >= LOST_READS:
+                    return
+
+
+def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
+    with _open(path) as (container, stream):
+        clock, decoder = _Clock(container, stream, path), _Decoder(container, stream)
+        count, end_s = 0, Fraction(0)
+        size: tuple[int, int] | None = None
+        sizes = 1
+        for frame in decoder.frames():
+            if count == 0:
+                _tell_form(frame, container, stream, path, is_known=fps is not None)
+            if size is not None and size != (frame.width, frame.height):
+                sizes += 1
+                if sizes == 2:
+                    now = f"{frame.width}x{frame.height}"
+                    words = f"the picture changes from {size[0]}x{size[1]} to {now}"
+                    _note(path, f"{words} at frame {count}")
+                _check_size(frame.width, frame.height, path)
+            size = frame.width, frame.height
             time_s = clock.read(frame)
             end_s = time_s + ((frame.duration or 0) * clock.tick(frame) or clock.usual_step_s)
             if count >= start:
@@ -484,12 +781,48 @@ def _read_file(path: Path, start: int) -> Iterator[Frame]:
         if count == 0:
             raise _undecodable(path)
         clock.close()
-        if broken or _falls_short(container, end_s, clock.usual_step_s):
-            warnings.warn(
-                f"{path}: breaks off after frame {count - 1} ({float(clock.time_s):.3f} s)",
-                TruncatedVideo,
-                stacklevel=2,
-            )
+        if decoder.headless:
+            missing = f"the first {decoder.headless} packets"
+            _note(path, f"begins without a key frame: {missing} give no picture, or a poor one")
+        if decoder.lost:
+            many = "1 packet does" if decoder.lost == 1 else f"{decoder.lost} packets do"
+            after = f"the first after frame {decoder.first_lost - 1}"
+            _note(path, f"{many} not decode, {after}; the others are read", DamagedVideo)
+        short = decoder.broken or _falls_short(container, end_s, clock.usual_step_s)
+        if decoder.painted - (short and decoder.last_painted):
+            many = "1 frame is" if decoder.painted == 1 else f"{decoder.painted} frames are"
+            _note(path, f"{many} damaged and partly painted over by the decoder", DamagedVideo)
+        if short:
+            words = f"breaks off after frame {count - 1} ({float(clock.time_s):.3f} s)"
+            _note(path, words, TruncatedVideo)
+
+
+def _note(path: Path, words: str, kind: type[VideoNote] = VideoNote) -> None:
+    warnings.warn(f"{path}: {words}", kind, stacklevel=3)
+
+
+def _tell_form(
+    frame: VideoFrame,
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    *,
+    is_known: bool,
+) -> None:
+    """What a reader should know about the pictures as such, and their rate unless it is known."""
+    if frame.interlaced_frame:
+        _note(path, f"{INTERLACED}; deinterlace it first, such as by ffmpeg -vf bwdif")
+    aspect = stream.sample_aspect_ratio
+    if aspect and aspect > 0 and abs(aspect - 1) > SQUARE:
+        as_is = "the picture is taken as it is stored"
+        _note(path, f"pixels are {aspect.numerator}:{aspect.denominator}, not square; {as_is}")
+    recorded, plays = _recorded_rate(container, stream), _average_rate(stream)
+    if recorded and recorded > SLOW_MOTION * plays and not is_known:
+        _note(
+            path,
+            f"slow motion: recorded at {float(recorded):g} frames a second, plays at"
+            f" {float(plays):g}; times are those of playing unless its frame rate is given",
+        )
 
 
 class _Clock:
@@ -571,13 +904,37 @@ class _Clock:
 
 def _upright(frame: VideoFrame) -> Image:
     image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    turns = _quarter_turns(frame)
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    (a, b), (c, d) = _orientation(frame)
+    if b or c:  # x goes down, y goes across
+        image = image.swapaxes(0, 1)
+        across, down = c, b
+    else:
+        across, down = a, d
+    if down < 0:
+        image = image[::-1]
+    if across < 0:
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
-    """Counter-clockwise quarter turns that the display matrix asks for, 0 to 3."""
-    return round(frame.rotation / 90) % 4
+def _orientation(frame: VideoFrame) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the display matrix takes x and y: ((a, b), (c, d)), x to (a, b) and y to (c, d).
+
+    Quarter turns and mirrorings; what lies between goes to the nearest. Without a matrix, nothing.
+    ISO/IEC 14496-12, 8.2.2: nine 32-bit numbers a b u c d v x y w, of which a to d are 16.16.
+    """
+    sides: Any = frame.side_data  # PyAV's stubs call it a mapping of words
+    stored = next((bytes(one) for one in sides if one.type == SideData.DISPLAYMATRIX), b"")
+    if len(stored) < 20:
+        return (1, 0), (0, 1)
+    a, b, _, c, d = struct.unpack("=5i", stored[:20])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return (-1 if a < 0 else 1, 0), (0, -1 if d < 0 else 1)
+    return (0, -1 if b < 0 else 1), (-1 if c < 0 else 1, 0)
+
+
+def _is_lying(frame: VideoFrame) -> bool:
+    return bool(_orientation(frame)[0][1])
 
 
 def _look(
@@ -585,17 +942,15 @@ def _look(
 ) -> tuple[VideoFrame, list[Fraction]]:
     """The first frame, and when the first packets are decoded."""
     first, times = None, []
-    try:
+    with suppress(av.error.FFmpegError, ValueError):  # what follows tells the reader of the frames
         for count, packet in enumerate(container.demux(stream)):
             if packet.dts is not None:
                 times.append(packet.dts * Fraction(packet.time_base or stream.time_base or 0))
             if first is None:
-                first = next(iter(packet.decode()), None)
+                with suppress(av.error.FFmpegError, ValueError):
+                    first = next(iter(packet.decode()), None)
             elif count >= LOOKED_PACKETS:
                 break
-    except av.error.FFmpegError as error:
-        if first is None:
-            raise _undecodable(path) from error
     if first is None:
         raise _undecodable(path)
     return first, times
