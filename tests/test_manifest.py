@@ -151,6 +151,7 @@ def numbered(folder, numbers):
 HELD = [*range(1, 6), *range(11, 31)]  # 6 to 10 are missing
 
 
+@pytest.mark.filterwarnings("ignore::ma2mi.video.VideoNote")  # which tells of the gap
 def test_a_missing_image_shifts_no_other(tmp_path):
     pytest.importorskip("av")
     from ma2mi.video import read_frames

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
+from ma2mi.datasets.cells import read_text
 from ma2mi.datasets.coded import CodedCorpus, Mark, natural
 from ma2mi.datasets.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.errors import CorpusError
@@ -172,8 +173,8 @@ def _mapped(known: Columns, given: Mapping[str, str] | None, file: Path) -> Colu
         if not file.is_file():
             return known
         try:
-            given = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            given = json.loads(read_text(file))
+        except (ValueError, RecursionError) as error:
             raise CorpusError(f"is no JSON ({error})", where=file, cure="Correct it") from error
     if not isinstance(given, Mapping) or not set(given) <= set(known):
         raise CorpusError(

@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 from xml.etree import ElementTree
 
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
+from ma2mi.datasets.cells import parse_number, read_bytes, read_text, shorten
 from ma2mi.datasets.coded import natural
 from ma2mi.datasets.findings import Finding, LeftOut
 from ma2mi.datasets.frames import index_frames
@@ -154,12 +155,12 @@ def _numbered(words: str) -> dict[str, str]:
 
 def _float_lines(file: Path) -> Iterator[list[float]]:
     """The numbers of each line that is not blank."""
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         try:
-            numbers = [float(word) for word in line.split()]
+            numbers = [float(parse_number(word)) for word in line.split()]
         except ValueError as error:
             raise CorpusError(
-                f"{line.strip()!r} is no number",
+                f"{shorten(line.strip())!r} is no number",
                 where=f"{file}, row {number}",
                 cure="Copy the file again",
             ) from error
@@ -172,8 +173,8 @@ def _xml(file: Path, tag: str) -> list[ElementTree.Element]:
     if not file.is_file():
         return []
     try:
-        return list(ElementTree.parse(file).iter(tag))
-    except ElementTree.ParseError as error:
+        return list(ElementTree.fromstring(read_bytes(file)).iter(tag))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise CorpusError(f"is no XML ({error})", where=file, cure="Copy it again") from error
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from ma2mi.datasets.cells import read_text, shorten
 from ma2mi.errors import CorpusError
 
 FIELDS = ("onset", "apex", "offset", "emotion", "aus")
@@ -45,7 +47,8 @@ def load_repairs(table: str | Path) -> list[Repair]:
         if own:
             raise CorpusError("is no file", where=file, cure=f"Give a CSV of {', '.join(COLUMNS)}")
         return []
-    with file.open(newline="", encoding="utf-8-sig") as lines:
+    lines = io.StringIO(read_text(file).removeprefix("\ufeff"), newline=None)
+    try:
         reader = csv.DictReader(lines)
         if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
             raise CorpusError(
@@ -64,11 +67,14 @@ def load_repairs(table: str | Path) -> list[Repair]:
                 )
             frame = repair.field in ("onset", "apex", "offset")
             cleared = repair.field == "apex" and not repair.value
-            if frame and not cleared and not repair.value.isdecimal():
+            is_number = repair.value.isdecimal() and len(repair.value) < 10
+            if frame and not cleared and not is_number:
                 raise CorpusError(
-                    f"{repair.value!r} is no frame number",
+                    f"{shorten(repair.value)!r} is no frame number",
                     where=f"{file}, row {number}, column value",
                     cure="Write a whole number; only an apex may be empty",
                 )
             repairs.append(repair)
-        return repairs
+    except csv.Error as error:
+        raise CorpusError(f"cannot be read ({error})", where=file, cure="Save it again") from error
+    return repairs
