@@ -77,7 +77,7 @@ def compare(
 
     for file in (out, picture):
         if file:
-            console.new_file(file)
+            console.new_file(file).parent.mkdir(parents=True, exist_ok=True)
     curves = load_curves(runs) if any(map(is_curve, runs)) else []
     results = [] if curves else [load_run(run) for run in runs]
     text = curve_table(curves, style) if curves else compare_table(results, style)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from ma2mi.training.views import one_thread
 OUTPUTS = ("logits", "classes", "units", "intensity", "movement")
 TOLERANCE = 1e-4
 OPSET = 17
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 
 
 class Answering(nn.Module):
@@ -87,7 +89,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
             ``TOLERANCE``; then nothing is written.
         MissingPart: onnx or onnxruntime is not installed.
     """
-    with optional_part("onnx", "onnx"):
+    with optional_part("onnx", "onnx"), _without_telemetry():
         import onnx
         import onnxruntime  # noqa: F401  # asked for before the work
     if position and isinstance(recognizer.net.face_encoder(), FaceTransformer):
@@ -120,6 +122,21 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)
     return difference
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Load onnxruntime here: what it would report to its makers stays off (seen with 1.32).
+
+    The variable counts only while the library is loaded, so the process keeps its own after that.
+    """
+    before = os.environ.get(TELEMETRY_OFF)
+    os.environ.setdefault(TELEMETRY_OFF, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[TELEMETRY_OFF]
 
 
 def _inputs(recognizer: Recognizer, position: bool) -> dict[str, int]:
