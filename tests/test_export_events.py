@@ -231,6 +231,18 @@ def test_times_of_other_tools_count_from_the_start_of_the_file(analysis, folder)
     assert float(rows_of(write_events(late, folder)[0])[0]["onset_s"]) == pytest.approx(0.4)
 
 
+def test_slow_motion_is_marked_where_it_plays(analysis, folder):
+    slow = replace(analysis, slowed=8.0, picture_s=0.5)
+    tiers = annotations(write_elan(slow, folder)[0])
+    assert tiers["face0.blink"] == [(500 + 8 * 480, 500 + 8 * 680, "#2 blink")]
+    project = json.loads(write_boris(slow, folder)[0].read_text("utf-8"))
+    (observation,) = project["observations"].values()
+    assert states(observation)[0] == ("face0", "micro", 3.7, 7.22)
+    assert list(observation["media_info"]["fps"].values()) == [3.125]
+    rows = rows_of(write_bids(slow, folder)[0], "\t")
+    assert (float(rows[0]["onset"]), float(rows[0]["duration"])) == pytest.approx((3.7, 3.52))
+
+
 def test_no_cell_is_computed_and_pandas_reads_the_same(tmp_path):
     plain = ["happy", "-0.5", "+3e5", "a=b", "'quoted'", "x;y", 'say "so"', "two\nlines", "高兴"]
     risky = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "'=1"]

@@ -167,6 +167,28 @@ def read_frames(
     return (replace(frame, time_s=frame.time_s * factor) for frame in frames)
 
 
+def read_times(path: Path | str, *, fps: Fraction | None = None) -> list[Fraction]:
+    """When each frame of ``read_frames`` is seen, seconds; decodes all, and makes no picture.
+
+    Packets cannot tell: some do not decode, and are no frames.
+
+    Raises:
+        VideoError: as ``read_frames``, but for pictures of different sizes.
+    """
+    path = Path(path)
+    if path.is_dir() or _page_count(path) > 1:
+        rate = _folder_rate(path, fps)
+        return [place / rate for place in _even_places(_list_pages(path))]
+    _check_file(path)
+    factor = _slow_motion(path, fps)
+    with _open(path) as (container, stream):
+        clock, decoder = _Clock(container, stream, path), _Decoder(container, stream)
+        times = [clock.read(frame) * factor for frame in decoder.frames()]
+    if not times:
+        raise _undecodable(path)
+    return times
+
+
 def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo:
     """Size, rate and length of a video file or a folder of frames; decodes one frame.
 

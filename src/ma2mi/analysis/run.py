@@ -344,15 +344,19 @@ def summarise(
         units=recognizer.units if recognizer else (),
         notes=notes,
         settings=about,
-        picture_s=_picture_s(Path(source), watcher.start_s),
+        **_player(Path(source), about.get("fps"), watcher.start_s),
     )
 
 
-def _picture_s(video: Path, start_s: Fraction | None) -> float:
-    """How long a video file plays before its first frame is seen, seconds; 0 for all else."""
+def _player(video: Path, fps: str | None, start_s: Fraction | None) -> dict[str, float]:
+    """What the clock of a player that shows a video file says, against the analysis' own."""
     if start_s is None or not video.is_file():
-        return 0.0
-    return round(float(picture_delay(video, [start_s])), 6)
+        return {}
+    slowed = Fraction(1)
+    if fps:
+        slowed = inspect_video(video, fps=Fraction(fps)).fps / inspect_video(video).fps
+    delay_s = picture_delay(video, [start_s * slowed])
+    return {"picture_s": round(float(delay_s), 6), "slowed": round(float(slowed), 6)}
 
 
 def _tracking_notes(watcher: Watcher) -> tuple[str, ...]:

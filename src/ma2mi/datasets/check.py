@@ -236,13 +236,13 @@ def _within(
 
 def _frame_count(recording: Recording) -> int | None:
     """How many frames a recording has; None where that is said otherwise, or makes no sense."""
-    from ma2mi.video import IMAGE_SUFFIXES, list_images
+    from ma2mi.video import IMAGE_SUFFIXES
 
     path = recording.path
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return None
     try:
-        return len(list_images(path) if path.is_dir() else frame_times(path))
+        return len(frame_times(path, recording.fps))
     except Ma2miError:  # it does not open, which the look at its pictures tells
         return None
 

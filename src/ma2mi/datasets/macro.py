@@ -17,7 +17,7 @@ from ma2mi.datasets.coded import natural
 from ma2mi.datasets.findings import Finding, LeftOut
 from ma2mi.datasets.frames import index_frames
 from ma2mi.datasets.sheets import Columns, read_sheet
-from ma2mi.datasets.times import frame_times
+from ma2mi.datasets.times import packet_count
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.records import Expression, Recording
 
@@ -145,7 +145,7 @@ def _and_others(some: list[tuple[Path, str]]) -> str:
 
 
 def _frame_count(path: Path) -> int:
-    return len(index_frames(path).files if path.is_dir() else frame_times(path))
+    return len(index_frames(path).files) if path.is_dir() else packet_count(path)
 
 
 def _numbered(words: str) -> dict[str, str]:

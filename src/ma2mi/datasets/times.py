@@ -1,64 +1,70 @@
-"""When each frame of a recording is seen, without decoding it."""
+"""When each frame of a recording is seen, and how many there are."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
+from functools import lru_cache
 from pathlib import Path
 
 from ma2mi.errors import VideoError, optional_part
 
 
 def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
-    """The times that ``video.read_frames`` gives, in seconds, from the packets of the file alone.
+    """The times that ``video.read_frames`` gives, in seconds.
 
-    Files whose packets carry no times, or whose clock jumps back, are decoded, which takes as long
-    as it takes.
+    A file is decoded, once in a process while it stays as it is, without making pictures: only so
+    are frames counted right where packets do not decode.
 
     Args:
         path: a video file, or a folder of frames.
-        fps: needed for a folder.
+        fps: needed for a folder; for a file, the rate at which it was recorded.
 
     Raises:
         VideoError: as ``video.read_frames``.
     """
-    from ma2mi.video import ClockRestart, inspect_video, read_frames
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:
+        raise VideoError("does not exist", where=path, cure="Check the path") from error
+    return list(_frame_times(path, fps, (state.st_size, state.st_mtime_ns)))
 
-    info = inspect_video(path, fps=fps)  # refuses what does not decode
-    if path.is_dir():
-        return [number / info.fps for number in range(info.frame_count or 0)]
+
+@lru_cache(maxsize=64)
+def _frame_times(path: Path, fps: Fraction | None, state: tuple[int, int]) -> tuple[Fraction, ...]:
+    from ma2mi.video import VideoNote, read_times
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VideoNote)  # said when the video is analysed
+        return tuple(read_times(path, fps=fps))
+
+
+def packet_count(path: Path) -> int:
+    """How many frames a video file should have: its packets, counted without decoding.
+
+    Raises:
+        VideoError: the file does not open.
+    """
+    from ma2mi.video import inspect_video
+
+    inspect_video(path)  # refuses what does not decode
     with optional_part("av", "video"):
         import av
-    times: list[Fraction | None] = []
-    decoded: list[Fraction] = []
+    count = 0
     try:
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             covers = av.stream.Disposition.attached_pic
             stream = next(s for s in container.streams.video if not s.disposition & covers)
             for packet in container.demux(stream):
-                if packet.size and not packet.is_discard:
-                    clock = Fraction(packet.time_base or stream.time_base or 0)
-                    times.append(None if packet.pts is None else packet.pts * clock)
-                    decoded += [] if packet.dts is None else [packet.dts * clock]
-            start_s = (stream.start_time or 0) * Fraction(stream.time_base or 0)
-            avi = container.format.name == "avi"
+                count += bool(packet.size and not packet.is_discard)
     except av.error.FFmpegError as error:
         raise VideoError(
-            f"breaks off after {len(times)} packets ({error.strerror})",
+            f"breaks off after {count} packets ({error.strerror})",
             where=path,
             cure="Copy it again, or convert it",
         ) from error
-    known = sorted(time for time in times if time is not None)
-    restarts = any(later <= earlier for earlier, later in pairwise(decoded))
-    if len(known) < len(times) or not known or restarts:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ClockRestart)  # said when the video is analysed
-            return [frame.time_s for frame in read_frames(path)]
-    if avi and len(decoded) == len(times):  # which has no times of showing
-        return [time - decoded[0] + start_s for time in decoded]
-    return known
+    return count
 
 
 def picture_delay(path: Path, times: Sequence[Fraction]) -> Fraction:

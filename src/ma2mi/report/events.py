@@ -121,6 +121,8 @@ class Analysis:
         start_s: what the container's clock says at the first frame; all times count from there.
         picture_s: what a player's clock says at the first frame, above 0 where sound begins before
             the picture; ELAN, BORIS and BIDS count from that clock's 0.
+        slowed: how many times longer the file plays than it was recorded: 8 for 200 frames a
+            second that play at 25.
         duration_s: from the first frame to the end of the last.
         level, reasons: whether the recording is good enough; the best face's.
         faces, events: in the order of their ids.
@@ -150,8 +152,13 @@ class Analysis:
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     picture_s: float = 0.0
+    slowed: float = 1.0
 
     @property
     def frame_s(self) -> float:
         """Seconds of one frame, in the mean."""
         return 1 / self.fps
+
+    def player_s(self, time_s: float) -> float:
+        """What a player's clock says at a time of the analysis, seconds."""
+        return self.picture_s + self.slowed * time_s

@@ -21,7 +21,8 @@ def write_bids(analysis: Analysis, folder: Path) -> list[Path]:
     own = event_columns(analysis)
     columns: dict[str, Column] = {
         "onset": {
-            "Description": "Start of the event after the start of the file, which sound may begin.",
+            "Description": "Start of the event after the start of the file, which sound may "
+            "begin, as the file plays.",
             "Units": "s",
         },
         "duration": {
@@ -34,8 +35,8 @@ def write_bids(analysis: Analysis, folder: Path) -> list[Path]:
     rows = [
         {
             **event_row(event, own),
-            "onset": analysis.picture_s + event.onset_s,
-            "duration": event.offset_s - event.onset_s + analysis.frame_s,
+            "onset": analysis.player_s(event.onset_s),
+            "duration": analysis.slowed * (event.offset_s - event.onset_s + analysis.frame_s),
             "trial_type": event.kind,
         }
         for event in analysis.events

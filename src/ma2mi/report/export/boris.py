@@ -34,8 +34,8 @@ def write_boris(analysis: Analysis, folder: Path) -> list[Path]:
         "close_behaviors_between_videos": False,
         "scan_sampling_time": 0,
         "media_info": {
-            "length": {media: round(analysis.picture_s + analysis.duration_s, 6)},
-            "fps": {media: analysis.fps},
+            "length": {media: round(analysis.player_s(analysis.duration_s), 6)},
+            "fps": {media: round(analysis.fps / analysis.slowed, 6)},
             "hasVideo": {media: True},
             "hasAudio": {media: False},
             "offset": {"1": 0.0},
@@ -91,14 +91,14 @@ def _events(analysis: Analysis) -> list[list[Any]]:
     ends: dict[tuple[int, str], list[Any]] = {}
     for event in sorted(analysis.events, key=lambda e: (e.onset_s, e.event_id)):
         track = (event.face_id, event.kind)
-        start = round(analysis.picture_s + event.onset_s, 3)
+        start = round(analysis.player_s(event.onset_s), 3)
         before = ends.get(track)
         if before is not None and before[0] > start:
             before[0] = start
         subject = f"face{event.face_id}"
         comment = f"#{event.event_id} {event.words}; score {event.score:.2f}"
         rows.append([start, subject, event.kind, "", comment])
-        end = round(analysis.picture_s + event.offset_s + analysis.frame_s, 3)
+        end = round(analysis.player_s(event.offset_s + analysis.frame_s), 3)
         ends[track] = [end, subject, event.kind, "", ""]
         rows.append(ends[track])
     # Sorting keeps the order of equal times: a stop that was moved comes before the next start.

@@ -111,8 +111,8 @@ def _put(
     analysis: Analysis,
     event: Event,
 ) -> None:
-    begin = round(1000 * (analysis.picture_s + first_s))
-    end = max(round(1000 * (analysis.picture_s + last_s + analysis.frame_s)), begin + 1)
+    begin = round(1000 * analysis.player_s(first_s))
+    end = max(round(1000 * analysis.player_s(last_s + analysis.frame_s)), begin + 1)
     spans = {name: [(one[0], one[1]) for one in found] for name, found in tiers.items()}
     place = free_tier(tier, (begin, end), spans)
     tiers.setdefault(place, []).append((begin, end, f"#{event.event_id} {event.words}"))
