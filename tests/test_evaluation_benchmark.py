@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
-from ma2mi.errors import EvaluationError
+from ma2mi.errors import EvaluationError, StoreError
 from ma2mi.evaluation import PROTOCOLS, Protocol, load_run, run_benchmark
 from ma2mi.evaluation.metrics import uf1
+from ma2mi.evaluation.results import CodeChanged
 from ma2mi.evaluation.splits import everyone_tested, loso
+from ma2mi.files import Busy, hold
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -323,7 +326,7 @@ class TestSameBytes:
             seen[name] = files_of(tmp_path / name)
             assert load_run(tmp_path / name) == result
             assert set(load_run(tmp_path / name).fit_s) == set(result.fit_s)
-        assert len(seen["one"]) == 3 + 16
+        assert len(seen["one"]) == 4 + 16
         assert all(files == seen["one"] for files in seen.values())
 
     def test_an_interrupted_run_goes_on_to_the_same_bytes(self, tmp_path):
@@ -392,6 +395,9 @@ run_benchmark(Centroid(), x, np.arange(24) % 2, [f"s{i // 4}" for i in range(24)
         with pytest.raises(EvaluationError, match="other data_hash"):
             run(NearestMean(), (x + 1e-9, labels, subjects, keys), out=tmp_path / "run")
         (tmp_path / "run/folds/0-0000-s00.json").write_text("{}")
+        with pytest.raises(EvaluationError, match="was changed since it was written"):
+            run(NearestMean(), data, out=tmp_path / "run")
+        (tmp_path / "run/.written.json").unlink()
         with pytest.raises(EvaluationError, match="damaged"):
             run(NearestMean(), data, out=tmp_path / "run")
         (tmp_path / "attic").mkdir()
@@ -424,6 +430,106 @@ run_benchmark(Centroid(), x, np.arange(24) % 2, [f"s{i // 4}" for i in range(24)
         run(Here(), data, out=tmp_path / "one")
         run(Here(), data, out=tmp_path / "many", jobs=2, backend=backend)
         assert files_of(tmp_path / "one") == files_of(tmp_path / "many")
+
+
+class TestFolder:
+    def test_what_differs_is_named_setting_by_setting(self, tmp_path):
+        data = a_set(people=3)
+        run(NearestMean(), data, out=tmp_path / "run", settings={"a": 1, "b": [1, 2]})
+        with pytest.raises(EvaluationError) as raised:
+            run(NearestMean(noise=1.0), data, out=tmp_path / "run", settings={"a": 2, "c": {}})
+        line = str(raised.value)
+        for said in (
+            "settings.learner.noise was 0.0, is 1.0",
+            "settings.run.a was 1, is 2",
+            "settings.run.b was [1, 2], is not there",
+        ):
+            assert said in line
+
+    def test_another_version_is_refused_and_another_state_of_the_code_is_said(
+        self, tmp_path, monkeypatch
+    ):
+        data = a_set(people=4)
+        with pytest.raises(RuntimeError):
+            run(NearestMean(fails_on="s02"), data, out=tmp_path / "run")
+        monkeypatch.setattr("ma2mi.evaluation.benchmark.code_digest", lambda: "other")
+        with pytest.warns(CodeChanged, match="another state of ma2mi's code"):
+            run(NearestMean(), data, out=tmp_path / "run")
+        run(NearestMean(), data, out=tmp_path / "run")  # finished: nothing is mixed
+        monkeypatch.setattr("ma2mi.__version__", "0.0.1")
+        with pytest.raises(EvaluationError, match=r'version was ".*", is "0\.0\.1"'):
+            run(NearestMean(), data, out=tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        "name", ["folds/0-0001-s01.json", "predictions.csv", "scores.json", ".written.json"]
+    )
+    def test_what_was_deleted_is_missed_and_made_again(self, tmp_path, name):
+        data = a_set(people=3)
+        result = run(NearestMean(), data, out=tmp_path / "run")
+        before = files_of(tmp_path / "run")
+        (tmp_path / "run" / name).unlink()
+        if name.startswith("folds"):
+            with pytest.raises(EvaluationError, match=r"is missing\. Run it again"):
+                load_run(tmp_path / "run")
+        assert run(NearestMean(), data, out=tmp_path / "run") == result
+        assert files_of(tmp_path / "run") == before
+
+    @pytest.mark.parametrize("name", ["folds/0-0001-s01.json", "predictions.csv", "scores.json"])
+    def test_what_was_changed_is_never_replaced(self, tmp_path, name):
+        data = a_set(people=3)
+        run(NearestMean(), data, out=tmp_path / "run")
+        path = tmp_path / "run" / name
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(EvaluationError, match=r"was changed since it was written\. Move it"):
+            run(NearestMean(), data, out=tmp_path / "run")
+        assert path.read_bytes() == content[: len(content) // 2]
+        if name.startswith("folds"):
+            with pytest.raises(EvaluationError, match="was changed since it was written"):
+                load_run(tmp_path / "run")
+        path.unlink()
+        run(NearestMean(), data, out=tmp_path / "run")
+        assert path.read_bytes() == content
+
+    def test_folders_of_versions_before_are_read(self, tmp_path):
+        result = run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+        (tmp_path / "run/.written.json").unlink()
+        sheet = json.loads((tmp_path / "run/run.json").read_text())
+        del sheet["code"]
+        (tmp_path / "run/run.json").write_text(json.dumps(sheet))
+        assert load_run(tmp_path / "run").folds == result.folds
+
+    def test_two_at_once_are_one_and_a_line(self, tmp_path):
+        with hold(tmp_path / "run"), pytest.raises(Busy, match="another process is writing here"):
+            run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_a_file_where_the_folder_would_be(self, tmp_path):
+        (tmp_path / "run").write_text("notes")
+        for out in (tmp_path / "run", tmp_path / "run/inner"):
+            with pytest.raises(StoreError, match="A file stands where a folder is needed"):
+                run(NearestMean(), a_set(people=3), out=out)
+
+    def test_a_hook_that_raises_is_not_blamed_on_the_disk(self, tmp_path):
+        def hook(_):
+            raise OSError(28, "of the hook")
+
+        with pytest.raises(OSError, match="of the hook"):
+            run(NearestMean(), a_set(people=3), out=tmp_path / "run", hook=hook)
+
+    @pytest.mark.parametrize("backend", ["loky", "sequential", "threading"])
+    def test_the_process_keeps_its_threads(self, backend):
+        limits = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+        heard = []
+
+        def hook(_):
+            if backend != "threading":  # which shares them with its folds
+                heard.extend(pool["num_threads"] for pool in threadpool_info())
+
+        run(NearestMean(), a_set(people=3), backend=backend, hook=hook)
+        after = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+        assert after == limits
+        assert set(heard) <= {threads for _, threads in limits}
 
 
 class TestBadInput:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ma2mi.errors import EvaluationError
+from ma2mi.errors import EvaluationError, StoreError
 from ma2mi.evaluation import (
     LearningCurve,
     TrainingDraw,
@@ -25,6 +25,7 @@ from ma2mi.evaluation import (
 from ma2mi.evaluation.learning_curve import is_curve, load_curves
 from ma2mi.evaluation.metrics import uf1
 from ma2mi.evaluation.splits import loso
+from ma2mi.files import Busy, hold
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -258,6 +259,13 @@ class TestFolder:
         assert sum(p.resumed for p in heard) == 2 * 2 * 8
         assert more == trace(NearestMean(), sizes=(2, 3, 5))
         assert load_curve(tmp_path / "curve") == more
+
+    def test_two_at_once_are_one_and_a_line(self, tmp_path):
+        with hold(tmp_path / "curve"), pytest.raises(Busy, match="another process is writing"):
+            trace(NearestMean(), out=tmp_path / "curve")
+        (tmp_path / "file").write_text("notes")
+        with pytest.raises(StoreError, match="A file stands where a folder is needed"):
+            trace(NearestMean(), out=tmp_path / "file" / "inner")
 
     def test_what_is_something_else_is_refused(self, tmp_path):
         trace(NearestMean(), out=tmp_path / "curve")

@@ -56,7 +56,7 @@ def benchmark(
     ),
     size: int = typer.Option(
         None,
-        min=32,
+        min=28,
         max=1024,
         help="Side of the network's input in px, a multiple of 16. "
         "Default: that of --init, else 112.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,11 @@ from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.evaluation.learning_curve import DRAWS, LearningCurve, run_learning_curve
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.results import RunResult
+from ma2mi.files import digest
 from ma2mi.models.catalog import MODELS, build_model
 from ma2mi.models.trunk import Branches
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
-from ma2mi.training.checkpoint import WEIGHTS, open_trunk, read_config
+from ma2mi.training.checkpoint import CONFIG, open_trunk, read_config, weights_digest
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
@@ -177,12 +177,14 @@ class Contestant:
             return DualRidge(classes, tuple(seeds), name=self.name), clips
         features = []
         for seed in seeds[:1] if self.init else seeds:
-            torch.manual_seed(seed)
-            trunk = (
-                open_trunk(self.init, classes, **settings)
-                if self.init
-                else build_model(model, classes, **settings)
-            )
+            # The random numbers of whoever calls stay as they were.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                trunk = (
+                    open_trunk(self.init, classes, **settings)
+                    if self.init
+                    else build_model(model, classes, **settings)
+                )
             features.append(extract_features(trunk, pairs, size=self.size))
         return DualRidge(classes, tuple(seeds), name=self.name), np.stack(features, axis=1)
 
@@ -282,7 +284,10 @@ def _arranged(
     weights = ""
     if contestant.init:
         people = read_config(contestant.init).get("people", [])
-        weights = hashlib.sha256((contestant.init / WEIGHTS).read_bytes()).hexdigest()
+        weights = weights_digest(contestant.init)
+    like = ""
+    if contestant.like:  # of random weights only what the network is like counts
+        like = digest(contestant.like / CONFIG)
     options = {
         "labels": marked.labels,
         "subjects": marked.pairs.subjects.tolist(),
@@ -297,6 +302,7 @@ def _arranged(
             "frozen": contestant.frozen,
             "zero_shot": contestant.zero_shot,
             "weights_sha256": weights,
+            "like_sha256": like,
             "size": contestant.size,
             "pairs": pair_settings.model_dump(mode="json"),
         },

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -51,12 +51,12 @@ class AugmentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    flip: float = 0.5
-    rotate_deg: float = 6.0
-    scale: float = 0.06
-    shift: float = 0.04
-    light: float = 0.2
-    strength: float = 0.25
+    flip: float = Field(0.5, ge=0, le=1)
+    rotate_deg: float = Field(6.0, ge=0, le=180)
+    scale: float = Field(0.06, ge=0, lt=1)
+    shift: float = Field(0.04, ge=0, lt=1)
+    light: float = Field(0.2, ge=0, le=1)
+    strength: float = Field(0.25, ge=0)
 
 
 def make_batch(
@@ -141,6 +141,7 @@ def _draw(
     """Matrices [B, 2, 3] (input px to crop px), contrast and brightness [B, 2, 1], strength."""
     if settings is None:
         settings = AugmentSettings(flip=1, rotate_deg=0, scale=0, shift=0, light=0, strength=0)
+        generator = torch.Generator()  # nothing is drawn: the process keeps its random numbers
     u = torch.rand(count, 8, generator=generator)
     signed = 2 * u - 1
     angle = torch.deg2rad(signed[:, 0] * settings.rotate_deg)

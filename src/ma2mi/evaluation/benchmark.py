@@ -11,8 +11,11 @@ import hashlib
 import json
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -36,13 +39,16 @@ from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
 from ma2mi.evaluation.results import (
     BestOnTest,
+    CodeChanged,
     FoldResult,
     RunFolder,
     RunRecord,
     RunResult,
+    code_digest,
     guesses,
 )
 from ma2mi.evaluation.splits import People, Split, TrainingDraw, draw_training, people
+from ma2mi.files import hold
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def run_benchmark(
     Raises:
         EvaluationError: anything wrong with clips, labels, people, predictions or ``out``;
             the message names the row or the clip.
+        Busy: another process works in ``out``.
     """
     if isinstance(protocol, str):
         protocol = protocol_named(protocol)
@@ -145,6 +152,7 @@ def run_benchmark(
     record = RunRecord(
         version=ma2mi.__version__,
         commit=_commit(),
+        code=code_digest(),
         protocol=protocol.name,
         classes=names,
         multi_label=bool(protocol.units),
@@ -159,48 +167,61 @@ def run_benchmark(
         training=training,
         notes=_run_notes(protocol, who, pretraining_people, aliases),
     )
-    folder = RunFolder(out, record) if out is not None else None
-    finished = folder.finished() if folder else {}
-    fit_s: dict[tuple[int, str], float] = {}
-
     tasks = [(seed, number) for seed in record.seeds for number in range(len(splits))]
-    done = 0
+    with ExitStack() as stack:
+        folder = None
+        finished: dict[tuple[int, str], FoldResult] = {}
+        if out is not None:
+            stack.enter_context(hold(Path(out), claim="benchmark"))
+            folder = RunFolder(out, record)
+            wanted = {(seed, splits[number].name) for seed, number in tasks}
+            finished = {at: fold for at, fold in folder.finished().items() if at in wanted}
+        if folder and folder.by_other_code and 0 < len(finished) < len(tasks):
+            warnings.warn(
+                CodeChanged(f"{out}: goes on with folds of another state of ma2mi's code"),
+                stacklevel=2,
+            )
+        fit_s: dict[tuple[int, str], float] = {}
 
-    def tell(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
-        nonlocal done
-        done += 1
-        if hook:
-            hook(Progress(done, len(tasks), fold.seed, fold.fold, seconds, resumed))
+        done = 0
 
-    for fold in finished.values():
-        tell(fold, 0.0, resumed=True)
-    # Training labels only: the truth of the left-out people stays in this process.
-    calls = [
-        (
-            learner,
-            (seed, number),
-            splits[number],
-            truth[splits[number].train],
-            who[splits[number].train],
-            also_best_on_test,
+        def tell(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
+            nonlocal done
+            done += 1
+            if hook:
+                hook(Progress(done, len(tasks), fold.seed, fold.fold, seconds, resumed))
+
+        for fold in list(finished.values()):
+            tell(fold, 0.0, resumed=True)
+        # Training labels only: the truth of the left-out people stays in this process.
+        calls = [
+            (
+                learner,
+                (seed, number),
+                splits[number],
+                truth[splits[number].train],
+                who[splits[number].train],
+                also_best_on_test,
+            )
+            for seed, number in tasks
+            if (seed, splits[number].name) not in finished
+        ]
+        outcomes = as_completed(
+            _run_fold, clips, calls, backend=backend, jobs=jobs, cluster=cluster
         )
-        for seed, number in tasks
-        if (seed, splits[number].name) not in finished
-    ]
-    outcomes = as_completed(_run_fold, clips, calls, backend=backend, jobs=jobs, cluster=cluster)
-    for (seed, number), said in outcomes:
-        split = splits[number]
-        fold = _judged(said, seed, split, keys, who, bases, truth, names, protocol)
-        finished[seed, split.name] = fold
-        fit_s[seed, split.name] = said.fit_s
+        for (seed, number), said in outcomes:
+            split = splits[number]
+            fold = _judged(said, seed, split, keys, who, bases, truth, names, protocol)
+            finished[seed, split.name] = fold
+            fit_s[seed, split.name] = said.fit_s
+            if folder:
+                folder.add(number, fold, said.fit_s)
+            tell(fold, said.fit_s, resumed=False)
+        ordered = tuple(finished[seed, splits[number].name] for seed, number in tasks)
+        result = RunResult(record, ordered, fit_s)
         if folder:
-            folder.add(number, fold, said.fit_s)
-        tell(fold, said.fit_s, resumed=False)
-    ordered = tuple(finished[seed, splits[number].name] for seed, number in tasks)
-    result = RunResult(record, ordered, fit_s)
-    if folder:
-        folder.finish(result)
-    return result
+            folder.finish(result)
+        return result
 
 
 @dataclass(frozen=True)
@@ -372,6 +393,7 @@ def _data_hash(
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()
 
 
+@cache
 def _commit() -> str | None:
     """The commit of the checkout that ma2mi runs from, with "-dirty" if changed; None elsewhere."""
     root = Path(__file__).parents[3]

@@ -55,8 +55,9 @@ def as_completed(
         elif backend == "dask":
             stack.enter_context(_dask_client(jobs, cluster))
             options["scatter"] = [shared] if isinstance(shared, np.ndarray) else None
-        # Threads share one limit; without it here, the first to finish would lift it for all.
-        stack.enter_context(threadpool_limits(1))
+        if backend == "threading":
+            # Threads share one limit: the first to finish would lift it for all.
+            stack.enter_context(threadpool_limits(1))
         stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=jobs, **options))
         call = joblib.delayed(function)
         yield from joblib.Parallel(return_as="generator_unordered")(

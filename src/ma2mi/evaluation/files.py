@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.labels import plain_word
 from ma2mi.evaluation.spotting import Mark
+from ma2mi.files import replace_file
 from ma2mi.records import Interval
 
 MEGC2022_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
@@ -208,7 +209,8 @@ def _frame(cell: str, column: str, where: str) -> int:
 
 
 def _write(path: Path | str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(rows)
+    replace_file(Path(path), text.getvalue().encode())

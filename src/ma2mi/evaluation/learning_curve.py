@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ma2mi.errors import EvaluationError
+from ma2mi.errors import EvaluationError, store_error
 from ma2mi.evaluation.benchmark import Progress, run_benchmark
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
@@ -34,7 +35,7 @@ from ma2mi.evaluation.statistics import (
     person_unit_counts,
     score_named,
 )
-from ma2mi.files import replace_file
+from ma2mi.files import hold, replace_file
 
 CURVE = "curve.json"
 DRAWS = 5
@@ -167,6 +168,7 @@ def run_learning_curve(
     Raises:
         EvaluationError: impossible sizes or draws, more subjects than a fold has, a folder that
             holds something else, or what ``run_benchmark`` raises.
+        Busy: another process works in ``out``.
     """
     if isinstance(protocol, str):
         protocol = protocol_named(protocol)
@@ -195,37 +197,39 @@ def run_learning_curve(
         draws=draws if protocol.trains else 1,
     )
     folder = Path(out) if out is not None else None
-    if folder:
-        _start(folder, sheet)
-    runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
+    with ExitStack() as stack:
+        if folder:
+            stack.enter_context(hold(folder, claim="benchmark"))
+            _start(folder, sheet)
+        runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
 
-    def tell(done: Progress) -> None:
-        if hook:
-            before = sum(map(len, runs.values())) * done.total
-            hook(replace(done, done=before + done.done, total=len(plan) * done.total))
+        def tell(done: Progress) -> None:
+            if hook:
+                before = sum(map(len, runs.values())) * done.total
+                hook(replace(done, done=before + done.done, total=len(plan) * done.total))
 
-    for drawn in plan:
-        size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
-        place = folder / _place(size, draw) if folder else None
-        result = run_benchmark(
-            learner,
-            clips,
-            labels,
-            subjects,
-            protocol=protocol,
-            databases=databases,
-            aliases=aliases,
-            out=place,
-            hook=tell,
-            training=drawn,
-            **options,
-        )
-        runs[size].append(result)
-        if place and on_run:
-            on_run(place)
-    if folder:
-        _write_sheet(folder, sheet)
-    return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})
+        for drawn in plan:
+            size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
+            place = folder / _place(size, draw) if folder else None
+            result = run_benchmark(
+                learner,
+                clips,
+                labels,
+                subjects,
+                protocol=protocol,
+                databases=databases,
+                aliases=aliases,
+                out=place,
+                hook=tell,
+                training=drawn,
+                **options,
+            )
+            runs[size].append(result)
+            if place and on_run:
+                on_run(place)
+        if folder:
+            _write_sheet(folder, sheet)
+        return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})
 
 
 class _Sheet(BaseModel):
@@ -259,7 +263,10 @@ def _start(folder: Path, sheet: _Sheet) -> None:
         raise EvaluationError(
             "holds files, but no learning curve", where=folder, cure="Give a new folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise store_error(error, folder) from error
     _write_sheet(folder, sheet)
 
 

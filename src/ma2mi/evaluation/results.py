@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from ma2mi.errors import EvaluationError
+from ma2mi.errors import EvaluationError, store_error
 from ma2mi.evaluation.metrics import (
     METRICS,
     Absent,
@@ -27,7 +28,7 @@ from ma2mi.evaluation.metrics import (
     unit_f1,
 )
 from ma2mi.evaluation.splits import TrainingDraw
-from ma2mi.files import file_name, replace_file
+from ma2mi.files import WRITTEN, digest, file_name, replace_file
 
 SELECTED_ON_TEST = "selected on test data"
 
@@ -49,6 +50,38 @@ def code_digest() -> str:
     for path in sorted(package.rglob("*.py")):
         total.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:12]
+
+
+#: Differences that are named; of more the number is told.
+NAMED = 4
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
+    """``{"loop": {"lr": 0.1}}`` as ``{"loop.lr": 0.1}``."""
+    plain: Tree = {}
+    for name, value in tree.items():
+        place = f"{above}{name}"
+        plain |= flat(value, f"{place}.") if isinstance(value, dict) else {place: value}
+    return plain
+
+
+def named_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What two flat trees differ in, in words, setting by setting; "" if in nothing."""
+    differ = [
+        name
+        for name in sorted(before.keys() | now.keys())
+        if name not in before or name not in now or before[name] != now[name]
+    ]
+    lines = [
+        f"{name} was {_short(before, name)}, is {_short(now, name)}" for name in differ[:NAMED]
+    ]
+    more = f", and {len(differ) - NAMED} more" if len(differ) > NAMED else ""
+    return "; ".join(lines) + more
+
+
+def _short(values: Mapping[str, Any], name: str) -> str:
+    text = json.dumps(values[name]) if name in values else "not there"
+    return text if len(text) <= 40 else f"{text[:16]}..."
 
 
 class _Record(BaseModel):
@@ -104,6 +137,7 @@ class RunRecord(_Record):
 
     Args:
         version, commit: of ma2mi; ``commit`` is None outside a checkout.
+        code: digits of all its Python files; "" in runs of before.
         protocol, classes, multi_label, metrics: how guesses are scored.
         learner: its name.
         settings: the whole tree.
@@ -118,6 +152,7 @@ class RunRecord(_Record):
 
     version: str
     commit: str | None
+    code: str = ""
     protocol: str
     classes: tuple[str, ...]
     multi_label: bool
@@ -328,37 +363,62 @@ class RunFolder:
         path: the folder; made if missing.
         record: what is run.
 
+    Whoever writes into it holds it (``files.hold``).
+
     Raises:
-        EvaluationError: the folder holds another run, or files that are none.
+        EvaluationError: the folder holds another run, files that are none, or some that were
+            changed since they were written.
+        StoreError: it cannot be written.
     """
 
     def __init__(self, path: Path | str, record: RunRecord) -> None:
         self.path, self.record = Path(path), record
         sheet = self.path / "run.json"
-        if sheet.exists():
-            self._refuse_other(_read(sheet, RunRecord))
-            return
-        # A process killed at its very start may leave the sheet's first half, and nothing else.
-        started = f".{sheet.name}."
-        if self.path.is_dir() and any(
-            not file.name.startswith(started) for file in self.path.iterdir()
-        ):
-            raise EvaluationError(
-                "holds files, but no run", where=self.path, cure="Give a new folder"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
+        #: Whether another state of the code computed what is there.
+        self.by_other_code = False
+        try:
+            if sheet.exists():
+                found = _read(sheet, RunRecord)
+                self._refuse_other(found)
+                self._refuse_changed()
+                self.by_other_code = found.code != record.code
+                return
+            # A process killed at its very start may leave the sheet's first half, nothing else.
+            started = f".{sheet.name}."
+            if self.path.is_dir() and any(
+                not file.name.startswith(started) for file in self.path.iterdir()
+            ):
+                raise EvaluationError(
+                    "holds files, but no run", where=self.path, cure="Give a new folder"
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise store_error(error, self.path) from error
         replace_file(sheet, _json(record.model_dump(mode="json"), indent=2).encode())
 
     def _refuse_other(self, found: RunRecord) -> None:
         # Another commit may be a change of the documentation; another version is not.
-        names = [name for name in RunRecord.model_fields if name != "commit"]
+        names = [name for name in RunRecord.model_fields if name not in ("commit", "code")]
         differ = [n for n in names if getattr(found, n) != getattr(self.record, n)]
         if differ:
+            old, new = (
+                flat(r.model_dump(mode="json", include=set(differ))) for r in (found, self.record)
+            )
             raise EvaluationError(
-                f"holds a run with other {', '.join(differ)}",
+                f"holds a run with other {', '.join(differ)} ({named_differences(old, new)})",
                 where=self.path,
                 cure="Give another folder, or the same settings and data to go on",
             )
+
+    def _refuse_changed(self) -> None:
+        for name, value in _listed(self.path).items():
+            path = self.path / name
+            if path.is_file() and digest(path) != value:
+                raise EvaluationError(
+                    "was changed since it was written",
+                    where=path,
+                    cure="Move it away, and run again to make it anew",
+                )
 
     def finished(self) -> dict[tuple[int, str], FoldResult]:
         """The folds on disk, by (seed, fold).
@@ -373,38 +433,79 @@ class RunFolder:
     def add(self, number: int, fold: FoldResult, fit_s: float) -> None:
         """Write one fold; ``number`` is its place among the folds."""
         name = f"{fold.seed}-{number:04d}-{file_name(fold.fold)[:80]}.json"
-        (self.path / "folds").mkdir(exist_ok=True)
-        replace_file(self.path / "folds" / name, _json(fold.model_dump(mode="json")).encode())
-        with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow([fold.seed, fold.fold, f"{fit_s:.6f}"])
+        row = [fold.seed, fold.fold, f"{fit_s:.6f}"]
+        try:
+            (self.path / "folds").mkdir(exist_ok=True)
+            replace_file(self.path / "folds" / name, _json(fold.model_dump(mode="json")).encode())
+            with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
+        except OSError as error:
+            raise store_error(error, self.path) from error
 
     def finish(self, result: RunResult) -> None:
-        """Write ``predictions.csv`` and ``scores.json``."""
+        """Write ``predictions.csv`` and ``scores.json``, and the sha256 of all files of the run."""
+        (self.path / WRITTEN).unlink(missing_ok=True)
         replace_file(self.path / "predictions.csv", predictions_csv(result).encode())
         replace_file(self.path / "scores.json", _json(result.scores(), indent=2).encode())
+        names = ["run.json", "predictions.csv", "scores.json"]
+        names += sorted(f"folds/{path.name}" for path in (self.path / "folds").glob("*.json"))
+        files = {name: digest(self.path / name) for name in names}
+        replace_file(self.path / WRITTEN, _json({"files": files}, indent=1).encode())
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Files of a finished run and their sha256; none of a run of before, or one that goes on."""
+    try:
+        files = json.loads((folder / WRITTEN).read_bytes())["files"]
+        return {str(name): str(value) for name, value in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def load_run(path: Path | str) -> RunResult:
     """Read a run folder back: equal to what was written.
 
     Raises:
-        EvaluationError: no run there, damaged files, or a run that has not finished.
+        EvaluationError: no run there, damaged files or some that are missing, or a run that has
+            not finished.
     """
     path = Path(path)
     record = _read(path / "run.json", RunRecord)
     if not (path / "scores.json").exists():
         raise EvaluationError("the run has not finished", where=path, cure="Run it again to go on")
+    for name, value in _listed(path).items():
+        if not name.startswith("folds/"):
+            continue
+        if not (path / name).is_file():
+            raise EvaluationError(
+                "is missing", where=path / name, cure="Run it again to make it anew"
+            )
+        if digest(path / name) != value:
+            raise EvaluationError(
+                "was changed since it was written",
+                where=path / name,
+                cure="Move it away, and run again to make it anew",
+            )
     files = sorted(
         (path / "folds").glob("*.json"),
-        key=lambda file: (record.seeds.index(int(file.name.split("-")[0])), file.name),
+        key=lambda file: (_place(file, record), file.name),
     )
     fit_s: dict[tuple[int, str], float] = {}
     if (path / "timings.csv").exists():
         with (path / "timings.csv").open(encoding="utf-8", newline="") as sheet:
             # A killed process may leave half a line; it is the clock's only, and no result.
             rows = [row for row in csv.reader(sheet) if len(row) == 3]
-        fit_s = {(int(seed), fold): float(seconds) for seed, fold, seconds in rows}
+        with suppress(ValueError):
+            fit_s = {(int(seed), fold): float(seconds) for seed, fold, seconds in rows}
     return RunResult(record, tuple(_read(file, FoldResult) for file in files), fit_s)
+
+
+def _place(file: Path, record: RunRecord) -> int:
+    """Of the seed in a fold's name among the run's."""
+    try:
+        return record.seeds.index(int(file.name.split("-")[0]))
+    except ValueError as error:
+        raise EvaluationError("is no fold of this run", where=file, cure="Move it away") from error
 
 
 def predictions_csv(result: RunResult) -> str:
@@ -451,8 +552,10 @@ def _json(tree: object, indent: int | None = None) -> str:
 def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     try:
         return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise EvaluationError("no run here", where=path, cure="Give a run folder") from error
+    except OSError as error:
+        raise EvaluationError(f"cannot be read ({error.strerror})", where=path) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 import ma2mi
 from ma2mi.errors import Ma2miError, SettingsError, store_error
-from ma2mi.evaluation.results import CodeChanged, code_digest
+from ma2mi.evaluation.results import CodeChanged, code_digest, flat, named_differences
 from ma2mi.files import digest, hold, replace_file
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 
@@ -22,8 +22,6 @@ SETTINGS, STATE = "settings.json", "state.safetensors"
 #: There while weights and config are written: a process that is killed meanwhile leaves one of
 #: them old, and that is no change by anybody else.
 WRITING = ".writing"
-#: Differences that are named; of more the number is told.
-NAMED = 4
 #: What may differ: it says how the run went, and decides nothing.
 _FREE = frozenset(("code", "planned"))
 
@@ -109,18 +107,10 @@ def _claim(out: Path, meant: Mapping[str, Any], epochs: str, refused: str) -> di
     tree: dict[str, Any] = json.loads(json.dumps(told))  # as it is read back: tuples are lists
     before = _before(out)
     if before is not None:
-        old, new = flat(before), flat(tree)
-        differ = [
-            name
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-            and name != epochs
-            and name.partition(".")[0] not in _FREE
-            and not name.endswith("failures")
-        ]
+        differ = named_differences(*(_decisive(one, epochs) for one in (before, tree)))
         if differ:
             raise SettingsError(
-                f"holds a run {refused or _named(differ, old, new)}",
+                f"holds a run {refused or f'with other settings or other videos: {differ}'}",
                 where=out,
                 cure="Choose another --out, or delete it",
             )
@@ -131,6 +121,15 @@ def _claim(out: Path, meant: Mapping[str, Any], epochs: str, refused: str) -> di
         raise store_error(error, out) from error
     replace_file(out / SETTINGS, json.dumps(tree, indent=2, sort_keys=True).encode())
     return tree
+
+
+def _decisive(tree: Mapping[str, Any], epochs: str) -> dict[str, Any]:
+    """What must be the same to go on."""
+    return {
+        name: value
+        for name, value in flat(tree).items()
+        if name != epochs and name.partition(".")[0] not in _FREE and not name.endswith("failures")
+    }
 
 
 def _before(out: Path) -> dict[str, Any] | None:
@@ -188,23 +187,3 @@ def finished_epochs(state: Path) -> int:
             return len(json.loads(file.metadata()["about"])["history"])
     except (OSError, SafetensorError, LookupError, TypeError, ValueError):
         return 0
-
-
-def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """``{"loop": {"lr": 0.1}}`` as ``{"loop.lr": 0.1}``."""
-    plain: dict[str, Any] = {}
-    for name, value in tree.items():
-        place = f"{above}{name}"
-        plain |= flat(value, f"{place}.") if isinstance(value, dict) else {place: value}
-    return plain
-
-
-def _named(differ: list[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    lines = [f"{name} was {_short(old, name)}, is {_short(new, name)}" for name in differ[:NAMED]]
-    more = f", and {len(differ) - NAMED} more" if len(differ) > NAMED else ""
-    return f"with other settings or other videos: {'; '.join(lines)}{more}"
-
-
-def _short(values: Mapping[str, Any], name: str) -> str:
-    text = json.dumps(values[name]) if name in values else "not there"
-    return text if len(text) <= 40 else f"{text[:16]}..."

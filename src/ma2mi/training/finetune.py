@@ -45,10 +45,10 @@ class FineTuneSettings(BaseModel):
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {}
     size: int = Field(112, ge=16)
-    pretrained_lr: float = 5e-3
-    trunk_share: float = 0.1
+    pretrained_lr: float = Field(5e-3, ge=0)
+    trunk_share: float = Field(0.1, ge=0)
     stop: Literal["fixed", "inner"] = "fixed"
-    label_smoothing: float = 0.1
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
     loop: LoopSettings = LoopSettings(epochs=15, batch_size=16)
     augment: AugmentSettings = AugmentSettings()
 
@@ -93,7 +93,8 @@ class FineTune:
         self, clips: Pairs, labels: NDArray[np.int64], subjects: NDArray[np.str_]
     ) -> NetworkPredictor:
         """See :class:`ma2mi.evaluation.benchmark.Learner`."""
-        with one_thread():
+        # Threads and random numbers of whoever calls stay as they were.
+        with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = build_model(self.recipe.model, self.classes, **self.recipe.model_settings)
             if self.init:

@@ -13,7 +13,7 @@ from copy import deepcopy
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,10 +50,10 @@ class PretextSettings(BaseModel):
     space: Literal["latent", "pixel", "flow"] = "latent"
     target: Literal["t+k", "t+2k"] = "t+k"
     teacher: Literal["ema", "frozen"] = "ema"
-    momentum: float = 0.99
-    beta: float = 0.1
-    keep_spread: float = 1.0
-    moved_weight: float = 1.0
+    momentum: float = Field(0.99, ge=0, le=1)
+    beta: float = Field(0.1, gt=0)
+    keep_spread: float = Field(1.0, ge=0)
+    moved_weight: float = Field(1.0, ge=0)
 
     @property
     def title(self) -> str:

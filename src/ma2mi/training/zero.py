@@ -33,6 +33,7 @@ from ma2mi.models.trunk import Trunk
 from ma2mi.training.checkpoint import load_state, load_trunk, save_state
 from ma2mi.training.movements import Movements, SimulatedMovements
 from ma2mi.training.pretext import FutureMovement, FutureMovementSettings
+from ma2mi.training.views import one_thread
 
 #: Logits of a recognizer: classes, units, intensity, movement.
 OUTPUTS = len(CLASSES) + len(UNITS) + 2
@@ -127,7 +128,7 @@ class WorldBatch(NamedTuple):
 
 
 class WorldBatches(Dataset[WorldBatch]):
-    """Step to batch; the same whichever process draws it.
+    """Step to batch; the same whichever process draws it, on one thread.
 
     Args:
         basis: faces of the worlds.
@@ -142,7 +143,6 @@ class WorldBatches(Dataset[WorldBatch]):
         return self.settings.steps
 
     def __getitem__(self, step: int) -> WorldBatch:
-        torch.set_num_threads(1)
         s = self.settings
         measured = round(s.pairs * s.batch_size) if self.pairs else 0
         images = round(s.images * (s.batch_size - measured))
@@ -218,16 +218,13 @@ def train_zero(
         state: file of the training state.
         hook: told (step, of how many, mean loss) now and then.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    # Threads and random numbers of whoever calls stay as they were.
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         net = build_model(settings.model, OUTPUTS, **settings.model_settings)
         if init:
             load_trunk(net, init)
         return _learn(net, WorldBatches(basis, pairs, settings), settings, state, hook)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _learn(
@@ -305,6 +302,10 @@ class _Steps(Dataset[tuple[WorldBatch, Movements | None]]):
         return self.movements.batch(rows, generator)
 
 
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
 def _from(steps: _Steps, start: int) -> Iterator[tuple[WorldBatch, Movements | None]]:
     return iter(
         DataLoader(
@@ -312,6 +313,7 @@ def _from(steps: _Steps, start: int) -> Iterator[tuple[WorldBatch, Movements | N
             batch_size=None,
             sampler=range(start, len(steps)),
             num_workers=1,
+            worker_init_fn=_one_thread,
             prefetch_factor=8,
         )
     )
