@@ -143,7 +143,8 @@ def test_two_fakes_at_once_end_in_one_line(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_fake_is_written_anew(tmp_path):
-    call = [sys.executable, "-m", "ma2mi", "data", "fake", "casme2", "--out"]
+    run = "from ma2mi.cli import main; main()"
+    call = [sys.executable, "-c", run, "data", "fake", "casme2", "--out"]
     subprocess.run([*call, str(tmp_path / "whole")], check=True, capture_output=True)
     whole = contents(tmp_path / "whole")
     rng = random.Random(0)
