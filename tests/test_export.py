@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -136,29 +135,26 @@ def test_by_command(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "new" / "m.onnx").is_file()
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not here")
-def test_no_socket_is_opened(tmp_path):
-    """Wheels of onnxruntime look up a server of their makers unless they are told not to."""
+def test_onnxruntime_reports_nothing_to_its_makers(tmp_path):
+    """Its telemetry keeps an identifier in the user's cache and opens sockets later."""
     make().save_pretrained(tmp_path / "w")
     script = (
-        "import os, sys, time\n"
+        "import os, sys\n"
         "from pathlib import Path\n"
         "from ma2mi.training.export import export_onnx\n"
         "from ma2mi.training.recognizer import load_model\n"
-        "before = dict(os.environ)\n"
         "export_onnx(load_model(sys.argv[1]), Path(sys.argv[2]))\n"
         "assert 'ORT_DISABLE_TELEMETRY' not in os.environ\n"
-        "time.sleep(3)\n"
     )
-    calls = tmp_path / "calls"
-    traced = subprocess.run(
-        ["strace", "-f", "-qq", "-e", "trace=socket", "-o", calls, sys.executable, "-c", script,
-         tmp_path / "w", tmp_path / "m.onnx"],
+    (tmp_path / "home").mkdir()
+    quiet = {
+        k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "w", tmp_path / "m.onnx"],
         capture_output=True,
         text=True,
-        env={k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"},
-    )  # fmt: skip
-    if "PTRACE" in traced.stderr or "Operation not permitted" in traced.stderr:
-        pytest.skip("processes may not be traced here")
-    assert traced.returncode == 0, traced.stderr
-    assert "AF_INET" not in calls.read_text()
+        env={**quiet, "HOME": str(tmp_path / "home")},
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    assert not [p for p in (tmp_path / "home").rglob("*") if "microsoft" in str(p).lower()]

@@ -89,7 +89,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
             ``TOLERANCE``; then nothing is written.
         MissingPart: onnx or onnxruntime is not installed.
     """
-    with optional_part("onnx", "onnx"):
+    with optional_part("onnx", "onnx"), _without_telemetry():
         import onnx
         import onnxruntime  # noqa: F401  # asked for before the work
     if position and isinstance(recognizer.net.face_encoder(), FaceTransformer):
