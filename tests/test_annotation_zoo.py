@@ -875,6 +875,15 @@ KINDS = {
     "a link to nowhere": Kind(
         {"m.csv": TABLE + ROWS, "x.eaf": "->gone"}, said=("error: : is no file",), passed=False
     ),
+    "a link that leads back": Kind({"m.csv": TABLE + ROWS, "deep/loop": "->.."}),
+    "a folder elsewhere": Kind(
+        {
+            "../there/a.eaf": eaf(media="clip.mp4"),
+            "../there/clip.mp4": "film.mp4",
+            "far": "->../there",
+        },
+        (("far/clip.mp4", *JOY[1:]), ("far/clip.mp4", *FEAR[1:])),
+    ),
     "hidden": Kind({"m.csv": TABLE + ROWS, ".x.eaf": "no"}),
     "results of an analysis": Kind({"m.csv": TABLE + ROWS, "out": "results"}),
     "results that somebody corrected": Kind({"out": "corrected"}),
@@ -948,7 +957,8 @@ def build(root: Path, files: dict[str, object], film: Path) -> Path:
 @pytest.mark.filterwarnings("ignore::ma2mi.datasets.findings.LeftOut")
 def test_what_is_read_and_what_is_said(name, film, tmp_path):
     kind = KINDS[name]
-    root = build(tmp_path, kind.files, film)
+    (tmp_path / "root").mkdir()
+    root = build(tmp_path / "root", kind.files, film)
     before = {path: digest(path) for path in root.rglob("*") if path.is_file()}
     started = time.monotonic()
     found = check_corpus("annotations", root)

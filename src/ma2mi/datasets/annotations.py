@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 import warnings
@@ -105,6 +106,7 @@ class Annotations(Corpus):
         given = Path(root)
         super().__init__(given.parent if given.is_file() else given)
         self.labels = Path(labels) if labels is not None else self.root / LABELS
+        self._faults: list[Finding] = []
         self.files = [given] if given.is_file() else sorted(self._files())
         if not self.files:
             raise CorpusError(
@@ -114,7 +116,6 @@ class Annotations(Corpus):
             )
         if labels is not None and not self.labels.is_file():
             raise CorpusError("does not exist", where=self.labels, cure="Check the path")
-        self._faults: list[Finding] = []
         self.meanings = self._read_meanings() if self.labels.is_file() else None
         # Alone, a file of annotations does not speak for the other videos of its folder.
         films = self.root / "stimuli"  # where BIDS keeps what was shown
@@ -125,14 +126,25 @@ class Annotations(Corpus):
 
     def _files(self) -> Iterator[Path]:
         ours: dict[Path, frozenset[Path]] = {}
-        for file in self.root.rglob("*"):
-            if not file.name.lower().endswith((*SUFFIXES, *_OTHER_TABLES)):
+        seen: set[tuple[int, int]] = set()
+        for folder, below, names in os.walk(self.root, onerror=self._say_closed, followlinks=True):
+            state = Path(folder).stat()
+            if (state.st_dev, state.st_ino) in seen:  # a link that leads back
+                below.clear()
                 continue
-            if file.name[0] in ".~" or file.name == LABELS or file == self.labels:
-                continue
-            if file.is_dir() or file in _unchanged_results(file, self.root, ours):
-                continue
-            yield file
+            seen.add((state.st_dev, state.st_ino))
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for file in (Path(folder) / name for name in names):
+                if not file.name.lower().endswith((*SUFFIXES, *_OTHER_TABLES)):
+                    continue
+                if file.name[0] in ".~" or file.name == LABELS or file == self.labels:
+                    continue
+                if file not in _unchanged_results(file, self.root, ours):
+                    yield file
+
+    def _say_closed(self, error: OSError) -> None:
+        what = f"cannot be read ({error.strerror or error})"
+        self._faults.append(Finding("error", str(error.filename), "", what))
 
     @cached_property
     def _videos(self) -> list[Path]:

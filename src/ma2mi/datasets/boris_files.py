@@ -157,6 +157,7 @@ def _playlists(
         created = {}
     found = []
     for player, media in _dict(observation.get("file")).items():
+        media = [media] if isinstance(media, str) and media else media
         if not isinstance(media, list) or not media:
             continue
         names = tuple(str(one) for one in media)
