@@ -46,8 +46,8 @@ class AnalysisSettings(BaseModel):
 
     Args:
         most_faces: followed at a time, the largest.
-        rate: movement is measured so many times a second at most; of faster videos, frames are
-            averaged.
+        rate: movement is measured so many times a second, or up to a ninth more; of faster
+            videos, frames are averaged.
         landmark_rate: faces are looked at in so many frames a second at most, on average; in those
             between them a face counts as seen where it was. A blink lasts 0.1 s or more.
         spotting: when a movement counts.

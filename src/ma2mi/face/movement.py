@@ -89,8 +89,9 @@ class RegionMeter:
     Args:
         template: the crop that movement is measured in; its side is the unit's scale.
         settings: of the flow; by default ``METER_FLOW``.
-        rate: moments a second at most. Where frames come faster, those of a moment are averaged,
-            which takes their noise down.
+        rate: moments a second, or up to a ninth more. Where frames come faster, those of a moment
+            are averaged, which takes their noise down: at 200 frames a second and a rate of 60
+            always three, 67 moments a second, since moments are even.
     """
 
     def __init__(
