@@ -26,6 +26,7 @@ from ma2mi.datasets.repairs import COLUMNS as REPAIR_COLUMNS
 from ma2mi.datasets.repairs import load_repairs
 from ma2mi.datasets.sheets import find_sheet, read_sheet
 from ma2mi.errors import CorpusError, VideoError
+from ma2mi.evaluation.labels import encode_action_units
 from ma2mi.video import read_frames
 
 COLUMNS = {"subject": ("Subject",), "onset": ("OnsetFrame", "Onset Frame"), "note": ("Notes",)}
@@ -129,6 +130,11 @@ def test_damaged_missing_and_locked_sheets_are_told(tmp_path):
         ("4+43(k)+7（k）", ("4",), ()),
         ("4+smile", ("4",), ("smile",)),
         ("4+4", ("4",), ()),
+        ("１＋２", ("1", "2"), ()),
+        ("U12+A4+M57+B28", ("U12", "A4", "M57", "B28"), ()),
+        ("12X", (), ("12X",)),
+        ("1-2", (), ("1-2",)),
+        ("12 (weak)", ("12",), ("(weak)",)),
         (None, (), ()),
         ("/", (), ()),
         (0, (), ()),
@@ -136,6 +142,7 @@ def test_damaged_missing_and_locked_sheets_are_told(tmp_path):
 )
 def test_action_units_as_coders_write_them(cell, codes, unread):
     assert parse_units(cell) == (codes, unread)
+    assert encode_action_units([codes]).shape == (1, 12)  # which knows every code
 
 
 # -- frames --------------------------------------------------------------------------------------

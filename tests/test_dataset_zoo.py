@@ -80,7 +80,7 @@ LOST = {  # one row more, of which this is said
         ("a.mp4,p01,,,19,,,", "column offset: stands without an onset"),
         ("a.mp4,p01,19,,12,,,", "column offset: lies before the onset"),
         ("a.mp4,p01,12,25,19,,,", "column apex: lies outside onset and offset"),
-        ("a.mp4,p01,12,,40,,,", "column offset: frame 40 (from 0) is not in a.mp4, which has 40"),
+        ("a.mp4,p01,12,,40,,,", "a.mp4, which has 40. If frames count from 1, add a column first"),
         ("a.mp4,p01,500,,900,,,", "frame 900 (from 0) is not in a.mp4, which has 40"),
         ("f,p02,15,,25,,,25", "column offset: frame 25 is missing; the folder holds 0 to 19"),
         ("g,p03,1,,5,,,", "column fps: is empty"),

@@ -228,7 +228,9 @@ def _within(
         beyond = CorpusError(
             f"frame {one.offset} (from 0) is not in {one.recording.name}, which has {count}",
             where=corpus.place(one),
-            cure="Check that this is the recording that was annotated",
+            cure="If frames count from 1, add a column first_frame with 1"
+            if one.offset == count
+            else "Check that this is the recording that was annotated",
         )
         findings.append(Finding.of(beyond))
     return inside, findings

@@ -209,7 +209,7 @@ def encode_action_units(
     column = {unit: index for index, unit in enumerate(wanted)}
     for row, codes in enumerate(units):
         for code in codes:
-            number = re.fullmatch(r"\s*(?:AU)?[LRTBUMlrtbum]?(\d+)[A-Ea-e]?\s*", code)
+            number = re.fullmatch(r"\s*(?:AU)?[LRTBUMAlrtbuma]?(\d+)[A-Ea-e]?\s*", code)
             if number is None:
                 raise EvaluationError(f'"{code}" is no action unit', where=f"row {row}")
             if number[1] in column:
