@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import zoom
 
+from ma2mi.errors import EvaluationError
 from ma2mi.evaluation import run_benchmark
 from ma2mi.evaluation.audit import (
     audit_run,
@@ -104,3 +105,19 @@ def test_fingerprints_read_back(tmp_path, pictures):
 def test_all_pairs_of_three_copies_are_named(pictures):
     same = [fingerprint(key, pictures[0]) for key in ("a", "b", "c")]
     assert [pair[:2] for pair in find_duplicates(same)] == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_pictures_too_small_to_look_like_anything():
+    tiny = fingerprint("a", np.zeros((1, 8, 8), np.uint8))
+    assert (tiny.look, len(tiny.exact)) == ("", 64)
+    assert find_duplicates([tiny, replace(tiny, key="b")]) == [("a", "b", "the same frames")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"key,exact\na,b\n", b"key,exact,look\na,b,zz\n", b"key,exact,look\n,,\n", b"\xff\n"],
+)
+def test_damaged_fingerprints_are_one_line(tmp_path, content):
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(EvaluationError, match="fingerprint"):
+        read_fingerprints(tmp_path / "p.csv")

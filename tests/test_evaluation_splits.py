@@ -13,7 +13,9 @@ from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.splits import (
     Split,
     SubjectSplitter,
+    TrainingDraw,
     cde,
+    draw_training,
     everyone_tested,
     hde,
     inner_splits,
@@ -184,3 +186,20 @@ class TestScikitLearn:
     def test_without_groups_is_told(self):
         with pytest.raises(EvaluationError, match="groups="):
             SubjectSplitter().get_n_splits()
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [([-1], [2]), ([0], [99]), ([0.5], [2]), ([0], [-1]), ([0], [True]), (["0"], [2])],
+)
+def test_rows_that_are_none(train, test):
+    with pytest.raises(EvaluationError, match=r"rows are not whole numbers of 0\.\.7"):
+        Split("odd", train, test, SUBJECTS)
+
+
+def test_seeds_and_draws_below_0():
+    with pytest.raises(EvaluationError, match="seed -1 is below 0"):
+        k_folds_by_subject(SUBJECTS, 2, seed=-1)
+    fold = loso(SUBJECTS)[0]
+    with pytest.raises(EvaluationError, match="draw -1 is below 0"):
+        draw_training(fold, SUBJECTS, [0] * len(fold.train), TrainingDraw(1, -1))

@@ -278,3 +278,14 @@ class TestUnplaced:
     def test_words_that_no_label_has(self):
         said = marks([("006", "006_1", 1, 2, e) for e in ("Negative", "joy", "calm")])
         assert other_words(self.truth, said) == ["calm", "joy"]
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf])
+def test_rates_that_are_none(rate):
+    with pytest.raises(EvaluationError, match=r"row 0: .* frames per second"):
+        apex_errors([1], [1], [Interval(0, 2)], [rate])
+
+
+def test_apexes_that_are_no_frames():
+    with pytest.raises(EvaluationError, match="predicted, row 0: nan is not a frame"):
+        apex_errors([1], [math.nan], [Interval(0, 2)], [25])

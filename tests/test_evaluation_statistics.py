@@ -243,3 +243,18 @@ class TestPower:
             people_needed(*counts, 0.001, most=50, resamples=100)
         with pytest.raises(EvaluationError, match="difference other than 0"):
             people_needed(*counts, 0.0)
+
+
+def test_seeds_below_0_and_differences_without_end_are_refused():
+    counts = np.stack([np.eye(2, dtype=int)] * 3)
+    for call in (
+        lambda: bootstrap(counts, seed=-1),
+        lambda: permutation_test(counts, counts, swaps=2, seed=-1),
+        lambda: vanished_share(counts, seed=-1),
+        lambda: people_needed(counts, counts, 0.1, seed=-1),
+    ):
+        with pytest.raises(EvaluationError, match="seed -1 is below 0"):
+            call()
+    for difference in (float("nan"), float("inf")):
+        with pytest.raises(EvaluationError, match="difference"):
+            people_needed(counts, counts, difference)

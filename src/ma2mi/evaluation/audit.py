@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,11 +51,14 @@ def fingerprint(key: str, frames: NDArray[np.generic]) -> Fingerprint:
     Args:
         key: the clip's name.
         frames: [T, H, W] or [T, H, W, 3]; the look is that of all of them, one below the other.
+            Too small for one, 16 rows of 17 pixels, they have none.
     """
     exact = hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
     grey = frames.astype(np.float64)
     grey = grey.mean(axis=-1) if grey.ndim == 4 else grey
     picture = grey.reshape(-1, grey.shape[-1])
+    if picture.shape[0] < SIDE or picture.shape[1] <= SIDE:
+        return Fingerprint(key, exact, "")
     rows = np.array_split(picture, SIDE, axis=0)
     small = np.array(
         [[block.mean() for block in np.array_split(row, SIDE + 1, axis=1)] for row in rows]
@@ -80,11 +84,17 @@ def read_fingerprints(path: Path) -> list[Fingerprint]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [Fingerprint(r["key"], r["exact"], r["look"]) for r in csv.DictReader(file)]
-    except (OSError, KeyError) as error:
+            found = [Fingerprint(r["key"], r["exact"], r["look"]) for r in csv.DictReader(file)]
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(
             "no fingerprints of the clips", where=path, cure="Run the benchmark again"
         ) from error
+    for row, one in enumerate(found):
+        if not (one.key and one.exact and re.fullmatch(r"([0-9a-f]{64})?", one.look or "")):
+            raise EvaluationError(
+                "no fingerprint of a clip", where=f"{path}, row {row}", cure="Run it again"
+            )
+    return found
 
 
 @dataclass(frozen=True)

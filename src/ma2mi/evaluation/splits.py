@@ -25,7 +25,7 @@ class Split:
         people: who each row of the whole set shows (``people(...)``); kept only as the two lists.
 
     Raises:
-        EvaluationError: a row or a person on both sides, or nothing to test.
+        EvaluationError: a row or a person on both sides, nothing to test, or a row that is none.
     """
 
     name: str
@@ -37,8 +37,8 @@ class Split:
 
     def __post_init__(self, people: Sequence[str] | People) -> None:
         who = np.asarray(people)
-        train, test = (np.asarray(rows, dtype=np.int64) for rows in (self.train, self.test))
         where = f"split {self.name}"
+        train, test = (_row_numbers(rows, len(who), where) for rows in (self.train, self.test))
         if not len(test):
             raise EvaluationError("nobody to test", where=where)
         both_rows = np.intersect1d(train, test)
@@ -59,6 +59,13 @@ class Split:
             ("test_people", in_test),
         ):
             object.__setattr__(self, name, value)
+
+
+def _row_numbers(rows: ArrayLike, count: int, where: str) -> Indices:
+    given = np.asarray(rows)
+    if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= count):
+        raise EvaluationError(f"rows are not whole numbers of 0..{count - 1}", where=where)
+    return given.astype(np.int64)
 
 
 def people(
@@ -231,9 +238,11 @@ def k_folds_by_subject(
         labels: ints [n], or None for folds that are alike in size only.
 
     Raises:
-        EvaluationError: fewer people than folds.
+        EvaluationError: fewer people than folds, or a seed below 0.
     """
     who = people(subjects, databases, aliases)
+    if seed < 0:
+        raise EvaluationError(f"seed {seed} is below 0")
     names, person_of = np.unique(who, return_inverse=True)
     if not 2 <= k <= len(names):
         raise EvaluationError(
@@ -309,9 +318,11 @@ def draw_training(
         drawn: how many subjects, and which draw.
 
     Raises:
-        EvaluationError: fewer training subjects than are asked for.
+        EvaluationError: fewer training subjects than are asked for, or a draw below 0.
     """
     everyone = np.asarray(who)
+    if drawn.draw < 0:
+        raise EvaluationError(f"draw {drawn.draw} is below 0", where=f"fold {split.name}")
     names = np.array(split.train_people)
     if not 1 <= drawn.subjects <= len(names):
         raise EvaluationError(

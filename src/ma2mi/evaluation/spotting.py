@@ -297,6 +297,10 @@ def apex_errors(
     for row, rate in enumerate(fps):
         if not 0 < rate < math.inf:
             raise EvaluationError(f"{rate} frames per second", where=f"row {row}")
+    for which, frames in (("truth", truth), ("predicted", predicted)):
+        for row, frame in enumerate(frames):
+            if not math.isfinite(frame):
+                raise EvaluationError(f"{frame} is not a frame", where=f"{which}, row {row}")
     off = [abs(int(t) - int(p)) for t, p in zip(truth, predicted, strict=True)]
     ms = [1000 * frames / float(rate) for frames, rate in zip(off, fps, strict=True)]
     inside = [int(p) in where for p, where in zip(predicted, intervals, strict=True)]

@@ -7,6 +7,7 @@ person becomes one array of counts, and thousands of resamples are one matrix pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -125,7 +126,7 @@ def bootstrap(
     Raises:
         EvaluationError: fewer than two people, or impossible options.
     """
-    _need(counts, resamples)
+    _need(counts, resamples, seed)
     if not 0 < level < 1 or method not in ("bca", "percentile"):
         raise EvaluationError(f"level {level}, method {method}", cure="Take 0.95 and bca")
     score = score_named(score) if isinstance(score, str) else score
@@ -151,7 +152,7 @@ def _bca_tails(tails: Floats, draws: Floats, value: float, left_one_out: Floats)
 
 def vanished_share(confusions: Counts, *, resamples: int = 2000, seed: int = 0) -> float:
     """Share of resamples in which some class that the pool has is without a clip, in [0, 1]."""
-    _need(confusions, resamples)
+    _need(confusions, resamples, seed)
     has = confusions.sum(axis=(0, 2)) > 0
     clips = _resampled(confusions, len(confusions), resamples, seed).sum(axis=-1)
     return float(((clips == 0) & has).any(axis=-1).mean())
@@ -201,7 +202,7 @@ def permutation_test(
     Raises:
         EvaluationError: other people or clips, or fewer than two people.
     """
-    _need(first, swaps)
+    _need(first, swaps, seed)
     if first.shape != second.shape:
         raise EvaluationError(f"counts of shape {first.shape} and {second.shape}")
     if first.ndim == 3 and first.shape[1] == first.shape[2]:
@@ -348,8 +349,10 @@ def people_needed(
     Raises:
         EvaluationError: impossible options, other people, or more than ``most`` needed.
     """
-    _need(first, resamples)
-    if first.shape != second.shape or not (difference and 0 < power < 1 and 0 < level < 1):
+    _need(first, resamples, seed)
+    if first.shape != second.shape or not (
+        0 < abs(difference) < math.inf and 0 < power < 1 and 0 < level < 1
+    ):
         raise EvaluationError(
             f"counts of shape {first.shape} and {second.shape}, difference {difference}, "
             f"power {power}, level {level}",
@@ -378,8 +381,10 @@ def people_needed(
     return high
 
 
-def _need(counts: Counts, draws: int) -> None:
+def _need(counts: Counts, draws: int, seed: int) -> None:
     if len(counts) < 2:
         raise EvaluationError(f"{len(counts)} person", cure="Statistics need two people or more")
     if draws < 1:
         raise EvaluationError(f"{draws} draws", cure="Take 1000 or more")
+    if seed < 0:
+        raise EvaluationError(f"seed {seed} is below 0")
