@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 
 import pytest
 
-from ma2mi.errors import Ma2miError, MissingPart, StoreError, VideoError, optional_part
+from ma2mi.errors import (
+    Ma2miError,
+    MissingPart,
+    StoreError,
+    VideoError,
+    optional_part,
+    store_error,
+)
+from ma2mi.files import replace_file
 
 
 @pytest.mark.parametrize(
@@ -42,3 +52,36 @@ def test_missing_part_names_the_extra():
 def test_optional_part_lets_other_errors_through():
     with pytest.raises(ZeroDivisionError), optional_part("nowhere", "video"):
         1 / 0  # noqa: B018
+
+
+def test_a_missing_part_is_an_import_error():
+    assert issubclass(MissingPart, ImportError)
+    with pytest.raises(ImportError, match="is not available"), optional_part("x", "video"):
+        import ma2mi_nowhere  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [
+        (errno.ENOSPC, "Free the disk"),
+        (errno.EROFS, "that you may write to"),
+        (errno.EACCES, "that you may write to"),
+        (errno.ENAMETOOLONG, "shorter name"),
+        (errno.ENOTDIR, "A file stands where a folder is needed"),
+        (errno.EMFILE, "fewer --jobs"),
+        (errno.EIO, ""),
+    ],
+)
+def test_the_system_says_what_happened_and_the_hint_fits(code, cure):
+    line = str(store_error(OSError(code, os.strerror(code), "there"), "here"))
+    assert line.startswith(f"there: cannot be written ({os.strerror(code)})")
+    assert cure in line
+    assert ("Free the disk" in line) == (code == errno.ENOSPC)
+
+
+def test_the_file_is_named_as_the_user_knows_it(tmp_path):
+    with pytest.raises(StoreError) as raised:
+        replace_file(tmp_path / "gone" / "table.csv", b"")
+    assert raised.value.where == str(tmp_path / "gone" / "table.csv")
+    odd = OSError(errno.ENOENT, "No such file or directory", b"\xff.mp4")
+    assert store_error(odd, "here").where == "\udcff.mp4"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -77,10 +78,12 @@ def store_error(error: OSError, where: object) -> StoreError:
         error: as raised; the file that it names counts more than ``where``.
         where: the file or folder that was to be written.
     """
-    named = error.filename if isinstance(error.filename, str | bytes) else None
+    named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    # A hidden name that we gave to what is not whole yet says nothing to the user.
+    ours = re.search(r"\.\d+-[0-9a-f]{8}(\.part|\.old)?$", named)
     return StoreError(
         f"cannot be written ({error.strerror or error})",
-        where=os.fsdecode(named) if named else where,
+        where=where if ours or not named else named,
         cure=_CURES.get(error.errno or 0, ""),
     )
 
