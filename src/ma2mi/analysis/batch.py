@@ -19,7 +19,7 @@ from ma2mi.analysis.run import analyze, folder_name, one_thread_each
 from ma2mi.errors import Ma2miError
 from ma2mi.files import digest, is_results
 from ma2mi.report.events import Analysis
-from ma2mi.video import list_videos
+from ma2mi.video import list_others, list_videos
 
 LONGEST_LINE = 300  # characters of an error that nobody foresaw
 
@@ -51,6 +51,18 @@ def find_videos(paths: Iterable[Path], *, fps: Fraction | None = None) -> list[P
             inside = [p for p in inside if not _is_result(p, path)]
         for one in inside:
             found.setdefault(os.path.realpath(one), one)
+    return list(found.values())
+
+
+def find_others(paths: Iterable[Path]) -> list[Path]:
+    """Files below the folders named that hold a moving picture and are called like no video."""
+    found = {
+        os.path.realpath(one): one
+        for path in paths
+        if path.is_dir()
+        for one in list_others(path)
+        if not _is_result(one, path)
+    }
     return list(found.values())
 
 
@@ -95,18 +107,23 @@ def analyze_all(
         paths: as from :func:`find_videos`.
         out: gets one folder a video.
         jobs: processes; -1 is one a core.
-        options: of :func:`ma2mi.analyze`.
+        options: of :func:`ma2mi.analyze`; where there are folders of frames, ``fps`` is theirs.
 
     Yields:
         Outcomes in the order in which they are ready.
     """
-    named = zip(paths, name_folders(paths), strict=True)
+    # Beside folders of frames, which need a rate, it does not mean the files' own.
+    if any(path.is_dir() for path in paths):
+        rates = [options.get("fps") if path.is_dir() else None for path in paths]
+    else:
+        rates = [options.get("fps")] * len(paths)
+    named = list(zip(paths, name_folders(paths), rates, strict=True))
     if jobs == 1:
-        for path, name in named:
-            yield _try(path, name, out, options)
+        for path, name, fps in named:
+            yield _try(path, name, out, {**options, "fps": fps})
         return
     work = partial(_try_alone, os.getpid())
-    tasks = [delayed(work)(path, name, out, options) for path, name in named]
+    tasks = [delayed(work)(path, name, out, {**options, "fps": fps}) for path, name, fps in named]
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
 
 

@@ -28,11 +28,19 @@ from ma2mi.datasets.times import picture_delay
 from ma2mi.errors import StoreError, VideoError, optional_part, store_error
 from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
 from ma2mi.report.events import Analysis, Event, Level
-from ma2mi.report.export import EXPORTS
+from ma2mi.report.export import EXPORTS, without_paths
 from ma2mi.report.export.tables import FrameTable, read_json
 from ma2mi.report.export.videos import check_blurred, write_annotated, write_magnified
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
-from ma2mi.video import Frame, VideoInfo, VideoNote, ahead, inspect_video, read_frames
+from ma2mi.video import (
+    INTERLACED,
+    Frame,
+    VideoInfo,
+    VideoNote,
+    ahead,
+    inspect_video,
+    read_frames,
+)
 
 with optional_part("cv2", "video"):
     import cv2
@@ -79,6 +87,7 @@ def analyze(
     fps: Fraction | None = None,
     blur_faces: bool = False,
     videos: bool = True,
+    show_paths: bool = True,
     name: str = "",
     detector: Detector | None = None,
 ) -> Analysis:
@@ -96,10 +105,12 @@ def analyze(
         hook: is told how far it is, frame by frame; what it raises ends the analysis.
         weights: "zero", a folder, or None to name no classes and action units.
         settings: by default ``AnalysisSettings()``.
-        fps: frame rate of a folder of frames.
+        fps: frame rate of a folder of frames; of a file, the rate at which slow motion was
+            recorded.
         blur_faces: in everything that is written.
         videos: write ``annotated.mp4`` and ``magnified.mp4``, too.
-        name: of the folder; by default the video's.
+        show_paths: False leaves the video's name and place out of everything that is written.
+        name: of the folder; by default the video's, or "video" and a hash without.
         detector: by default :class:`ma2mi.FaceDetector`.
 
     Raises:
@@ -112,17 +123,21 @@ def analyze(
         >>> [event.words for event in analysis.events]
     """
     path, settings = Path(path), settings or AnalysisSettings()
-    name = file_name(name) if name else folder_name(path)
     info = inspect_video(path, fps=fps)
     recognizer, weights_digest = _load(weights)
+    content = digest(path)
     about = {
         "settings": settings.model_dump(mode="json"),
         "weights": weights_digest,
         "blur_faces": blur_faces,
         "videos": videos,
+        "show_paths": show_paths,
         "fps": str(fps) if fps else None,
-        "input": digest(path),
+        "input": content,
     }
+    if not show_paths:
+        name = f"video-{content[:8]}"
+    name = file_name(name) if name else folder_name(path)
     source = _shown(path)
     with _own_folder(out, name, source, about) as place:
         if place.done is not None:
@@ -159,6 +174,8 @@ def analyze(
                 notes=(*notes, *place.notes),
                 events=events,
             )
+            if not show_paths:
+                analysis = without_paths(analysis, path)
             if book is not None:
                 analysis = book.finish(analysis, path, fps=fps, videos=videos, tell=tell)
     return analysis
@@ -324,6 +341,12 @@ def summarise(
     best = min(
         faces.values(), key=lambda face: (LEVELS.index(face.level), -face.frames), default=None
     )
+    level, reasons = (best.level, best.reasons) if best else ("red", ("no face is seen",))
+    if any(INTERLACED in note for note in notes):
+        level, reasons = (
+            max(level, "amber", key=LEVELS.index),
+            (*reasons, "the video is interlaced"),
+        )
     recognizer = watcher.recognizer
     return Analysis(
         name=name,
@@ -335,8 +358,8 @@ def summarise(
         frames=watcher.frames,
         start_s=float(watcher.start_s or 0),
         duration_s=round(watcher.last_s + 1 / watcher.fps, 6),
-        level=best.level if best else "red",
-        reasons=best.reasons if best else ("no face is seen",),
+        level=level,
+        reasons=reasons,
         faces=tuple(faces.values()),
         events=tuple(told),
         candidates=tuple(below),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ma2mi.analysis import AnalysisSettings, Progress
     from ma2mi.report.events import Analysis
 
+SHOWN = 10  # of files that are passed over
 COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
 
 
@@ -66,11 +67,15 @@ def analyze(
     extra_videos: bool = typer.Option(
         True, "--videos/--no-videos", help="Write annotated.mp4 and magnified.mp4."
     ),
+    paths: bool = typer.Option(
+        True, "--paths/--no-paths", help="Leave the videos' names and places out of the results."
+    ),
     frame_rate: Fraction = typer.Option(
         None,
         parser=console.frame_rate,
         metavar="RATE",
-        help="Frames per second of folders of frames.",
+        help="Frames per second of folders of frames; if there are none, the rate at which "
+        "slow-motion files were recorded.",
     ),
     jobs: int = typer.Option(1, help="Videos at a time; -1 is one a core."),
 ) -> None:
@@ -81,7 +86,7 @@ def analyze(
     what a person feels. Analyse people only with their consent.
     """
     from ma2mi.analysis import AnalysisSettings
-    from ma2mi.analysis.batch import find_videos
+    from ma2mi.analysis.batch import find_others, find_videos
     from ma2mi.cli.settings import parse
     from ma2mi.errors import SettingsError
     from ma2mi.report.responsible import CANDIDATES
@@ -106,8 +111,12 @@ def analyze(
         return
     if not videos:
         raise SettingsError("no video given", cure="Name files or folders, or --camera 0")
-    paths = find_videos(videos, fps=frame_rate)
-    if not paths:
+    found = find_videos(videos, fps=frame_rate)
+    others = find_others(videos)
+    if others:
+        names = ", ".join(map(str, others[:SHOWN])) + (" ..." if len(others) > SHOWN else "")
+        console.out.print(f"passed over, name them to analyze them: {names}")
+    if not found:
         raise SettingsError(
             "hold no video", where=", ".join(map(str, videos)), cure="Name video files"
         )
@@ -119,8 +128,9 @@ def analyze(
         "fps": frame_rate,
         "blur_faces": blur_faces,
         "videos": extra_videos,
+        "show_paths": paths,
     }
-    failures = _watch_videos(paths, out, jobs, options)
+    failures = _watch_videos(found, out, jobs, options)
     console.out.print(f"\n{CANDIDATES}")
     console.list_failures(failures)
     console.finish(failures)
