@@ -207,6 +207,53 @@ class TestFiles:
         assert read_annotations(tmp_path / "a.boris", faults=faults) == []
         assert "how long a.mp4 lasts is not known" in faults[0].what
 
+    @pytest.mark.parametrize(("start_s", "end_s"), [(2, 1), (-1, 1)])
+    @pytest.mark.parametrize("name", FILES)
+    def test_times_that_do_not_rise_are_not_written(self, name, start_s, end_s, tmp_path):
+        with pytest.raises(CorpusError, match="Give times that rise from 0"):
+            write_annotations(
+                [Annotation(Fraction(start_s), Fraction(end_s), "joy")], tmp_path / name
+            )
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_no_word_breaks_a_file(self, name, tmp_path):
+        words = ["a\x00b\x0b", "\ud800", "=1+1", "<&>\"'", "a;b,c\td", "高兴", "x" * 5000]
+        given = [
+            Annotation(Fraction(n), Fraction(2 * n + 1, 2), word, "t", "film.mp4")
+            for n, word in enumerate(words)
+        ]
+        write_annotations(given, tmp_path / name)
+        back = [one.label for one in read_annotations(tmp_path / name)]
+        assert back[2:] == words[2:]
+        assert len(back) == len(words)
+
+    def test_pympi_reads_what_is_written_and_writes_what_is_read(self, tmp_path):
+        pympi = pytest.importorskip("pympi")
+        one = Annotation(Fraction(1, 2), SECOND, "joy & <more>", "face", "film.mp4", "anna")
+        two = Annotation(Fraction(3, 4), Fraction(2), "fear", "face", "film.mp4", "anna")
+        write_annotations([one, two], tmp_path / "a.eaf")
+        document = pympi.Elan.Eaf(str(tmp_path / "a.eaf"))
+        assert document.get_annotation_data_for_tier("face") == [(500, 1000, "joy & <more>")]
+        assert document.get_annotation_data_for_tier("face (2)") == [(750, 2000, "fear")]
+        made = pympi.Elan.Eaf()
+        made.add_linked_file("file:///C:/x/film.mp4", mimetype="video/mp4")
+        made.add_linguistic_type(
+            "symbolic", constraints="Symbolic_Association", timealignable=False
+        )
+        made.add_tier("face", part="anna")
+        made.add_tier("units", ling="symbolic", parent="face")
+        made.add_annotation("face", 500, 1000, "joy")
+        made.add_ref_annotation("units", "face", 600, "6+12")
+        made.to_file(str(tmp_path / "b.eaf"))
+        faults = []
+        back = read_annotations(tmp_path / "b.eaf", faults=faults)
+        assert faults == []
+        assert {(o.start_s, o.end_s, o.label, o.layer) for o in back} == {
+            (Fraction(1, 2), SECOND, "joy", "face"),
+            (Fraction(1, 2), SECOND, "6+12", "units"),
+        }
+
 
 MARKED = [(6, 10, 15, "anger"), (24, 28, 33, "happiness"), (42, 46, 51, "surprise")]
 

@@ -94,7 +94,7 @@ def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> No
         file: ends in .eaf (ELAN), .boris, _events.tsv (BIDS) or .csv (``TABLE``); is replaced.
 
     Raises:
-        CorpusError: another suffix.
+        CorpusError: another suffix, or an annotation that begins before 0 or ends too early.
         StoreError: it cannot be written.
     """
     file = Path(file)
@@ -108,5 +108,12 @@ def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> No
         raise CorpusError(
             "is no file of annotations", where=file, cure=f"Name it {', '.join(writers)}"
         )
+    for one in annotations:
+        if not 0 <= one.start_s <= one.end_s:
+            raise CorpusError(
+                f"{one.label!r} goes from {float(one.start_s):.3f} to {float(one.end_s):.3f} s",
+                where=file,
+                cure="Give times that rise from 0",
+            )
     text = writers[file.suffix](annotations)
     replace_file(file, text.encode("utf-8", errors="replace"))

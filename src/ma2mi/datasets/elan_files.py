@@ -21,6 +21,12 @@ _UNITS_S = {
 _MOST_PARENTS = 100  # tiers above a tier
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+SCHEMA = {
+    "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+}
+"""What other readers, pympi among them, want a document to say of itself."""
+
 Times = Mapping[str, Fraction]
 """Time slot to seconds; slots that nobody aligned are missing."""
 
@@ -239,6 +245,8 @@ def elan_document(annotations: Sequence[Annotation]) -> str:
     """The annotations of one video as a document; those that overlap get tiers of their own."""
     root = Element("ANNOTATION_DOCUMENT", FORMAT="3.0", VERSION="3.0", AUTHOR="")
     root.set("DATE", "2000-01-01T00:00:00+00:00")  # the same marks give the same bytes
+    for name, value in SCHEMA.items():
+        root.set(name, value)
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     for media in dict.fromkeys(xml_text(one.media) for one in annotations):
         ElementTree.SubElement(

@@ -6,7 +6,7 @@ import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from ma2mi.datasets.elan_files import free_tier, xml_text
+from ma2mi.datasets.elan_files import SCHEMA, free_tier, xml_text
 from ma2mi.report.events import KINDS, Analysis, Event
 
 EPOCH = "1970-01-01T00:00:00+00:00"  # the same input gives the same bytes, so no date of today
@@ -28,8 +28,7 @@ def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
             "DATE": EPOCH,
             "FORMAT": "3.0",
             "VERSION": "3.0",
-            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
-            "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+            **SCHEMA,
         },
     )
     header = ET.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
