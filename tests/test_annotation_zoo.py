@@ -25,12 +25,16 @@ pytest.importorskip("openpyxl")
 import av
 import openpyxl
 
+from ma2mi.analysis.run import _player
 from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.check import check_corpus
 from ma2mi.datasets.findings import LeftOut
+from ma2mi.datasets.times import frame_times
 from ma2mi.errors import Ma2miError
 from ma2mi.files import WRITTEN, digest, results_folder
-from ma2mi.video import write_frames, write_video
+from ma2mi.report.events import Analysis, Event, FaceFacts
+from ma2mi.report.export import write_boris, write_elan
+from ma2mi.video import read_frames, write_frames, write_video
 
 LONGEST_S = 20
 JOY = ("film.mp4", 10, 19, "joy")
@@ -1029,6 +1033,18 @@ def test_results_of_an_analysis_know_what_was_changed(film, tmp_path):
     assert [e.emotion for e in Annotations(root).expressions()] == ["joy", "fear"]
 
 
+def test_a_corrected_file_finds_its_video_by_the_way_to_it(film, tmp_path):
+    root = build(tmp_path, {"videos/clip.mp4": "film.mp4", "out": "results"}, film)
+    (root / "out" / "film.eaf").write_text(eaf(media="x", head=DESCRIBED.replace("film", "gone")))
+    for way in ("../videos/clip.mp4", "../videos/cl%69p.mp4", f"file://{root}/videos/clip.mp4"):
+        (root / "out" / "film.eaf").write_text(
+            eaf(head=f'<MEDIA_DESCRIPTOR MEDIA_URL="{way}" MIME_TYPE="video/mp4"/>')
+        )
+        marks = Annotations(root / "out" / "film.eaf").expressions()
+        assert [e.emotion for e in marks] == ["joy", "fear"]
+        assert {e.recording.path for e in marks} == {root / "videos" / "clip.mp4"}
+
+
 # -- the files of the cases ----------------------------------------------------------------------
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "annotations"
@@ -1086,6 +1102,46 @@ def test_cases(name):
     if name == "excel_semicolon":
         first = Annotations(CASES / name).expressions()[0]
         assert (first.apex, first.action_units) == (15, ("6", "12"))
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+@pytest.mark.parametrize("write", [write_elan, write_boris])
+def test_exports_of_a_late_picture_come_back_to_the_same_frames(write, tmp_path):
+    source = CASES / "picture_late" / "talk.mp4"
+    times = frame_times(source)
+    seen = [float(time_s - times[0]) for time_s in times]
+    analysis = Analysis(
+        name="talk",
+        source=str(source),
+        version="",
+        width=64,
+        height=64,
+        fps=25.0,
+        frames=75,
+        start_s=float(times[0]),
+        duration_s=3.0,
+        level="green",
+        reasons=(),
+        faces=(FaceFacts(0, 75, 0, seen[-1], 80, "green"),),
+        events=(Event(1, 0, "micro", 10, 14, 19, seen[10], seen[14], seen[19], 0.9, 5.0),),
+        **_player(source, None, times[0]),
+    )
+    assert analysis.picture_s == 0.8
+    (file,) = write(analysis, tmp_path)
+    spans = {(e.onset, e.offset) for e in Annotations(file).expressions()}
+    assert (10, 19) in spans
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+@pytest.mark.parametrize("name", ["bad_h264.mp4", "bad_hevc.mp4", "bad_mpeg4.avi", "bframes.avi"])
+@pytest.mark.filterwarnings("ignore::ma2mi.video.VideoNote")
+def test_frames_are_counted_as_they_decode(name, tmp_path):
+    shutil.copy(CASES.parent / "video" / name, tmp_path)
+    (tmp_path / "m.csv").write_text(own_rows(f"{name},anna,2,2.4,joy"))
+    (one,) = Annotations(tmp_path).expressions()
+    frames = list(read_frames(tmp_path / name))
+    assert frames[one.onset].time_s - frames[0].time_s == 2
+    assert frames[one.offset].time_s - frames[0].time_s == Fraction(59, 25)
 
 
 def test_left_out_is_said_once(film, tmp_path):

@@ -251,10 +251,11 @@ class Annotations(Corpus):
         """The video that ``file`` calls ``media``, wherever it lay when it was annotated.
 
         Names are alike if they are the same Unicode text, else if they differ in case alone. Of
-        several with that name the one whose folders agree best is taken, then one beside ``file``.
+        several with that name the one whose folders agree best is taken, then one beside ``file``;
+        where none is below the root, the one to which the way in ``media`` leads.
 
         Raises:
-            CorpusError: it is not below the root, or several are called so.
+            CorpusError: there is none, or several are called so.
         """
         stem = file.name.split(".")[0] if file.name.lower().endswith(".boris.gz") else file.stem
         stem = re.sub("_events$", "", stem)
@@ -274,6 +275,8 @@ class Annotations(Corpus):
         near = [video for video in found if video.parent == file.parent]
         if len(found) == 1 or len(near) == 1:
             return (found if len(found) == 1 else near)[0]
+        if not found and (elsewhere := _by_its_way(file, media)):
+            return elsewhere
         shown = re.split(r"[\\/]", media)[-1] if media else f"a video called {stem}"
         raise CorpusError(
             f"is about {shown}, which is there {len(found)} times",
@@ -297,9 +300,10 @@ class Annotations(Corpus):
                 where=video,
                 cure="Annotate it in a table with a column fps",
             )
-        name = video.relative_to(self.root).as_posix()
+        name = video.relative_to(self.root) if video.is_relative_to(self.root) else video
         fps = rates.pop() if video.is_dir() else None
-        return Recording(video, people[0] if people else video.stem, name, self.name, fps)
+        subject = people[0] if people else video.stem
+        return Recording(video, subject, name.as_posix(), self.name, fps)
 
     # -- what the words mean --------------------------------------------------------------------
 
@@ -522,6 +526,18 @@ def _called(media: str, videos: list[Path], fold: Callable[[str], str]) -> list[
         if most:
             return shared[most]
     return []
+
+
+def _by_its_way(file: Path, media: str) -> Path | None:
+    """The file to which an address or a path leads, from the folder of ``file``."""
+    for name in dict.fromkeys((media, unquote(media))):
+        way = Path(os.path.normpath(file.parent.absolute() / name.removeprefix("file://")))
+        try:
+            if media and way.is_file():
+                return way
+        except (OSError, ValueError):  # no name that this system can have
+            continue
+    return None
 
 
 def _unchanged_results(
