@@ -57,6 +57,7 @@ def adapt(
     from ma2mi.datasets.folder import list_recordings
     from ma2mi.training import adapt as adapting
     from ma2mi.training.checkpoint import find_weights
+    from ma2mi.training.claim import check_folder
     from ma2mi.training.recognizer import load_model
 
     loop = {"epochs": epochs, "epoch_steps": epoch_steps, "batch_size": batch_size, "lr": lr}
@@ -66,6 +67,7 @@ def adapt(
         {"kind": "future-movement", "per_clip": pairs_per_clip, "method": flow, "seed": seed},
     )
     folder = find_weights(weights)
+    check_folder(out)
     size = load_model(folder).size  # refuses what is no recognizer before videos are prepared
     fabric = steps.launch(accelerator, "1", 1, "auto", "32-true")
     clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))

@@ -118,6 +118,7 @@ def pretrain(
     from ma2mi.models.catalog import build_model
     from ma2mi.training import pretrain as ma2mi_pretrain
     from ma2mi.training.checkpoint import read_config
+    from ma2mi.training.claim import check_folder
     from ma2mi.training.ma2mi import PretextSettings
     from ma2mi.training.pretext import FutureMovementSettings
 
@@ -185,6 +186,7 @@ def pretrain(
     pair_settings, cut = parse(PairSettings, drawn), find_recipe(recipe, size=size + 16)
     # Wrong words are said before hours of preparing.
     build_model(model, 2, **model_settings)
+    check_folder(out)
     if init is not None:
         read_config(init)
     if root is not None and not corpus:
