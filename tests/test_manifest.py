@@ -134,6 +134,10 @@ def test_a_manifest_may_be_parquet(folder):
     parquet.write_table(pyarrow.table(table), folder / "mine.parquet")
     with pytest.raises(CorpusError, match="column subject is missing"):
         Manifest(folder / "mine.parquet")
+    many = {name: ["a"] * (2**20 + 1) for name in ("path", "subject", "onset", "offset")}
+    parquet.write_table(pyarrow.table(many), folder / "mine.parquet")
+    with pytest.raises(CorpusError, match=r"has 1048577 rows, .* MB unpacked\. At most"):
+        Manifest(folder / "mine.parquet")
     (folder / "mine.parquet").write_text("no table")
     with pytest.raises(CorpusError, match="is no readable Parquet file"):
         Manifest(folder / "mine.parquet")

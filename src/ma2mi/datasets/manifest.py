@@ -10,7 +10,7 @@ from pathlib import Path
 from ma2mi.datasets.action_units import parse_units
 from ma2mi.datasets.annotation_tables import read_rate
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
-from ma2mi.datasets.cells import shorten
+from ma2mi.datasets.cells import LARGEST_BYTES, MOST_ROWS, shorten
 from ma2mi.datasets.findings import Finding, LeftOut
 from ma2mi.datasets.frames import FrameIndex, index_frames
 from ma2mi.datasets.sheets import Columns, NoColumns, Row, Sheet, read_sheet
@@ -301,6 +301,14 @@ def _read_parquet(sheet: Path) -> Sheet:
     with optional_part("pyarrow", "corpora"):
         from pyarrow import ArrowException, parquet
     try:
+        about = parquet.read_metadata(sheet)
+        size = sum(about.row_group(at).total_byte_size for at in range(about.num_row_groups))
+        if about.num_rows > MOST_ROWS or size > LARGEST_BYTES:
+            raise CorpusError(
+                f"has {about.num_rows} rows, {size >> 20} MB unpacked",
+                where=sheet,
+                cure=f"At most {MOST_ROWS} rows and {LARGEST_BYTES >> 20} MB are read",
+            )
         table = parquet.read_table(sheet)
         lines = table.to_pylist()
     except (ArrowException, OSError, ValueError) as error:
