@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -490,13 +489,7 @@ def load_run(path: Path | str) -> RunResult:
         (path / "folds").glob("*.json"),
         key=lambda file: (_place(file, record), file.name),
     )
-    fit_s: dict[tuple[int, str], float] = {}
-    if (path / "timings.csv").exists():
-        with (path / "timings.csv").open(encoding="utf-8", newline="") as sheet:
-            # A killed process may leave half a line; it is the clock's only, and no result.
-            rows = [row for row in csv.reader(sheet) if len(row) == 3]
-        with suppress(ValueError):
-            fit_s = {(int(seed), fold): float(seconds) for seed, fold, seconds in rows}
+    fit_s = _read_seconds(path / "timings.csv")
     return RunResult(record, tuple(_read(file, FoldResult) for file in files), fit_s)
 
 
@@ -506,6 +499,17 @@ def _place(file: Path, record: RunRecord) -> int:
         return record.seeds.index(int(file.name.split("-")[0]))
     except ValueError as error:
         raise EvaluationError("is no fold of this run", where=file, cure="Move it away") from error
+
+
+def _read_seconds(path: Path) -> dict[tuple[int, str], float]:
+    """Seconds of each (seed, fold); none where the file is gone or damaged, as it is no result."""
+    try:
+        with path.open(encoding="utf-8", newline="") as sheet:
+            # A killed process may leave half a line.
+            rows = [row for row in csv.reader(sheet) if len(row) == 3]
+        return {(int(seed), fold): float(seconds) for seed, fold, seconds in rows}
+    except (OSError, ValueError, csv.Error):
+        return {}
 
 
 def predictions_csv(result: RunResult) -> str:
