@@ -6,12 +6,16 @@ The table is made from the commands' own options, so that a new option is tried 
 from __future__ import annotations
 
 import inspect
+import json
+import random
+import shutil
 import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import numpy as np
 import pytest
 import typer
 
@@ -292,3 +296,67 @@ def test_nothing_is_left_of_wrong_calls(call, tmp_path):
         if words[0] in ("benchmark", "explain", "export", "compare", "report", "score", "audit"):
             call(*words)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of six clips, on disk."""
+    from ma2mi.evaluation import run_benchmark
+    from ma2mi.training.baselines import Majority
+
+    out = tmp_path_factory.mktemp("runs") / "run"
+    run_benchmark(
+        Majority(2),
+        np.zeros((6, 1)),
+        [0, 1, 0, 1, 0, 1],
+        ["a", "a", "b", "b", "c", "c"],
+        keys=list("uvwxyz"),
+        protocol="loso",
+        classes=("negative", "positive"),
+        out=out,
+    )
+    return out
+
+
+VALUES = (None, -1, 10**30, 1e308, "[/b]", [], {}, True, ["a"], [[1]], "\ud800")
+
+
+def damage(folder: Path, draw: random.Random) -> str:
+    """Change one file of a run, and say how."""
+    file = draw.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
+    how = draw.choice(("value", "value", "bytes", "gone", "empty", "folder", "half"))
+    if how == "value" and file.suffix == ".json":
+        tree = json.loads(file.read_text("utf-8"))
+        places, waiting = [], [tree]
+        while waiting:
+            one = waiting.pop()
+            for key, value in one.items() if isinstance(one, dict) else enumerate(one):
+                places.append((one, key))
+                waiting += [value] if isinstance(value, dict | list) else []
+        one, key = draw.choice(places)
+        one[key] = draw.choice(VALUES)
+        file.write_text(json.dumps(tree), "utf-8")
+        return f"{file.name}: {key} is {one[key]!r}"
+    content = file.read_bytes()
+    file.unlink()
+    if how == "folder":
+        file.mkdir()
+    elif how != "gone":
+        new = {"empty": b"", "half": content[: len(content) // 2]}.get(how, draw.randbytes(200))
+        file.write_bytes(new)
+    return f"{file.name}: {how}"
+
+
+def test_damaged_runs_end_in_one_line_or_in_the_same_scores(call, finished, tmp_path):
+    _, right, _ = call("compare", finished, "--style", "csv")
+    for number in range(60):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        shutil.copytree(finished, tmp_path / "run")
+        how = damage(tmp_path / "run", random.Random(number))
+        for words in (("audit", "run"), ("compare", "run", "--style", "csv")):
+            code, out, err = call(*words)
+            assert code in (0, 2, 3), (how, code, err)
+            assert err.count("\n") == (code == 2), (how, err)
+        # The record, which says what was run, may be changed by hand; the folds may not.
+        if code == 0 and not how.startswith("run.json"):
+            assert out == right, how
