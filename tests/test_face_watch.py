@@ -195,7 +195,9 @@ def test_what_leads_behind_a_mask_is_a_candidate_with_its_reason(
 ) -> None:
     _, watcher = smiling(0.0)
     (watch,) = watcher.faces.values()
-    monkeypatch.setattr(QualityMeter, "hidden_between", lambda self, *times: ("nose", "mouth"))
+    monkeypatch.setattr(
+        QualityMeter, "hidden_between", lambda self, *times, share=0.0: ("nose", "mouth")
+    )
     mouth = Spotted(60, 65, 70, "micro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
     event = watch.finding(mouth, 1, None).event
     assert event.reason == "led by the mouth, which is hidden"

@@ -19,6 +19,7 @@ Patch = NDArray[np.float32]
 
 LOOK_S = 1.0  # a look for further faces this often while one is followed
 SEARCH_S = 0.2  # and this often while there is none
+THOROUGH_S = 3.0  # and this often for small ones beside it, which takes ten times as long
 FULL_S = 5.0  # and this often for faces that are beyond the number that may be followed
 NEAR_S = 1.0  # a face that is back at its place within this time is the same one
 ALIKE = 0.75  # correlation of small portraits above which a returning face is the same one
@@ -90,7 +91,7 @@ class FaceTracker:
         self._active: list[_Track] = []
         self._lost: list[_Track] = []
         self._count = 0
-        self._looked_s = -np.inf
+        self._looked_s = self._thorough_s = -np.inf
         self.cut = False
         self.cuts = 0
         self.ended: tuple[int, ...] = ()
@@ -113,7 +114,7 @@ class FaceTracker:
         wait = FULL_S if full else LOOK_S if self._active else SEARCH_S
         if missed or time_s - self._looked_s >= wait:
             self._looked_s = time_s
-            self._look(image, time_s)
+            self._look(image, time_s, missed=missed)
         return {track.face_id: track.newest for track in self._active}
 
     def _is_other(self, image: Image, time_s: float, unusual: float) -> bool:
@@ -165,9 +166,14 @@ class FaceTracker:
         self._lost = lost[-REMEMBERED:]
         self.ended += tuple(track.face_id for track in lost[:-REMEMBERED])
 
-    def _look(self, image: Image, time_s: float) -> None:
+    def _look(self, image: Image, time_s: float, *, missed: bool) -> None:
         passed_over = 0
-        for face in self.detector.detect(image, [track.newest for track in self._active]):
+        search = self.detector.detect
+        if not missed and self._active and time_s - self._thorough_s < THOROUGH_S:
+            search = getattr(self.detector, "glance", search)
+        else:
+            self._thorough_s = time_s
+        for face in search(image, [track.newest for track in self._active]):
             if any(overlap(face.box, track.newest.box) > 0.2 for track in self._active):
                 continue
             if len(self._active) >= self.most:

@@ -200,11 +200,23 @@ class FaceDetector:
         Raises:
             FaceError: the image has another shape or type.
         """
+        return self._detect(image, known, thorough=True)
+
+    def glance(self, image: Image, known: Sequence[Face] = ()) -> list[Face]:
+        """As ``detect``, but the tiles are looked at only if the whole image shows no face.
+
+        A tenth of the time beside a face that is known; a small face beside a large one is missed.
+        """
+        return self._detect(image, known, thorough=False)
+
+    def _detect(self, image: Image, known: Sequence[Face], *, thorough: bool) -> list[Face]:
         _check_image(image)
         height, width = image.shape[:2]
         whole = _Region((width - 1) / 2, (height - 1) / 2, max(height, width), 0.0)
-        near = np.concatenate([self._candidates(image, t) for t in _tiles(height, width)])
         faces = self._faces(image, self._candidates(image, whole), known)
+        if faces and not thorough:
+            return faces
+        near = np.concatenate([self._candidates(image, t) for t in _tiles(height, width)])
         if faces:
             near = near[near[:, 0] >= SURE_SCORE]
         faces = self._faces(image, near, known, faces)
