@@ -284,3 +284,51 @@ def test_page_holds_the_table_and_escapes_names(results, drawn):
     assert "<b>bold" not in page
     assert "8 clips of 4 people" in page
     assert "no lie detector" in " ".join(page.split())
+
+
+ODD = ("$x_$", "$\\frac{$", "=1+1", "@SUM(A1)", "a & b % {c} \\d ^ ~", "[/b]", "a|b", "two\nlines")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_are_no_code_anywhere(name):
+    """No formula of matplotlib, LaTeX, a spreadsheet, HTML or Markdown."""
+    named = [run(name, [0] * 8), run("perfect", TRUTH)]
+    assert draw_scores(make_rows(named)).startswith(b"\x89PNG")
+    assert draw_confusions(named).startswith(b"\x89PNG")
+    first = next(csv.reader(compare_table(named, "csv").splitlines()[1:]))[0]
+    assert not first.startswith(("=", "@", "+"))
+    assert compare_table(named, "markdown").count("\n") == 3
+    line = compare_table(named, "latex").split("\\midrule\n")[1].split(" & ")[0]
+    bare = re.sub(r"\\(text\w+\{\}|[%&_#${}])", "", line)
+    assert not set(bare) & set("%_#$\\^~{}")
+
+
+def test_numbers_in_tables_for_spreadsheets_stay_numbers(results):
+    rows = list(csv.DictReader(compare_table(results, "csv").splitlines()))
+    assert float(rows[1]["UF1 difference"]) == pytest.approx(2 / 3, abs=1e-3)
+    assert rows[2]["UF1 difference"].startswith("-")
+
+
+def test_pictures_leave_the_callers_style_alone_and_do_not_take_it(results):
+    import matplotlib
+
+    plain = draw_scores(make_rows(results))
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "text.usetex": True}):
+        before = dict(matplotlib.rcParams)
+        assert draw_scores(make_rows(results)) == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_a_log_that_is_none_is_one_line(tmp_path):
+    from ma2mi.cli.report import _read_log
+    from ma2mi.errors import CheckpointError
+
+    for content in (None, b"", b"epoch,loss\n", b"epoch,loss\n1,2\n", b"epoch\nx\n", b"\xff\xfe"):
+        path = tmp_path / "log.csv"
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="pre-training"):
+            _read_log(path)
+    path.write_text("epoch,loss,retrieval\n1,2,0.5\n", encoding="utf-8")
+    assert _read_log(path) == [{"epoch": 1, "loss": 2, "retrieval": 0.5}]

@@ -155,7 +155,8 @@ def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str
     """The table for a README or an issue."""
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
+        "| " + " | ".join(" ".join(cell.replace("|", "\\|").splitlines()) for cell in row) + " |"
+        for row in rows
     )
 
 
