@@ -30,7 +30,7 @@ from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
-from ma2mi.training.recognizer import Recognizer, ZeroShot
+from ma2mi.training.recognizer import Recognizer, ZeroShot, recognizer_settings
 from ma2mi.training.ridge import DualRidge
 
 #: Entries without a network: name to what builds learner and clips from (pairs, classes, size).
@@ -135,6 +135,8 @@ class Contestant:
                     cure="Name them with --model and --size",
                 )
             settings = dict(config["settings"])
+            if "recognizer" in config:
+                recognizer_settings(config, source)
         if self.branches != "both":
             settings["branches"] = self.branches
         if self.init and self.zero_shot:
