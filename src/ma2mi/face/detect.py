@@ -53,6 +53,7 @@ _DETECTION_SCORE = 0.5
 # In tiled scenes of the real clips in ``../shared`` every face scores 0.86 or more in a tile, and
 # hands, chairs and prints on shirts stay below 0.65.
 SURE_SCORE = 0.75
+_TILE_SCORE = 0.65  # the same, where the landmark net confirms it
 _SAME_FACE_IOU = 0.3
 _TILE = 0.6  # of the short side
 _FINE_TILE = 0.3
@@ -218,13 +219,13 @@ class FaceDetector:
             return faces
         near = np.concatenate([self._candidates(image, t) for t in _tiles(height, width)])
         if faces:
-            near = near[near[:, 0] >= SURE_SCORE]
+            near = near[near[:, 0] >= _TILE_SCORE]
         faces = self._faces(image, near, known, faces)
         if faces or min(height, width) < _FINE_FROM:
             return faces
         tiles = _tiles(height, width, _FINE_TILE)
         fine = np.concatenate([self._candidates(image, tile) for tile in tiles])
-        return self._faces(image, fine[fine[:, 0] >= SURE_SCORE], known)
+        return self._faces(image, fine[fine[:, 0] >= _TILE_SCORE], known)
 
     def propose(self, cut: Image) -> Floats:
         """Where faces may be in a cut-out: float32 [n, 9].
