@@ -38,6 +38,10 @@ Image = NDArray[np.uint8]
 
 NEAR_S = 0.16  # landmarks so near to onset or apex are put together
 OLDER_EVERY_S = 0.2  # of crops older than the longest movement pulse, one in so long is kept
+COVERED = 0.5  # of the looks during a movement: what its area shows then is not the face
+MASKED = ("mouth", "nose")
+"""Areas of which it is known well enough that something lies over them. Light brows are taken for
+hidden ones in some people in every look (``face.occlusion``): brows and eyes only get a flag."""
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 
@@ -367,9 +371,10 @@ class FaceWatch:
         hidden = self._quality.hidden_between(onset_s, offset_s)
         behind = {region for area in hidden for region in AREAS[area]}
         moving = tuple(region for region in spotted.regions if region not in behind)
-        if examined and spotted.regions[:1] != moving[:1]:
+        covered = self._quality.hidden_between(onset_s, offset_s, share=COVERED) if examined else ()
+        areas = [one for one in MASKED if one in covered and spotted.regions[0] in AREAS[one]]
+        if areas:
             # What moves there is the mask or the hand.
-            areas = [area for area in hidden if spotted.regions[0] in AREAS[area]]
             reason = f"led by the {areas[0]}, which is hidden"
         if evidence is not None:
             if evidence.implausible:
@@ -401,7 +406,7 @@ class FaceWatch:
             offset_s,
             round(spotted.score, 6),
             round(spotted.floor_multiple, 6),
-            moving,
+            moving or spotted.regions,
             reading,
             tuple(flags),
             reason,

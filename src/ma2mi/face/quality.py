@@ -274,10 +274,13 @@ class QualityMeter:
             self._every_s *= 2
         return look
 
-    def hidden_between(self, start_s: float, stop_s: float) -> tuple[str, ...]:
+    def hidden_between(self, start_s: float, stop_s: float, share: float = 0.0) -> tuple[str, ...]:
         """The areas of the face that were hidden in a stretch of the last two minutes.
 
-        An area counts if it is hidden in any look from one before the stretch to one after it.
+        Args:
+            start_s, stop_s: the stretch.
+            share: of the looks from one before the stretch to one after it, in which an area must
+                be hidden; by default in any.
         """
         reach = self._every_s
         lately = [
@@ -285,7 +288,8 @@ class QualityMeter:
             for time, areas in self._hidden_lately
             if start_s - reach <= time <= stop_s + reach
         ]
-        return tuple(name for name in AREAS if any(name in areas for areas in lately))
+        counts = {name: sum(name in areas for areas in lately) for name in AREAS}
+        return tuple(name for name, n in counts.items() if n and n >= share * len(lately))
 
     def _count_hidden(self, image: NDArray[np.uint8], face: Face, time: float) -> None:
         hidden = hidden_areas(image, face)
