@@ -55,7 +55,7 @@ def test_the_whole_way(ma2mi, tree, tmp_path):
     code, out, err = ma2mi("report", "pixels-rbf", "flow-pca", "--out", "page.html")
     assert code == 0, err
     assert "Few training subjects" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert (tmp_path / "figures/learning-curve.png").is_file()
+    assert (tmp_path / "page-figures/learning-curve.png").is_file()
 
     code, out, err = ma2mi("report", "flow-pca", "flow-pca", "--out", "twice.html")
     assert code == 0, err

@@ -332,3 +332,26 @@ def test_a_log_that_is_none_is_one_line(tmp_path):
             _read_log(path)
     path.write_text("epoch,loss,retrieval\n1,2,0.5\n", encoding="utf-8")
     assert _read_log(path) == [{"epoch": 1, "loss": 2, "retrieval": 0.5}]
+
+
+def test_a_page_of_somebody_else_is_never_replaced(results, tmp_path):
+    from ma2mi.cli.report import write_report
+    from ma2mi.errors import StoreError
+
+    page = tmp_path / "report.html"
+    write_report(page, results)
+    first = page.read_bytes()
+    pictures = sorted(p.name for p in (tmp_path / "report-figures").glob("*.png"))
+    assert pictures == ["confusions.png", "scores.png"]
+    write_report(page, results)  # ours, unchanged
+    assert page.read_bytes() == first
+    for content in (b"my notes", b"", first.replace(b"Scores", b"My scores", 1), first[:-20]):
+        page.write_bytes(content)
+        with pytest.raises(StoreError, match="was not written by ma2mi report"):
+            write_report(page, results)
+        assert page.read_bytes() == content
+    page.unlink()
+    (tmp_path / "report-figures" / "scores.png").write_bytes(b"drawn by hand")
+    with pytest.raises(StoreError, match="were changed since"):
+        write_report(page, results)
+    assert (tmp_path / "report-figures" / "scores.png").read_bytes() == b"drawn by hand"

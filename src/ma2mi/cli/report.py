@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ma2mi.report.page import Picture
 
 
+SEAL = b'<meta name="ma2mi-page" content="%s">\n'
 #: What the curves of a pre-training show, by a column that they have.
 CAPTIONS = {
     "retrieval": "Left: the loss. Middle: how often the later movement is found among 32 by the "
@@ -39,14 +42,17 @@ def report(
         ..., help="Run folders of `ma2mi benchmark`, with or without --learning-curve."
     ),
     pretraining: Path = typer.Option(None, help="Folder of `ma2mi pretrain`, for its curves."),
-    out: Path = typer.Option(Path("report.html"), help="The page; figures/ goes beside it."),
+    out: Path = typer.Option(Path("report.html"), help="The page; its pictures go beside it."),
 ) -> None:
-    """Write one self-contained page: table, intervals, paired tests, confusions, curves."""
+    """Write one self-contained page: table, intervals, paired tests, confusions, curves.
+
+    A page that is there is replaced only if it was written here and not changed since.
+    """
     from ma2mi.evaluation.learning_curve import is_curve, load_curves
     from ma2mi.evaluation.results import load_run
     from ma2mi.report.tables import curve_text, score_table
 
-    console.new_file(out)
+    check_page(out)
     results = [load_run(run) for run in runs if not is_curve(run)]
     # Beside learning curves, a run is a level line, too.
     curves = load_curves(runs) if len(results) < len(runs) else []
@@ -68,7 +74,7 @@ def write_report(
     examples: Sequence[PreparedClip] = (),
     curves: Sequence[LearningCurve] = (),
 ) -> Path:
-    """Write the page to ``path`` and its pictures to ``figures/`` beside it.
+    """Write the page to ``path`` and its pictures to ``NAME-figures/`` beside it.
 
     Args:
         results: runs over the same clips.
@@ -77,8 +83,11 @@ def write_report(
         marked: pairs whose attention is shown.
         examples: clips to show as they go by.
         curves: learning curves over the same clips.
+
+    Raises:
+        StoreError: a page or pictures stand there that were not written here, or changed since.
     """
-    from ma2mi.files import replace_file
+    from ma2mi.files import replace_file, results_folder
     from ma2mi.report import figures
     from ma2mi.report.page import Picture, Table, make_page
     from ma2mi.report.tables import (
@@ -131,9 +140,10 @@ def write_report(
     if pretraining and marked:
         pictures += _looks(pretraining, marked)
     pictures += [_strip(clip, i + 1) for i, clip in enumerate(examples)]
-    (path.parent / "figures").mkdir(parents=True, exist_ok=True)
-    for picture in pictures:
-        replace_file(path.parent / "figures" / f"{picture.name}.png", picture.png)
+    check_page(path)
+    with results_folder(path.with_name(f"{path.stem}-figures")) as folder:
+        for picture in pictures:
+            (folder / f"{picture.name}.png").write_bytes(picture.png)
     records = [r.record for r in results] or [curve.record for curve in curves]
     first = records[0]
     facts = {
@@ -152,8 +162,36 @@ def write_report(
     page = make_page(
         "Micro-expressions, left-out people", rows, pictures, facts, stamped_lines(results), few
     )
-    replace_file(path, page.encode(errors="backslashreplace"))
+    replace_file(path, _sealed(page.encode(errors="backslashreplace")))
     return path
+
+
+def check_page(path: Path) -> None:
+    """Refuse to replace what is no page of ours, or one that was changed since.
+
+    Raises:
+        SettingsError: nothing may be written there.
+        StoreError: with the hint.
+    """
+    from ma2mi.errors import StoreError
+
+    console.new_file(path)
+    if not path.exists():
+        return
+    page = path.read_bytes()
+    if _sealed(page) != page or not re.search(SEAL % b"[0-9a-f]{64}", page):
+        raise StoreError(
+            "was not written by ma2mi report, or was changed since",
+            where=path,
+            cure="Move it away, or name another --out",
+        )
+
+
+def _sealed(page: bytes) -> bytes:
+    """The page with the digest of all else in it, by which a change is seen."""
+    bare = re.sub(SEAL % b"[0-9a-f]*", b"", page)
+    seal = SEAL % hashlib.sha256(bare).hexdigest().encode()
+    return bare.replace(b"</head>", seal + b"</head>", 1)
 
 
 def _read_log(path: Path) -> list[dict[str, float]]:
