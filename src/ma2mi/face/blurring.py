@@ -30,6 +30,7 @@ UNCHANGED = 6  # of 255: a tile of which no 8 x 8 px changed by more shows what 
 SAME_FACE = 0.3  # IoU of boxes of one face
 SAME_PLACE = 0.2  # IoU of a face's boxes in two pictures that follow one another
 SEEN_TWICE = 2  # pictures, after which a face that is missing is missed
+MOST_MISSING = 32  # that are remembered; one is enough for doubt
 LEAVING_S = 0.5  # a face that would be outside so soon has left
 STEADY_S = 0.3  # over which a face's speed is taken
 FASTEST = 1.5  # face widths that a missing face goes in a second at most
@@ -190,7 +191,7 @@ class FaceSearch:
             kept.append(_Track(self._count, box, time_s, time_s))
             self._count += 1
             self._find_missing(box, time_s)
-        self._tracks = kept
+        self._tracks, self._missing = kept, self._missing[-MOST_MISSING:]
         faces = {track.number: track.box for track in kept}
         return Seen(time_s, faces, tuple(others), not self._missing)
 
