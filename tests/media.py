@@ -130,6 +130,7 @@ def encode(
 
             change = BitStreamFilterContext(filters, stream)
             made = [out for packet in made for out in change.filter(packet)]
+        container.start_encoding()  # so that a file without packets has its header
         for packet in sorted(made + tone, key=_seconds):
             container.mux(packet)
     return path
