@@ -26,6 +26,7 @@ import av
 import openpyxl
 
 from ma2mi.analysis.run import _player
+from ma2mi.datasets import open_corpus
 from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.check import check_corpus
 from ma2mi.datasets.findings import LeftOut
@@ -1001,12 +1002,23 @@ def test_a_name_that_is_no_unicode_is_said_and_the_rest_read(film, tmp_path, ma2
     odd = root / os.fsdecode(b"a\xff.eaf")
     try:
         odd.write_text("no")
+        shutil.copy(film, root / os.fsdecode(b"b\xff.mp4"))
     except OSError:
         pytest.skip("this file system takes Unicode names only")
     code, said, err = ma2mi("data", "check", "annotations", "--root", root)
     assert (code, err) == (3, "")
     assert re.search(r"a\\(udc|x)ff\.eaf: is no XML", said)
     assert "incomplete: 2 clips of 1 subjects" in said
+    for out in ("o.csv", "o.parquet"):
+        if out.endswith("parquet"):
+            pytest.importorskip("pyarrow")
+        code, said, err = ma2mi(
+            "data", "convert", "annotations", "--root", root, "--out", root / out
+        )
+        assert (code, err) == (3, "")
+        with pytest.warns(LeftOut, match=r"b.udcff\.mp4 does not exist"):
+            assert len(open_corpus("manifest", root / out).expressions()) == 2
+        (root / out).unlink()
 
 
 def test_the_command_line_says_what_is_left_out(film, tmp_path, ma2mi):

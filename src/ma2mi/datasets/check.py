@@ -45,8 +45,9 @@ def check_corpus(
         CorpusError: no corpus has this name, or it has no layouts. All else becomes a finding.
     """
     kind = corpus_class(name)
-    if layout and not issubclass(kind, CodedCorpus):
-        raise CorpusError("has no option layout", where=name, cure="Leave it out for this corpus")
+    if (layout or isinstance(repairs, Path)) and not issubclass(kind, CodedCorpus):
+        what = "layout" if layout else "repairs"
+        raise CorpusError(f"has no option {what}", where=name, cure="Leave it out for this corpus")
     items: list[Finding] = []
     expressions: list[Expression] = []
     recordings: list[Recording] = []

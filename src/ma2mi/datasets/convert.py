@@ -41,7 +41,10 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
     file = Path(file)
     if file.suffix.lower() not in (".csv", ".parquet"):
         raise CorpusError("is no manifest", where=file, cure="Name it .csv or .parquet")
-    rows = list(_rows(corpus.recordings(), corpus.expressions(), file.parent))
+    rows = [
+        {name: _shown(cell) for name, cell in row.items()}
+        for row in _rows(corpus.recordings(), corpus.expressions(), file.parent)
+    ]
     content = _csv(rows) if file.suffix.lower() == ".csv" else _parquet(rows)
     try:
         if file.exists() and file.read_bytes() != content:
@@ -94,13 +97,18 @@ def _counter(recording: Recording) -> Callable[[int | None], int | None]:
     return lambda place: place
 
 
+def _shown(cell: object) -> object:
+    """A name that is no Unicode with its odd bytes spelled out, so that the others can be read."""
+    return cell.encode(errors="backslashreplace").decode() if isinstance(cell, str) else cell
+
+
 def _csv(rows: list[dict[str, object]]) -> bytes:
     text = io.StringIO()
     table = csv.DictWriter(text, _ALL, lineterminator="\n")
     table.writeheader()
     for row in rows:
         table.writerow({k: mask(v) if isinstance(v, str) else v for k, v in row.items()})
-    return text.getvalue().encode(errors="surrogateescape")
+    return text.getvalue().encode()
 
 
 def _parquet(rows: list[dict[str, object]]) -> bytes:
