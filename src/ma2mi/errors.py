@@ -81,9 +81,10 @@ def store_error(error: OSError, where: object) -> StoreError:
     named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     # A hidden name that we gave to what is not whole yet says nothing to the user.
     ours = re.search(r"\.\d+-[0-9a-f]{8}(\.part|\.old)?$", named)
+    shown = str(where) if ours or not named else named
     return StoreError(
         f"cannot be written ({error.strerror or error})",
-        where=where if ours or not named else named,
+        where=re.sub(r"(^|/)\.([^/]+)\.[0-9a-f]{8}\.part(?=/|$)", r"\1\2", shown),
         cure=_CURES.get(error.errno or 0, ""),
     )
 

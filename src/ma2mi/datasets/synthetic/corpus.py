@@ -241,8 +241,11 @@ def _write_images(path: Path, clip: SyntheticClip, *, folder: bool, lossless: bo
         return
     unfinished = path.with_name(f".{path.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
-    write_frames(unfinished, clip.frames(), pattern="img{index}.jpg", first=1)
-    unfinished.replace(path)
+    try:
+        write_frames(unfinished, clip.frames(), pattern="img{index}.jpg", first=1)
+        unfinished.replace(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write_truth(file: Path, clip: SyntheticClip) -> None:
