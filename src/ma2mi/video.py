@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,15 +22,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.errors import VideoError, optional_part
-from ma2mi.files import unfinished
+from ma2mi.errors import VideoError, optional_part, store_error
+from ma2mi.files import is_results, unfinished
 
 with optional_part("av", "video"):
     import av
     from av.sidedata.sidedata import Type as SideData
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.container import Container, InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -48,9 +49,11 @@ LONGEST_SIDE_PX = 8192  # 8K video is 7680 wide; a face detector looks at a squa
 SQUARE = Fraction(1, 50)  # pixels whose sides differ by no more count as square
 SLOW_MOTION = Fraction(3, 2)  # recorded so many times faster than it plays: slow motion
 DEPTHS = (8, 10, 12, 14, 16)  # bits in which cameras count
-DEPTH_LOOKS = 9  # images of a folder whose depth is looked at
+DEPTH_LOOKS = 9  # TIFF pages of a folder, of which one shows 16 bits if any does
 INTERLACED = "is interlaced: each frame shows two moments in alternate rows"
 _LAST_NUMBER = re.compile(r"^(.*?)(\d{1,18})(\D*)$")
+NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS of libavformat/avformat.h
+MOST_LATE = 2  # frames in a row whose times do not rise, before they count as a new piece
 LOST_READS = 64  # failures to read from a container, one after the other, that end a file
 
 #: The containers that ffmpeg opens, by the names under which cameras and programs write them.
@@ -128,9 +131,11 @@ def read_frames(
     A file's times are ``pts * time_base``, and they rise. A frame without pts comes one usual
     step after the one before it (the first one at the stream's start); the usual step is the
     median of the last 256. Where the clock jumps back, as in joined recordings, the pieces are
-    laid end to end with one usual step between them, and a ``ClockRestart`` warning says so.
-    A jump forward is kept: nobody knows what happened meanwhile. AVI stores the times of decoding
-    only; there frames are as far apart as these. Quarter turns and mirrorings that the file asks
+    laid end to end with one usual step between them, and a ``ClockRestart`` warning says so; a
+    frame whose time is late by less than a step comes one usual step after the one before it.
+    A jump forward is kept: nobody knows what happened meanwhile. AVI and ASF store the times of
+    decoding only; there frames are as far apart as these. Bare streams such as .m2v have no times;
+    there frames come at the stream's rate. Quarter turns and mirrorings that the file asks
     for are applied. Colours follow the file's own matrix and range; untagged files count
     as BT.601, limited range. Grey becomes three equal channels, deeper video 8 bits.
 
@@ -393,6 +398,7 @@ def write_frames(
 
     Raises:
         VideoError: no image, images of other shape or type, a pattern that names no image file.
+        StoreError: it cannot be written.
     """
     folder = Path(folder)
     if Path(pattern).suffix.lower() not in IMAGE_SUFFIXES or "{index" not in pattern:
@@ -401,17 +407,21 @@ def write_frames(
         )
     with optional_part("cv2", "video"):
         import cv2
-    folder.mkdir(parents=True, exist_ok=True)
     for index, image in enumerate(_checked(images, folder), start=first):
         _, coded = cv2.imencode(Path(pattern).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        (folder / pattern.format(index=index)).write_bytes(coded.tobytes())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / pattern.format(index=index)).write_bytes(coded.tobytes())
+        except OSError as error:
+            raise store_error(error, folder) from error
 
 
 def list_videos(folder: Path | str) -> list[Path]:
     """Every video file and every folder that directly holds images, at any depth, sorted naturally.
 
     Suffixes count in any case; names that begin with a dot are passed over. A TIFF of several
-    pages counts as a video. Links are followed, each folder is entered once.
+    pages counts as a video. Links are followed, each folder is entered once; folders below it that
+    hold results of this package are not.
 
     Raises:
         VideoError: ``folder`` is none.
@@ -444,7 +454,9 @@ def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
             folders.clear()
             continue
         entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if name[0] != "." and not _is_ours(Path(place, name))
+        )
         for name in files:
             path = Path(place, name)
             suffix = path.suffix.lower()
@@ -456,6 +468,13 @@ def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
                 yield (path if _page_count(path) > 1 else path.parent), True
             else:
                 yield path, False
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds results, also those of versions that kept no list of them."""
+    return is_results(folder) or (
+        (folder / "analysis.json").is_file() and (folder / "frames.csv").is_file()
+    )
 
 
 def _is_transport(path: Path) -> bool:
@@ -589,14 +608,33 @@ def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> I
 
 
 def _depth(images: Sequence[Page]) -> int:
-    """Bits in which a folder's images count, from its brightest pixels in a few of them."""
-    count = min(DEPTH_LOOKS, len(images))
-    looked = [images[round(i * (len(images) - 1) / max(1, count - 1))] for i in range(count)]
-    first = _decode_image(*looked[0])
-    if first.dtype != np.uint16:
-        return 8
-    brightest = max(int(first.max()), *(int(_decode_image(*one).max()) for one in looked[1:]), 1)
+    """Bits in which a folder's 16-bit images count, from the brightest pixel of all of them."""
+    pages = [page for page in images if page[0].suffix.lower() in (".tif", ".tiff")]
+    count = min(DEPTH_LOOKS, len(pages))
+    looked = [pages[round(i * (len(pages) - 1) / max(1, count - 1))] for i in range(count)]
+    if not any(_decode_image(*page).dtype == np.uint16 for page in looked):
+        pages = []
+    pages += [page for page in images if page[0].suffix.lower() == ".png" and _is_deep(page[0])]
+    states = [page[0].stat() for page in pages]
+    return _depth_of(tuple(pages), tuple((one.st_size, one.st_mtime_ns) for one in states))
+
+
+@lru_cache(maxsize=64)
+def _depth_of(pages: tuple[Page, ...], states: tuple[tuple[int, int], ...]) -> int:
+    """Reads all pages, once in a process while the files stay as they are."""
+    brightest = 1
+    for page in pages:
+        image = _decode_image(*page)
+        if image.dtype == np.uint16:
+            brightest = max(brightest, int(image.max()))
     return next(bits for bits in DEPTHS[1:] if brightest < 2**bits or bits == DEPTHS[-1])
+
+
+def _is_deep(path: Path) -> bool:
+    """Whether a PNG has 16 bits a channel, by its header; what cannot be read fails later."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(25)[24:] == b"\x10"
+    return False
 
 
 def read_image(file: Path, page: int = 0, depth: int = 16) -> Image:
@@ -691,9 +729,7 @@ def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStre
     try:
         container = av.open(source, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        with path.open("rb") as file:
-            is_mp4 = file.read(12)[4:8] == b"ftyp"
-        if is_mp4:
+        if _lacks_index(path):
             raise VideoError(
                 "the recording was cut off before its index was written (no moov atom)",
                 where=path,
@@ -707,11 +743,35 @@ def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStre
     with container:
         stream = next((s for s in container.streams.video if not _is_cover(s)), None)
         if stream is None:
-            raise VideoError("holds no picture, only sound or data", where=path)
+            raise VideoError(
+                "holds no picture, only sound or data",
+                where=path,
+                cure="Give the file that holds the picture",
+            )
         # Without this the decoder keeps back pictures whose reference is missing.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
         _check_size(stream.codec_context.width, stream.codec_context.height, path)
         yield container, stream
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a file is an MP4 (ISO/IEC 14496-12) whose boxes end before there is a moov."""
+    with path.open("rb") as file:
+        if file.read(12)[4:8] != b"ftyp":
+            return False
+        place, end = 0, path.stat().st_size
+        while place + 8 <= end:
+            file.seek(place)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if head[4:8] == b"moov":
+                return False
+            if size == 1:  # a long one
+                size = int.from_bytes(head[8:16], "big")
+            if size < 8:  # 0: up to the end
+                break
+            place += size
+    return True
 
 
 def _is_cover(stream: VideoStream) -> bool:
@@ -725,7 +785,7 @@ class _Decoder:
         lost: packets that did not decode, without those at the very end.
         first_lost: frames before the first of them.
         painted: frames that the decoder filled up; ``last_painted`` if the last one is.
-        headless: packets before the first key frame.
+        headless: packets before the first key frame; 0 where no packet is marked as one.
         broken: the file ends in what does not decode.
     """
 
@@ -736,13 +796,14 @@ class _Decoder:
         self.broken = self.last_painted = False
 
     def frames(self) -> Iterator[VideoFrame]:
-        count, open_lost, seen_key = 0, 0, False
+        count, open_lost, seen_key, before_key = 0, 0, False, 0
         for packet in self._packets():
             if packet is None:
                 open_lost += 1
                 continue
-            seen_key = seen_key or packet.is_keyframe or not packet.size
-            self.headless += not seen_key
+            if packet.is_keyframe and not seen_key:
+                seen_key, self.headless = True, before_key
+            before_key += bool(packet.size)
             try:
                 decoded = packet.decode()
             except av.error.EOFError:
@@ -783,7 +844,7 @@ def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
         clock, decoder = _Clock(container, stream, path), _Decoder(container, stream)
         count, end_s = 0, Fraction(0)
         size: tuple[int, int] | None = None
-        sizes = 1
+        sizes, turn = 1, AS_STORED
         for frame in decoder.frames():
             if count == 0:
                 _tell_form(frame, container, stream, path, is_known=fps is not None)
@@ -795,10 +856,11 @@ def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
                     _note(path, f"{words} at frame {count}")
                 _check_size(frame.width, frame.height, path)
             size = frame.width, frame.height
+            turn = _orientation(frame, turn)
             time_s = clock.read(frame)
             end_s = time_s + ((frame.duration or 0) * clock.tick(frame) or clock.usual_step_s)
             if count >= start:
-                yield Frame(count, time_s, _upright(frame))
+                yield Frame(count, time_s, _upright(frame, turn))
             count += 1
         if count == 0:
             raise _undecodable(path)
@@ -858,14 +920,15 @@ class _Clock:
         self._path = path
         self._tick_s = Fraction(stream.time_base or 0)
         self._average_step_s = 1 / _average_rate(stream)
+        self._has_clock = _has_clock(container)
         self._steps: deque[Fraction] = deque(maxlen=RECENT_STEPS)
         self.time_s = (stream.start_time or 0) * self._tick_s - self._average_step_s
-        # AVI stores no times of showing: what it gives as pts is in the order of decoding.
-        self._no_pts = container.format.name == "avi"
+        # They store no times of showing: what they give as pts is in the order of decoding.
+        self._no_pts = container.format.name in ("avi", "asf")
         self._newest: dict[str, int] = {}
         self._faults = {"pts": 0, "dts": 0}
         self._kind, self._shift_s = "pts", Fraction(0)
-        self._frames = self._restarts = 0
+        self._frames = self._restarts = self._late = 0
 
     @property
     def usual_step_s(self) -> Fraction:
@@ -880,10 +943,15 @@ class _Clock:
         """When the next frame is seen: later than the one before it."""
         before, self.time_s = self.time_s, self.time_s + self.usual_step_s
         kind, stamp = self._stamp(frame)
-        if stamp is not None:
+        if stamp is not None and self._has_clock:
             time_s = stamp * self.tick(frame) + self._shift_s
             restarts = self._frames > 0 and time_s <= before
-            if kind != self._kind or restarts:
+            # One that is late by less than a step is no new piece: the next one may be right again.
+            late = restarts and kind == self._kind and before - time_s < self.usual_step_s
+            self._late = self._late + 1 if late else 0
+            if 0 < self._late <= MOST_LATE:
+                pass
+            elif kind != self._kind or restarts:
                 self._shift_s += self.time_s - time_s
                 if kind == self._kind:
                     self._tell(before - time_s)
@@ -924,9 +992,13 @@ class _Clock:
             )
 
 
-def _upright(frame: VideoFrame) -> Image:
+Turn = tuple[tuple[int, int], tuple[int, int]]
+AS_STORED: Turn = ((1, 0), (0, 1))
+
+
+def _upright(frame: VideoFrame, turn: Turn) -> Image:
     image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-    (a, b), (c, d) = _orientation(frame)
+    (a, b), (c, d) = turn
     if b or c:  # x goes down, y goes across
         image = image.swapaxes(0, 1)
         across, down = c, b
@@ -939,16 +1011,21 @@ def _upright(frame: VideoFrame) -> Image:
     return np.ascontiguousarray(image)
 
 
-def _orientation(frame: VideoFrame) -> tuple[tuple[int, int], tuple[int, int]]:
+def _orientation(frame: VideoFrame, before: Turn = AS_STORED) -> Turn:
     """Where the display matrix takes x and y: ((a, b), (c, d)), x to (a, b) and y to (c, d).
 
-    Quarter turns and mirrorings; what lies between goes to the nearest. Without a matrix, nothing.
+    Quarter turns and mirrorings; what lies between goes to the nearest. A matrix in the bit stream
+    (the display orientation of H.264 and HEVC) comes with key frames and holds until the next one.
     ISO/IEC 14496-12, 8.2.2: nine 32-bit numbers a b u c d v x y w, of which a to d are 16.16.
+
+    Args:
+        frame: as decoded.
+        before: of the frame before it.
     """
     sides: Any = frame.side_data  # PyAV's stubs call it a mapping of words
     stored = next((bytes(one) for one in sides if one.type == SideData.DISPLAYMATRIX), b"")
     if len(stored) < 20:
-        return (1, 0), (0, 1)
+        return AS_STORED if frame.key_frame else before
     a, b, _, c, d = struct.unpack("=5i", stored[:20])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1, 0), (0, -1 if d < 0 else 1)
@@ -980,7 +1057,15 @@ def _look(
 
 def _average_rate(stream: VideoStream) -> Fraction:
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    # Of a bare stream the average is what ffmpeg takes by default; the codec may know better.
+    if not _has_clock(stream.container):
+        rate = stream.guessed_rate or rate
     return Fraction(rate) if rate else Fraction(25)  # ffmpeg's own default rate
+
+
+def _has_clock(container: Container) -> bool:
+    """Whether a container states times; ffmpeg makes them up for bare streams such as .m2v."""
+    return not container.format.flags & NO_TIMES
 
 
 def _frame_rate(stream: VideoStream, times: Sequence[Fraction]) -> Fraction:
@@ -991,11 +1076,16 @@ def _frame_rate(stream: VideoStream, times: Sequence[Fraction]) -> Fraction:
         times: of decoding, in the order of the packets; steps back are passed over.
     """
     average = _average_rate(stream)
+    if not _has_clock(stream.container):
+        return average
     steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
     if len(steps) < LEAST_STEPS:
         return average
     step_s = usual_step(steps)
-    near = max(Fraction(stream.time_base or 0), SAME_RATE * step_s)
+    tick = Fraction(stream.time_base or 0)
+    # Steps of three ticks or less, such as 1 and 2 of film shown at 30, are no even sample.
+    off = tick if step_s < 3 * tick else 2 * tick / len(steps)
+    near = max(off, SAME_RATE * step_s)
     return average if abs(1 / average - step_s) <= near else (1 / step_s).limit_denominator(1001)
 
 
@@ -1013,7 +1103,9 @@ def _falls_short(container: InputContainer, end_s: Fraction, step_s: Fraction) -
     """
     if len(container.streams) != 1 or not container.duration:
         return False
-    promised_s = Fraction(container.duration + (container.start_time or 0), av.time_base)
+    # Matroska counts its length from 0, others from the first frame.
+    start = 0 if "matroska" in container.format.name else container.start_time or 0
+    promised_s = Fraction(container.duration + start, av.time_base)
     return promised_s - end_s > max(5 * step_s, Fraction(container.duration, 20 * av.time_base))
 
 
