@@ -1342,10 +1342,6 @@ FAILS: dict[str, str] = {
 }
 
 
-PLAYER = "analysis/run.py asks a TIFF of several pages for a rate of its own, after the work"
-ANALYZE_FAILS = {"pages_12_in_16.tif": PLAYER}
-
-
 def listed(kinds: Sequence[Kind], fails: dict[str, str]) -> list[Any]:
     names = [kind.name for kind in kinds]
     assert len(set(names)) == len(names)
@@ -1449,7 +1445,7 @@ def count_quietly(path: Path, fps: Fraction | None = None) -> int:
         return sum(1 for _ in read_frames(path, fps=fps))
 
 
-@pytest.mark.parametrize("kind", listed([k for k in KINDS if k.name in ANALYZED], ANALYZE_FAILS))
+@pytest.mark.parametrize("kind", listed([k for k in KINDS if k.name in ANALYZED], {}))
 def test_analyze(kind: Kind, ma2mi: Any, tmp_path: Path) -> None:
     path = make(kind, tmp_path)
     rate = ("--frame-rate", RATE) if kind.given else ()
@@ -1500,7 +1496,6 @@ def test_analyze_goes_on_after_bad_members(ma2mi: Any, tmp_path: Path) -> None:
     assert found == counts
 
 
-@pytest.mark.xfail(strict=True, reason=PLAYER)
 def test_analyze_gives_its_rate_to_folders_and_to_stacks(ma2mi: Any, tmp_path: Path) -> None:
     place = tmp_path / "study"
     place.mkdir()

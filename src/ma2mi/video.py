@@ -162,7 +162,7 @@ def read_frames(
     path = Path(path)
     if start < 0 or (stop is not None and stop < start):
         raise VideoError(f"frames {start} to {stop} are no range", where=path)
-    if path.is_dir() or _page_count(path) > 1:
+    if needs_rate(path):
         return _read_folder(path, _folder_rate(path, fps), start, stop)
     _check_file(path)
     frames = islice(_read_file(path, start, fps), None if stop is None else stop - start)
@@ -181,7 +181,7 @@ def read_times(path: Path | str, *, fps: Fraction | None = None) -> list[Fractio
         VideoError: as ``read_frames``, but for pictures of different sizes.
     """
     path = Path(path)
-    if path.is_dir() or _page_count(path) > 1:
+    if needs_rate(path):
         rate = _folder_rate(path, fps)
         return [place / rate for place in _even_places(_list_pages(path))]
     _check_file(path)
@@ -201,7 +201,7 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
         VideoError: as ``read_frames``.
     """
     path = Path(path)
-    if path.is_dir() or _page_count(path) > 1:
+    if needs_rate(path):
         rate = _folder_rate(path, fps)
         images = _list_pages(path)
         height, width = read_image(*images[0]).shape[:2]
@@ -224,6 +224,11 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
             None if duration is None else duration * factor,
             _recorded_rate(container, stream),
         )
+
+
+def needs_rate(path: Path) -> bool:
+    """Whether a video carries no times: a folder of frames, or a TIFF of several pages."""
+    return path.is_dir() or _page_count(path) > 1
 
 
 def _factor(plays: Fraction, fps: Fraction | None) -> Fraction:

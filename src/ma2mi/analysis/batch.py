@@ -19,7 +19,7 @@ from ma2mi.analysis.run import analyze, folder_name, one_thread_each
 from ma2mi.errors import Ma2miError
 from ma2mi.files import digest, is_results
 from ma2mi.report.events import Analysis
-from ma2mi.video import list_others, list_videos
+from ma2mi.video import list_others, list_videos, needs_rate
 
 LONGEST_LINE = 300  # characters of an error that nobody foresaw
 
@@ -112,9 +112,10 @@ def analyze_all(
     Yields:
         Outcomes in the order in which they are ready.
     """
-    # Beside folders of frames, which need a rate, it does not mean the files' own.
-    if any(path.is_dir() for path in paths):
-        rates = [options.get("fps") if path.is_dir() else None for path in paths]
+    # Beside folders of frames and TIFFs, which need a rate, it does not mean the files' own.
+    bare = [needs_rate(path) for path in paths]
+    if any(bare):
+        rates = [options.get("fps") if one else None for one in bare]
     else:
         rates = [options.get("fps")] * len(paths)
     named = list(zip(paths, name_folders(paths), rates, strict=True))

@@ -39,6 +39,7 @@ from ma2mi.video import (
     VideoNote,
     ahead,
     inspect_video,
+    needs_rate,
     read_frames,
 )
 
@@ -373,7 +374,7 @@ def summarise(
 
 def _player(video: Path, fps: str | None, start_s: Fraction | None) -> dict[str, float]:
     """What the clock of a player that shows a video file says, against the analysis' own."""
-    if start_s is None or not video.is_file():
+    if start_s is None or not video.is_file() or needs_rate(video):
         return {}
     slowed = Fraction(1)
     if fps:
