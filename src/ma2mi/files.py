@@ -91,7 +91,7 @@ def _file_digest(path: Path) -> str:
 @contextmanager
 def unfinished(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to; it becomes ``path`` when all went well, else it goes."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    part = path.with_name(f".{_short(path.name)}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield part
         part.replace(path)
