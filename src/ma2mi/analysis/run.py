@@ -165,7 +165,7 @@ def analyze(
                     _frame_count(info),
                     tell,
                     state["events"],
-                    save,
+                    None if blur_faces else save,  # a state shows faces in clear
                 )
             analysis = summarise(
                 watcher,
