@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -15,15 +16,19 @@ import pytest
 
 from ma2mi.datasets.times import frame_times
 from ma2mi.errors import VideoError
+from ma2mi.files import WRITTEN
 from ma2mi.video import (
     KEPT_STEPS,
     ClockRestart,
     StepMeter,
     TruncatedVideo,
+    VideoNote,
     ahead,
     inspect_video,
+    list_others,
     list_videos,
     read_frames,
+    read_times,
     usual_step,
     write_frames,
     write_video,
@@ -297,6 +302,85 @@ def test_steps_of_a_long_video_are_summed_up_in_constant_memory() -> None:
     assert len(meter.sample) <= KEPT_STEPS
 
 
+CASES = {  # file, frames, words of its notes
+    "bad_h264.mp4": (73, ["2 packets do not decode"]),
+    "bad_hevc.mp4": (73, ["2 packets do not decode", "painted over"]),
+    "bad_mpeg4.avi": (73, ["2 packets do not decode"]),
+    "interlaced.mpg": (37, ["interlaced"]),
+    "mirrored_matrix.mp4": (30, []),
+    "slowmo_android.mp4": (75, ["recorded at 200 frames a second, plays at 25"]),
+    "00105.MTS": (30, []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_files_made_elsewhere_are_read_and_what_is_odd_is_said(name: str) -> None:
+    path = SHARED / "cases" / "video" / name
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = times(path)
+    count, words = CASES[name]
+    assert len(found) == count
+    assert len(said) == len(words)
+    for one, part in zip(said, words, strict=True):
+        assert issubclass(one.category, VideoNote) and part in str(one.message)
+    assert read_times(path) == found
+
+
+def test_images_made_elsewhere() -> None:
+    folder = SHARED / "cases" / "frames"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    deep = next(read_frames(folder / "twelve_bits_in_16", fps=Fraction(25))).image
+    stored = cv2.imread(str(folder / "twelve_bits_in_16" / "f0.tif"), cv2.IMREAD_UNCHANGED)
+    assert stored.max() < 4096
+    assert deep.max() == pytest.approx(stored.max() * 255 / 4095, abs=1)
+    assert len(np.unique(deep)) > 100
+    with pytest.warns(VideoNote, match="10 images are missing, the first after img0009.jpg"):
+        found = [frame.time_s for frame in read_frames(folder / "gap", fps=Fraction(25))]
+    assert found == [Fraction(i, 25) for i in (*range(10), *range(20, 30))]
+
+
+def spoil_times(path: Path, number: int, off: int) -> None:
+    """Frame ``number`` alone bears a time that is ``off`` frames wrong."""
+    pts = [40 * i for i in range(30)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        packets = []
+        for time, image in zip(pts, pictures(30), strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        for packet in packets:
+            packet.dts -= 4000
+        packets[number].pts += 40 * off
+        for packet in packets:
+            container.mux(packet)
+
+
+@pytest.mark.parametrize("off", [-12, -1, 12, 90_000])
+def test_one_wrong_time_moves_no_other(tmp_path: Path, off: int) -> None:
+    spoil_times(tmp_path / "stray.mkv", 15, off)
+    found = times(tmp_path / "stray.mkv")
+    assert found == [found[0] + i * Fraction(1, 25) for i in range(30)]
+
+
+def test_a_bare_stream_comes_at_its_own_rate(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "bare.h264"), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for image in pictures(9):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert times(tmp_path / "bare.h264") == [Fraction(i, 30) for i in range(9)]
+    assert inspect_video(tmp_path / "bare.h264").fps == 30
+
+
 # Folders
 
 
@@ -372,6 +456,43 @@ def test_list_videos(tmp_path: Path) -> None:
     assert found == ["s2/a.avi", "s2/EP9", "s2/EP10", "s10/b.MP4"]
     with pytest.raises(VideoError, match="is no folder"):
         list_videos(tmp_path / "nowhere")
+
+
+def test_links_odd_names_and_own_results_in_a_folder(tmp_path: Path) -> None:
+    top, elsewhere = tmp_path / "videos", tmp_path / "elsewhere"
+    for folder in (top / "res", top / "old", elsewhere):
+        folder.mkdir(parents=True)
+    write_video(elsewhere / "far.mp4", pictures(2), 25)
+    (top / "linked").symlink_to(elsewhere)
+    (top / "again").symlink_to(elsewhere)
+    (elsewhere / "circle").symlink_to(top)
+    (top / "self.mp4").symlink_to(top / "self.mp4")
+    (top / "film.bin").write_bytes((elsewhere / "far.mp4").read_bytes())
+    (top / "code.ts").write_text("export const a: number = 1;\n" * 20)
+    odd = top / os.fsdecode(b"caf\xe9.MTS")
+    odd.write_bytes(b"x")
+    for name in ("res/annotated.mp4", "old/annotated.mp4"):
+        (top / name).write_bytes(b"x")
+    (top / "res" / WRITTEN).write_text('{"files": {}}')
+    for name in ("analysis.json", "frames.csv"):
+        (top / "old" / name).write_text("{}")
+    found = list_videos(top)
+    assert odd in found
+    assert [path.name for path in found if path != odd] == ["far.mp4"]
+    assert list_others(top) == [top / "film.bin"]
+
+
+def test_a_stream_is_said_to_be_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for read in (read_frames, read_times, inspect_video):
+        with pytest.raises(VideoError, match=r"is a stream, not a file\. Save it .*--camera"):
+            read(tmp_path / "pipe.mp4")
+
+
+def test_a_frame_of_extreme_shape_is_refused(tmp_path: Path) -> None:
+    write_frames(tmp_path / "wide", [np.zeros((4, 9000, 3), np.uint8)])
+    with pytest.raises(VideoError, match="is 9000x4 px, and no side may be longer than 8192 px"):
+        next(read_frames(tmp_path / "wide", fps=Fraction(25)))
 
 
 # Damage

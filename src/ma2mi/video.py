@@ -53,7 +53,7 @@ DEPTH_LOOKS = 9  # TIFF pages of a folder, of which one shows 16 bits if any doe
 INTERLACED = "is interlaced: each frame shows two moments in alternate rows"
 _LAST_NUMBER = re.compile(r"^(.*?)(\d{1,18})(\D*)$")
 NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS of libavformat/avformat.h
-MOST_LATE = 2  # frames in a row whose times do not rise, before they count as a new piece
+STRAY_STEPS = 3  # usual steps between two frames, beyond which neither denies the one between
 LOST_READS = 64  # failures to read from a container, one after the other, that end a file
 
 #: The containers that ffmpeg opens, by the names under which cameras and programs write them.
@@ -131,8 +131,8 @@ def read_frames(
     A file's times are ``pts * time_base``, and they rise. A frame without pts comes one usual
     step after the one before it (the first one at the stream's start); the usual step is the
     median of the last 256. Where the clock jumps back, as in joined recordings, the pieces are
-    laid end to end with one usual step between them, and a ``ClockRestart`` warning says so; a
-    frame whose time is late by less than a step comes one usual step after the one before it.
+    laid end to end with one usual step between them, and a ``ClockRestart`` warning says so.
+    A time that does not lie between those before and after it, which agree, goes to their middle.
     A jump forward is kept: nobody knows what happened meanwhile. AVI and ASF store the times of
     decoding only; there frames are as far apart as these. Bare streams such as .m2v have no times;
     there frames come at the stream's rate. Quarter turns and mirrorings that the file asks
@@ -188,7 +188,7 @@ def read_times(path: Path | str, *, fps: Fraction | None = None) -> list[Fractio
     factor = _slow_motion(path, fps)
     with _open(path) as (container, stream):
         clock, decoder = _Clock(container, stream, path), _Decoder(container, stream)
-        times = [clock.read(frame) * factor for frame in decoder.frames()]
+        times = [clock.read(*pair) * factor for pair in _with_next(decoder.frames())]
     if not times:
         raise _undecodable(path)
     return times
@@ -850,7 +850,7 @@ def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
         count, end_s = 0, Fraction(0)
         size: tuple[int, int] | None = None
         sizes, turn = 1, AS_STORED
-        for frame in decoder.frames():
+        for frame, following in _with_next(decoder.frames()):
             if count == 0:
                 _tell_form(frame, container, stream, path, is_known=fps is not None)
             if size is not None and size != (frame.width, frame.height):
@@ -862,7 +862,7 @@ def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
                 _check_size(frame.width, frame.height, path)
             size = frame.width, frame.height
             turn = _orientation(frame, turn)
-            time_s = clock.read(frame)
+            time_s = clock.read(frame, following)
             end_s = time_s + ((frame.duration or 0) * clock.tick(frame) or clock.usual_step_s)
             if count >= start:
                 yield Frame(count, time_s, _upright(frame, turn))
@@ -877,6 +877,7 @@ def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
             many = "1 packet does" if decoder.lost == 1 else f"{decoder.lost} packets do"
             after = f"the first after frame {decoder.first_lost - 1}"
             _note(path, f"{many} not decode, {after}; the others are read", DamagedVideo)
+        end_s = max(end_s, clock.furthest_s)
         short = decoder.broken or _falls_short(container, end_s, clock.usual_step_s)
         if decoder.painted - (short and decoder.last_painted):
             many = "1 frame is" if decoder.painted == 1 else f"{decoder.painted} frames are"
@@ -914,11 +915,23 @@ def _tell_form(
         )
 
 
+def _with_next(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, VideoFrame | None]]:
+    """Each frame and the one after it, None after the last one."""
+    before = None
+    for frame in frames:
+        if before is not None:
+            yield before, frame
+        before = frame
+    if before is not None:
+        yield before, None
+
+
 class _Clock:
     """Rising times of the frames of one file, in showing order, as exact as its time stamps.
 
     Attributes:
         time_s: of the newest frame, on the container's own clock, its start offset kept.
+        furthest_s: the latest time that any frame bears, right or wrong; so the header counts.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, path: Path) -> None:
@@ -927,13 +940,14 @@ class _Clock:
         self._average_step_s = 1 / _average_rate(stream)
         self._has_clock = _has_clock(container)
         self._steps: deque[Fraction] = deque(maxlen=RECENT_STEPS)
+        self.furthest_s = Fraction(0)
         self.time_s = (stream.start_time or 0) * self._tick_s - self._average_step_s
         # They store no times of showing: what they give as pts is in the order of decoding.
         self._no_pts = container.format.name in ("avi", "asf")
-        self._newest: dict[str, int] = {}
+        self._newest: dict[str, Fraction] = {}
         self._faults = {"pts": 0, "dts": 0}
         self._kind, self._shift_s = "pts", Fraction(0)
-        self._frames = self._restarts = self._late = 0
+        self._frames = self._restarts = 0
 
     @property
     def usual_step_s(self) -> Fraction:
@@ -944,19 +958,14 @@ class _Clock:
         """Seconds of one unit of the frame's time stamps."""
         return Fraction(frame.time_base or self._tick_s)
 
-    def read(self, frame: VideoFrame) -> Fraction:
-        """When the next frame is seen: later than the one before it."""
+    def read(self, frame: VideoFrame, following: VideoFrame | None) -> Fraction:
+        """When the next frame is seen, later than the one before it, and before ``following``."""
         before, self.time_s = self.time_s, self.time_s + self.usual_step_s
-        kind, stamp = self._stamp(frame)
+        kind, stamp = self._stamp(frame, following)
         if stamp is not None and self._has_clock:
             time_s = stamp * self.tick(frame) + self._shift_s
             restarts = self._frames > 0 and time_s <= before
-            # One that is late by less than a step is no new piece: the next one may be right again.
-            late = restarts and kind == self._kind and before - time_s < self.usual_step_s
-            self._late = self._late + 1 if late else 0
-            if 0 < self._late <= MOST_LATE:
-                pass
-            elif kind != self._kind or restarts:
+            if kind != self._kind or restarts:
                 self._shift_s += self.time_s - time_s
                 if kind == self._kind:
                     self._tell(before - time_s)
@@ -974,17 +983,31 @@ class _Clock:
             words = f"the clock jumps back {self._restarts} times in all"
             warnings.warn(f"{self._path}: {words}", ClockRestart, stacklevel=3)
 
-    def _stamp(self, frame: VideoFrame) -> tuple[str, int | None]:
+    def _stamp(
+        self, frame: VideoFrame, following: VideoFrame | None
+    ) -> tuple[str, Fraction | None]:
         """The better of a frame's two time stamps: the one that failed to rise less often.
 
         ffmpeg's own best-effort time stamps choose so, too (``guess_correct_pts``).
         """
-        for kind, stamp in (("pts", frame.pts), ("dts", frame.dts)):
+        pts = None if frame.pts is None else Fraction(frame.pts)
+        dts = None if frame.dts is None else Fraction(frame.dts)
+        before, after = self._newest.get("pts"), following.pts if following else None
+        if pts is not None:
+            self.furthest_s = max(self.furthest_s, pts * self.tick(frame))
+        if pts is not None and before is not None and after is not None:
+            step = self.usual_step_s / (self.tick(frame) or 1)
+            agree = before < after <= before + STRAY_STEPS * step
+            # Of two that do not rise the one that is farther from where it should be is wrong.
+            worse = abs(pts - before - step) > abs(after - before - 2 * step)
+            if agree and worse and not before < pts < after:
+                pts = (before + after) / 2
+        for kind, stamp in (("pts", pts), ("dts", dts)):
             if stamp is not None:
                 self._faults[kind] += stamp <= self._newest.get(kind, stamp - 1)
                 self._newest[kind] = stamp
         by_dts = self._no_pts or self._faults["pts"] > self._faults["dts"]
-        return ("dts", frame.dts) if by_dts else ("pts", frame.pts)
+        return ("dts", dts) if by_dts else ("pts", pts)
 
     def _tell(self, back_s: Fraction) -> None:
         self._restarts += 1
