@@ -1458,7 +1458,7 @@ def test_a_file_cut_within_its_index_of_fragments_is_not_said_to_have_none(tmp_p
     assert is_one_line(str(caught.value)) and "no moov" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason=NOISE)
+@pytest.mark.xfail(strict=True, reason="missing pages are lost without a word; " + NOISE)
 def test_a_stack_that_breaks_off_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = media.truncate(pages("a.tif", compression="zlib")(tmp_path), 0.6)
     with warnings.catch_warnings(record=True) as said:
