@@ -88,8 +88,12 @@ class Meanwhile:
     def opens_again(self, interval: tuple[float, float], height_px: float) -> bool:
         """Whether a movement of the jaw is one of several alike, one after the other.
 
-        Speech shows so where it is too slight, or a codec spoils it too much, for its rhythm.
+        Speech shows so where it is too slight, or a codec spoils it too much, for its rhythm; and
+        before its first syllable that is found, and after the last.
         """
+        brief = interval[1] - interval[0] < SYLLABLE_S
+        if brief and self.talk_s((interval[0] - AGAIN_S, interval[1] + AGAIN_S)) > 0:
+            return True
         least, most = (share * height_px for share in AGAIN_PX)
         beside = [
             (onset_s, offset_s)
@@ -300,6 +304,9 @@ def assess_hold(one: Hold, meanwhile: Meanwhile, settings: SpottingSettings) -> 
     score = one.height / (one.height + least)
     flanks = ((one.onset_s, one.apex_s), (one.held_s, one.offset_s))
     spoken = any(meanwhile.talk_s(_wider(flank)) > 0 for flank in flanks)
+    if one.areas == ("brows",) and all(_is_blink(flank, meanwhile.blinks) for flank in flanks):
+        score = min(score, EXPLAINED)
+        return Assessment(score, flags, f"blinks at both ends (score {score:.2f})")
     if "brows" not in one.areas and (spoken or talk_s > TALK_SHARE * duration):
         score = min(score, EXPLAINED)
         words = f"the mouth opens and closes as in speech (score {score:.2f})"
