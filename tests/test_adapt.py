@@ -256,7 +256,10 @@ def test_from_videos_to_weights(ma2mi, weights, videos, tmp_path):
     code, _, err = ma2mi(*words, "--hold", 2, "--out", "mine")
     assert code == 2
     assert err.count("\n") == 1
-    assert "mine: holds a run with other weights, settings or videos" in err
+    assert (
+        "mine: holds a run with other settings or other videos: adapt.settings.hold was 1.0, is 2.0"
+        in err
+    )
 
 
 def test_one_video_is_one_line(ma2mi, weights, videos, tmp_path):
@@ -274,7 +277,8 @@ def test_one_video_is_one_line(ma2mi, weights, videos, tmp_path):
 def test_nobody_moves(ma2mi, weights, videos, tmp_path):
     for path in sorted(videos.rglob("*.mp4"))[:2]:
         first = next(read_frames(path)).image
-        write_video(tmp_path / "still" / path.name, [first] * 40, 30)
+        still = tmp_path / "still" / f"{path.stem}.mkv"
+        write_video(still, [first] * 40, 30, lossless=True)
     code, _, err = ma2mi(
         "adapt", "--weights", weights, "--videos", "still", "--out", "mine", *OPTIONS
     )

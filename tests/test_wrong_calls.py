@@ -25,7 +25,7 @@ pytest.importorskip("cv2")
 
 from ma2mi import cli
 
-HANG_S = 20
+HANG_S = 60  # a loaded machine needs 20 to start processes
 HUGE = "99999999999999999999"
 LONG = "x" * 5000
 

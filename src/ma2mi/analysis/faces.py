@@ -167,7 +167,7 @@ class FaceTracker:
         self.ended += tuple(track.face_id for track in lost[:-REMEMBERED])
 
     def _look(self, image: Image, time_s: float, *, missed: bool) -> None:
-        passed_over = 0
+        passed_over: list[Face] = []
         search = self.detector.detect
         if not missed and self._active and time_s - self._thorough_s < THOROUGH_S:
             search = getattr(self.detector, "glance", search)
@@ -177,7 +177,8 @@ class FaceTracker:
             if any(overlap(face.box, track.newest.box) > 0.2 for track in self._active):
                 continue
             if len(self._active) >= self.most:
-                passed_over += 1
+                if not any(overlap(face.box, other.box) > 0.2 for other in passed_over):
+                    passed_over.append(face)
                 continue
             try:
                 look = portrait(image, face)
@@ -193,7 +194,7 @@ class FaceTracker:
                 track.seen_s, track.shot = time_s, self.cuts
                 track.portrait = 0.7 * track.portrait + 0.3 * look
             self._active.append(track)
-        self.passed_over = max(self.passed_over, passed_over)
+        self.passed_over = max(self.passed_over, len(passed_over))
 
     def _known(self, face: Face, look: Patch, time_s: float) -> _Track | None:
         """The one that left, if this is it."""

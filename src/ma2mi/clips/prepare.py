@@ -22,13 +22,23 @@ from ma2mi.face.detect import Face, FaceDetector, find_model
 from ma2mi.face.quality import FrameQuality, look_at
 from ma2mi.files import digest, replace_file
 from ma2mi.records import Expression, Recording
-from ma2mi.video import Frame, VideoNote, inspect_video, read_frames
+from ma2mi.video import (
+    ClockRestart,
+    DamagedVideo,
+    Frame,
+    TruncatedVideo,
+    VideoNote,
+    inspect_video,
+    read_frames,
+)
 
 #: Looking for a face costs ten times more than cropping one: without a face, look again this
 #: many frames later.
 SEARCH_STEP = 5
 #: A segment shorter than this holds no pair worth drawing.
 SHORTEST_SEGMENT = 3
+#: Notes of a video that are told beside what failed; the others change no clip.
+LOSSES = (TruncatedVideo, DamagedVideo, ClockRestart)
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,7 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
             for clip, row in cut:
                 written[clip.key] = store.knowing({clip.key: source}).write(clip)
                 quality.append(row)
-        failures += [str(w.message) for w in said if issubclass(w.category, VideoNote)]
+        failures += [str(w.message) for w in said if issubclass(w.category, LOSSES)]
     except StoreError:
         raise  # the disk's fault, and not the recording's
     except Exception as error:
