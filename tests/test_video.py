@@ -336,7 +336,7 @@ def test_images_made_elsewhere() -> None:
     deep = next(read_frames(folder / "twelve_bits_in_16", fps=Fraction(25))).image
     stored = cv2.imread(str(folder / "twelve_bits_in_16" / "f0.tif"), cv2.IMREAD_UNCHANGED)
     assert stored.max() < 4096
-    assert deep.max() == pytest.approx(stored.max() * 255 / 4095, abs=1)
+    assert deep.max() == pytest.approx(int(stored.max()) * 255 / 4095, abs=1)
     assert len(np.unique(deep)) > 100
     with pytest.warns(VideoNote, match="10 images are missing, the first after img0009.jpg"):
         found = [frame.time_s for frame in read_frames(folder / "gap", fps=Fraction(25))]
