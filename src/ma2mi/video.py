@@ -566,6 +566,33 @@ def _page_count(path: Path) -> int:
         return 1
 
 
+def _breaks_off(file: Path) -> bool:
+    """Whether the chain of a TIFF's pages leads out of the file (TIFF 6.0, section 2; BigTIFF)."""
+    if file.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    with suppress(OSError, struct.error), file.open("rb") as stack:
+        head, end = stack.read(16), file.stat().st_size
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        if order is None:
+            return False
+        is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
+        counts, entry, link = ("Q", 20, "Q") if is_big else ("H", 12, "I")
+        place = struct.unpack_from(f"{order}{link}", head, 8 if is_big else 4)[0]
+        seen = set()
+        while place:
+            if place in seen or place + struct.calcsize(counts) > end:
+                return True
+            seen.add(place)
+            stack.seek(place)
+            (many,) = struct.unpack(f"{order}{counts}", stack.read(struct.calcsize(counts)))
+            stack.seek(many * entry, os.SEEK_CUR)
+            coded = stack.read(struct.calcsize(link))
+            if len(coded) < struct.calcsize(link):
+                return True
+            (place,) = struct.unpack(f"{order}{link}", coded)
+    return False
+
+
 def _list_pages(path: Path) -> list[Page]:
     files = list_images(path) if path.is_dir() else [path]
     return [(file, page) for file in files for page in range(_page_count(file))]
@@ -592,6 +619,10 @@ def _even_places(images: Sequence[Page]) -> list[int]:
 
 def _read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> Iterator[Frame]:
     images = _list_pages(folder)
+    for file in dict.fromkeys(file for file, _ in images):
+        if _breaks_off(file):
+            count = sum(one == file for one, _ in images)
+            _note(file, f"breaks off after page {count - 1}", TruncatedVideo)
     places, depth = _even_places(images), _depth(images)
     missing = [(a, b) for a, b in pairwise(places) if b > a + 1]
     if missing:
@@ -753,6 +784,13 @@ def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStre
                 where=path,
                 cure="Give the file that holds the picture",
             )
+        context: Any = stream.codec_context  # PyAV's stubs do not know that there may be none
+        if context is None:
+            raise VideoError(
+                "is coded in a way that ffmpeg does not know",
+                where=path,
+                cure="Convert it with the program that wrote it",
+            )
         # Without this the decoder keeps back pictures whose reference is missing.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
         _check_size(stream.codec_context.width, stream.codec_context.height, path)
@@ -802,7 +840,7 @@ class _Decoder:
 
     def frames(self) -> Iterator[VideoFrame]:
         count, open_lost, seen_key, before_key = 0, 0, False, 0
-        for packet in self._packets():
+        for packet in self.packets():
             if packet is None:
                 open_lost += 1
                 continue
@@ -818,7 +856,7 @@ class _Decoder:
                 continue
             for frame in decoded:
                 if open_lost:
-                    self.first_lost = self.first_lost or count
+                    self.first_lost = self.first_lost if self.lost else count
                     self.lost, open_lost = self.lost + open_lost, 0
                 self.last_painted = bool(frame.is_corrupt)
                 self.painted += self.last_painted
@@ -826,7 +864,7 @@ class _Decoder:
                 yield frame
         self.broken = open_lost > 0
 
-    def _packets(self) -> Iterator[Any]:
+    def packets(self) -> Iterator[Any]:
         """The packets of the stream, an empty one last; None where the container is damaged."""
         failed = 0
         while True:
@@ -875,7 +913,8 @@ def _read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
             _note(path, f"begins without a key frame: {missing} give no picture, or a poor one")
         if decoder.lost:
             many = "1 packet does" if decoder.lost == 1 else f"{decoder.lost} packets do"
-            after = f"the first after frame {decoder.first_lost - 1}"
+            first = decoder.first_lost
+            after = f"the first after frame {first - 1}" if first else "the first at the start"
             _note(path, f"{many} not decode, {after}; the others are read", DamagedVideo)
         end_s = max(end_s, clock.furthest_s)
         short = decoder.broken or _falls_short(container, end_s, clock.usual_step_s)
@@ -1050,8 +1089,11 @@ def _orientation(frame: VideoFrame, before: Turn = AS_STORED) -> Turn:
         frame: as decoded.
         before: of the frame before it.
     """
-    sides: Any = frame.side_data  # PyAV's stubs call it a mapping of words
-    stored = next((bytes(one) for one in sides if one.type == SideData.DISPLAYMATRIX), b"")
+    stored = b""
+    # PyAV raises for kinds that it does not know, such as the EXIF of a camera's JPEGs.
+    with suppress(ValueError):
+        sides: Any = frame.side_data  # its stubs call it a mapping of words
+        stored = next((bytes(one) for one in sides if one.type == SideData.DISPLAYMATRIX), b"")
     if len(stored) < 20:
         return AS_STORED if frame.key_frame else before
     a, b, _, c, d = struct.unpack("=5i", stored[:20])
@@ -1069,15 +1111,17 @@ def _look(
 ) -> tuple[VideoFrame, list[Fraction]]:
     """The first frame, and when the first packets are decoded."""
     first, times = None, []
-    with suppress(av.error.FFmpegError, ValueError):  # what follows tells the reader of the frames
-        for count, packet in enumerate(container.demux(stream)):
-            if packet.dts is not None:
-                times.append(packet.dts * Fraction(packet.time_base or stream.time_base or 0))
-            if first is None:
-                with suppress(av.error.FFmpegError, ValueError):
-                    first = next(iter(packet.decode()), None)
-            elif count >= LOOKED_PACKETS:
-                break
+    # What does not decode is told to the reader of the frames.
+    for count, packet in enumerate(_Decoder(container, stream).packets()):
+        if packet is None:
+            continue
+        if packet.dts is not None:
+            times.append(packet.dts * Fraction(packet.time_base or stream.time_base or 0))
+        if first is None:
+            with suppress(av.error.FFmpegError, ValueError):
+                first = next(iter(packet.decode()), None)
+        elif count >= LOOKED_PACKETS:
+            break
     if first is None:
         raise _undecodable(path)
     return first, times
