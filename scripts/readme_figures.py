@@ -34,7 +34,7 @@ def main() -> None:
     table = (demo / "summary.md").read_text("utf-8")
     replace_file(readme, with_table(readme.read_text("utf-8"), table).encode())
     for name in PICTURES:
-        picture = (demo / "figures" / f"{name}.png").read_bytes()
+        picture = (demo / "report-figures" / f"{name}.png").read_bytes()
         replace_file(ROOT / "docs" / "images" / f"{name}.png", picture)
 
 

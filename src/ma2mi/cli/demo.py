@@ -26,7 +26,7 @@ MODEL = "miacnet-tiny"
 FEW = (2, 5, 10)
 FOLDS = 8  # groups of subjects, each left out once: a third of what leaving out each one costs
 SHOWN = 10  # samples whose attention is held against the ground truth
-VIDEO_S = 15.0
+VIDEO_S = 12.0
 
 
 def register(app: typer.Typer) -> None:
