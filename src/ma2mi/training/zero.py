@@ -313,6 +313,8 @@ def _from(steps: _Steps, start: int) -> Iterator[tuple[WorldBatch, Movements | N
             batch_size=None,
             sampler=range(start, len(steps)),
             num_workers=1,
+            # A fork of a process that has threads can wait for ever for one that it lacks.
+            multiprocessing_context="forkserver",
             worker_init_fn=_one_thread,
             prefetch_factor=8,
         )
