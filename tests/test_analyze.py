@@ -38,6 +38,7 @@ from ma2mi.report.export.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
 from ma2mi.spotting.records import BLINK, HEAD
 from ma2mi.video import Frame, read_frames
+from smiles import pull_corners
 
 FPS = 25
 COUNT = 200
@@ -98,16 +99,7 @@ def moved(face, dx, dy):
 
 def smile(amount, noise=None):
     """The portrait with its lip corners pulled up and out by so many pixels."""
-    image = portrait()
-    height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    u, v = np.zeros_like(x), np.zeros_like(y)
-    for corner, way in ((61, -1), (291, 1)):
-        cx, cy = real_face().points[corner]
-        weight = amount * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 9.0**2))
-        u += 0.7 * way * weight
-        v -= 0.7 * weight
-    picture = cv2.remap(image, x - u, y - v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    picture = pull_corners(portrait(), real_face(), amount)
     if noise is not None:
         picture = picture + noise.normal(0, 1.5, picture.shape)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)

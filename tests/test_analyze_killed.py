@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import processes
 from ma2mi.datasets.synthetic import make_person
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.files import hold, results_folder
@@ -37,21 +38,12 @@ def shelf(tmp_path_factory) -> Path:
 
 
 def _start(shelf: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ma2mi.cli", "analyze", str(shelf), "--out", str(out)]
-    return subprocess.Popen(
-        [*command, "--weights", "none", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    return processes.start("analyze", shelf, "--out", out, "--weights", "none", *options)
 
 
 def _finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=180)
-    assert "Traceback" not in out + err
-    return process.returncode, out + err
+    code, out, err = processes.finish(process, 180)
+    return code, out + err
 
 
 def _tree(folder: Path) -> dict[str, bytes]:

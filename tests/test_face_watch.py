@@ -29,6 +29,7 @@ from ma2mi.report.events import Analysis, Event
 from ma2mi.report.export import EXPORTS, without_paths
 from ma2mi.spotting import Spotted
 from ma2mi.video import Frame
+from smiles import pull_corners
 
 Image = np.ndarray
 MASK = Path(__file__).parents[2] / "shared" / "cases" / "faces" / "surgical_mask.mp4"
@@ -72,16 +73,7 @@ def moved(face: Face, dx: int) -> Face:
 
 def smile(amount: float, noise: np.random.Generator) -> Image:
     """The portrait with its lip corners pulled up and out by so many pixels."""
-    image = portrait()
-    height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    u, v = np.zeros_like(x), np.zeros_like(y)
-    for corner, way in ((61, -1), (291, 1)):
-        cx, cy = real_face().points[corner]
-        weight = amount * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 9.0**2))
-        u += 0.7 * way * weight
-        v -= 0.7 * weight
-    picture = cv2.remap(image, x - u, y - v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    picture = pull_corners(portrait(), real_face(), amount)
     return np.clip(np.round(picture + noise.normal(0, 1.5, picture.shape)), 0, 255).astype(np.uint8)
 
 

@@ -10,11 +10,12 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+import processes
 
 pytest.importorskip("torch")
 pytest.importorskip("lightning")
@@ -57,21 +58,12 @@ def corpora(tmp_path_factory):
 
 
 def start(command: str, corpora: dict[str, Path], out: Path) -> subprocess.Popen[str]:
-    words = [word.format(out=out, **corpora) for word in COMMANDS[command]]
-    return subprocess.Popen(
-        [sys.executable, "-m", "ma2mi.cli", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    return processes.start(*(word.format(out=out, **corpora) for word in COMMANDS[command]))
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=300)
-    assert "Traceback" not in out + err, out + err
-    return process.returncode, err
+    code, _, err = processes.finish(process, 300)
+    return code, err
 
 
 #: The state of the code, which may be edited while these tests run.

@@ -10,9 +10,10 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -83,6 +84,16 @@ def digest(path: Path) -> str:
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Twelve hexadecimal digits of all of ma2mi's Python files, as they were when first asked."""
+    total = hashlib.sha256()
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        total.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:12]
 
 
 # Files
@@ -204,10 +215,8 @@ def look_into(folder: Path) -> Kept:
     Raises:
         OSError: a file in it cannot be read.
     """
-    try:
-        written = json.loads((folder / WRITTEN).read_text("utf-8"))["files"]
-        listed = {str(name): str(value) for name, value in written.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    listed = read_written(folder)
+    if listed is None:
         return Kept(ours=False)
     above = {parent.as_posix() for name in listed for parent in Path(name).parents}
     there = {name: folder / name for name in _walk(folder) if name not in above}
@@ -223,9 +232,35 @@ def look_into(folder: Path) -> Kept:
     )
 
 
+def read_written(folder: Path) -> dict[str, str] | None:
+    """What was written into a folder, relative path to sha256; None if it does not say."""
+    try:
+        files = json.loads((folder / WRITTEN).read_bytes())["files"]
+        return {str(name): str(value) for name, value in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def list_written(folder: Path, names: Iterable[str]) -> None:
+    """Say in a folder what was written into it.
+
+    Raises:
+        OSError, StoreError: a file cannot be read, or the list not be written.
+    """
+    files = {name: _file_digest(folder / name) for name in sorted(names)}
+    replace_file(folder / WRITTEN, json.dumps({"files": files}, indent=1).encode())
+
+
 def is_results(folder: Path) -> bool:
     """Whether this package wrote the folder as a whole."""
     return (folder / WRITTEN).is_file()
+
+
+def holds_results(folder: Path) -> bool:
+    """As ``is_results``, and of analyses by versions that kept no list of what they wrote."""
+    return is_results(folder) or (
+        (folder / "analysis.json").is_file() and (folder / "frames.csv").is_file()
+    )
 
 
 def _walk(folder: Path) -> list[str]:
@@ -289,8 +324,7 @@ def whole_folder(final: Path, goes_on: Callable[[Path], bool] | None = None) -> 
     try:
         yield work
         try:
-            files = {name: _file_digest(work / name) for name in sorted(_walk(work))}
-            (work / WRITTEN).write_text(json.dumps({"files": files}, indent=1), "utf-8")
+            list_written(work, _walk(work))
             _publish(work, final, aside)
         except OSError as error:
             raise store_error(error, final) from error

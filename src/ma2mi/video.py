@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import VideoError, optional_part, store_error
-from ma2mi.files import is_results, unfinished
+from ma2mi.files import holds_results, unfinished
 
 with optional_part("av", "video"):
     import av
@@ -460,7 +460,7 @@ def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
             continue
         entered.add(real)
         folders[:] = sorted(
-            name for name in folders if name[0] != "." and not _is_ours(Path(place, name))
+            name for name in folders if name[0] != "." and not holds_results(Path(place, name))
         )
         for name in files:
             path = Path(place, name)
@@ -473,13 +473,6 @@ def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
                 yield (path if _page_count(path) > 1 else path.parent), True
             else:
                 yield path, False
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds results, also those of versions that kept no list of them."""
-    return is_results(folder) or (
-        (folder / "analysis.json").is_file() and (folder / "frames.csv").is_file()
-    )
 
 
 def _is_transport(path: Path) -> bool:

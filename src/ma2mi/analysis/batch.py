@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 
 from ma2mi.analysis.run import analyze, folder_name, one_thread_each
 from ma2mi.errors import Ma2miError
-from ma2mi.files import digest, is_results
+from ma2mi.files import digest, holds_results
 from ma2mi.report.events import Analysis
 from ma2mi.video import list_others, list_videos, needs_rate
 
@@ -47,8 +47,8 @@ def find_videos(paths: Iterable[Path], *, fps: Fraction | None = None) -> list[P
     for path in paths:
         inside = [path]
         if path.is_dir():
-            inside = [p for p in list_videos(path) if p.is_file() or fps is not None]
-            inside = [p for p in inside if not _is_result(p, path)]
+            below = [] if holds_results(path) else list_videos(path)
+            inside = [p for p in below if p.is_file() or fps is not None]
         for one in inside:
             found.setdefault(os.path.realpath(one), one)
     return list(found.values())
@@ -59,20 +59,10 @@ def find_others(paths: Iterable[Path]) -> list[Path]:
     found = {
         os.path.realpath(one): one
         for path in paths
-        if path.is_dir()
+        if path.is_dir() and not holds_results(path)
         for one in list_others(path)
-        if not _is_result(one, path)
     }
     return list(found.values())
-
-
-def _is_result(path: Path, top: Path) -> bool:
-    """Whether a file or folder below ``top`` lies in a folder of results."""
-    above = [path, *path.parents]
-    return any(
-        is_results(one) or ((one / "analysis.json").is_file() and (one / "frames.csv").is_file())
-        for one in above[: above.index(top) + 1]
-    )
 
 
 def name_folders(paths: Sequence[Path]) -> list[str]:

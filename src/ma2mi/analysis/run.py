@@ -269,11 +269,11 @@ def find_done(folder: Path, about: Mapping[str, Any]) -> Analysis | None:
     """
     if not os.path.lexists(folder / "analysis.json"):
         return None
-    kept = look_into(folder)
-    if not kept.ours or kept.missing or set(kept.changed) & set(NEEDED):
-        return None
     tree = _read_about(folder)
     if tree.get("settings") != json.loads(json.dumps(about)) or tree.get("version") != __version__:
+        return None
+    kept = look_into(folder)
+    if not kept.ours or kept.missing or set(kept.changed) & set(NEEDED):
         return None
     try:
         analysis = read_json(folder / "analysis.json")
@@ -718,7 +718,7 @@ def _own_folder(
                     yield _Place(one, done=done)
                     return
                 free = not os.path.lexists(folder)
-                if free or (look_into(folder).replaceable and _is_of(folder, about)):
+                if free or (_is_of(folder, about) and look_into(folder).replaceable):
                     taken = f"{name} was taken and is kept as it is: these results are in {one}"
                     with whole_folder(folder, lambda part: is_of(part, about)) as work:
                         yield _Place(one, work, notes=() if one == name else (taken,))

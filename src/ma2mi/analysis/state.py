@@ -7,12 +7,10 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import ma2mi
-from ma2mi.files import replace_file
+from ma2mi.files import code_digest, replace_file
 
 STATE = "state.unfinished"
 #: What a state is made of besides our own classes; nothing in it can do anything but hold values.
@@ -95,15 +93,6 @@ def _is_plain(module: str, name: str) -> bool:
 
 
 def _head(about: Mapping[str, Any]) -> bytes:
-    told = json.dumps([about, _code()], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest().encode()
-
-
-@cache
-def _code() -> str:
-    """A digest of the package: other code may mean something else by the same state."""
-    folder = Path(ma2mi.__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        total.update(path.read_bytes())
-    return total.hexdigest()
+    # Other code may mean something else by the same state.
+    made_of = json.dumps([about, code_digest()], sort_keys=True)
+    return hashlib.sha256(made_of.encode()).hexdigest().encode()

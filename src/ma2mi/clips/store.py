@@ -208,14 +208,7 @@ class ClipStore:
             return PreparedClip(
                 about["key"], about["subject"], times_s=times, marks=about["marks"], **tensors
             )
-        except (
-            OSError,
-            SafetensorError,
-            KeyError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-        ) as error:
+        except _DAMAGED as error:
             raise _unreadable(self.path(key), error) from error
 
     def read_first(self, key: str) -> NDArray[np.uint8]:

@@ -44,11 +44,10 @@ from ma2mi.evaluation.results import (
     RunFolder,
     RunRecord,
     RunResult,
-    code_digest,
     guesses,
 )
 from ma2mi.evaluation.splits import People, Split, TrainingDraw, draw_training, people
-from ma2mi.files import hold
+from ma2mi.files import code_digest, hold
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,7 +25,14 @@ from ma2mi.evaluation.metrics import (
     unit_f1,
 )
 from ma2mi.evaluation.splits import TrainingDraw
-from ma2mi.files import WRITTEN, digest, file_name, replace_file
+from ma2mi.files import (
+    WRITTEN,
+    digest,
+    file_name,
+    list_written,
+    read_written,
+    replace_file,
+)
 
 SELECTED_ON_TEST = "selected on test data"
 
@@ -39,16 +44,6 @@ Tree = dict[str, Any]
 
 class CodeChanged(UserWarning):
     """A run goes on with what another state of ma2mi's code has computed."""
-
-
-@cache
-def code_digest() -> str:
-    """Twelve hexadecimal digits of all of ma2mi's Python files, as they were when first asked."""
-    total = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        total.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:12]
 
 
 #: Differences that are named; of more the number is told.
@@ -448,17 +443,12 @@ class RunFolder:
         replace_file(self.path / "scores.json", _json(result.scores(), indent=2).encode())
         names = ["run.json", "predictions.csv", "scores.json"]
         names += sorted(f"folds/{path.name}" for path in (self.path / "folds").glob("*.json"))
-        files = {name: digest(self.path / name) for name in names}
-        replace_file(self.path / WRITTEN, _json({"files": files}, indent=1).encode())
+        list_written(self.path, names)
 
 
 def _listed(folder: Path) -> dict[str, str]:
     """Files of a finished run and their sha256; none of a run of before, or one that goes on."""
-    try:
-        files = json.loads((folder / WRITTEN).read_bytes())["files"]
-        return {str(name): str(value) for name, value in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    return read_written(folder) or {}
 
 
 def load_run(path: Path | str) -> RunResult:

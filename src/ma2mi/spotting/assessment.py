@@ -277,7 +277,7 @@ def assess_excursion(
         score, why = height / (height + least), "the mouth opens and closes as in speech"
         if height_px < settings.least_excursion_px:
             score = min(score, EXPLAINED)
-    elif _jaw_leads(one, meanwhile) and meanwhile.opens_again(one.interval, one.height_px):
+    elif _opens_again(one, meanwhile):
         score, why = min(score, EXPLAINED), AGAIN_WORDS
     elif one.areas == ("brows",) and _lids_lead(one, meanwhile):
         score, why = min(score, EXPLAINED), "led by the lids: the eyes close"
@@ -313,7 +313,7 @@ def assess_hold(one: Hold, meanwhile: Meanwhile, settings: SpottingSettings) -> 
         return Assessment(score, flags, words)
     if one.height < least:
         return Assessment(score, flags, _below(one.height, least))
-    if _jaw_leads(one, meanwhile) and meanwhile.opens_again(one.interval, one.height_px):
+    if _opens_again(one, meanwhile):
         score = min(score, EXPLAINED)
         return Assessment(score, flags, f"{AGAIN_WORDS} (score {score:.2f})")
     if score < settings.cut:
@@ -321,9 +321,10 @@ def assess_hold(one: Hold, meanwhile: Meanwhile, settings: SpottingSettings) -> 
     return Assessment(score, flags)
 
 
-def _jaw_leads(one: Excursion | Hold, meanwhile: Meanwhile) -> bool:
-    """Whether the region that moves most is the lower lip or the chin."""
-    return meanwhile.block.names[int(np.hypot(*one.moving.T).argmax())] in JAW
+def _opens_again(one: Excursion | Hold, meanwhile: Meanwhile) -> bool:
+    """Whether the region that moves most is of the jaw, and the jaw opens again and again."""
+    leads = meanwhile.block.names[int(np.hypot(*one.moving.T).argmax())] in JAW
+    return leads and meanwhile.opens_again(one.interval, one.height_px)
 
 
 def _lids_lead(one: Excursion, meanwhile: Meanwhile) -> bool:

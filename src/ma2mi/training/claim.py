@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 import ma2mi
 from ma2mi.errors import Ma2miError, SettingsError, store_error
-from ma2mi.evaluation.results import CodeChanged, code_digest, flat, named_differences
-from ma2mi.files import digest, hold, replace_file
+from ma2mi.evaluation.results import CodeChanged, flat, named_differences
+from ma2mi.files import code_digest, digest, hold, replace_file
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 
 SETTINGS, STATE = "settings.json", "state.safetensors"

@@ -314,7 +314,7 @@ def _from(steps: _Steps, start: int) -> Iterator[tuple[WorldBatch, Movements | N
             sampler=range(start, len(steps)),
             num_workers=1,
             # A fork of a process that has threads can wait for ever for one that it lacks.
-            multiprocessing_context="forkserver",
+            multiprocessing_context="spawn",
             worker_init_fn=_one_thread,
             prefetch_factor=8,
         )
