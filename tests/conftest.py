@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread a worker: two workers with two threads each took 10 minutes on two cores, not 6.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SIDE = 72
 

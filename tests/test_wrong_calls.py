@@ -183,8 +183,10 @@ BUILT = typer.main.get_command(cli.app)  # once, not in each call
 def call(ma2mi, monkeypatch, tmp_path):
     """Run a wrong call beside a file and an empty folder, stopped if it hangs."""
     monkeypatch.setattr(cli, "app", BUILT)
-    (tmp_path / "words.txt").write_text("no data\n", encoding="utf-8")
-    (tmp_path / "empty").mkdir()
+    here = tmp_path / "here"  # ".." is a name, too: of a folder that holds nothing else
+    (here / "empty").mkdir(parents=True)
+    (here / "words.txt").write_text("no data\n", encoding="utf-8")
+    monkeypatch.chdir(here)
 
     def late(*_):
         raise Hang(f"no end after {HANG_S} s")
@@ -290,12 +292,12 @@ def test_wrong_together(call):
         assert message in err, (words, err)
 
 
-def test_nothing_is_left_of_wrong_calls(call, tmp_path):
-    before = sorted(path.name for path in tmp_path.iterdir())
+def test_nothing_is_left_of_wrong_calls(call):
+    before = sorted(path.name for path in Path().iterdir())
     for words in TOGETHER:
         if words[0] in ("benchmark", "explain", "export", "compare", "report", "score", "audit"):
             call(*words)
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert sorted(path.name for path in Path().iterdir()) == before
 
 
 @pytest.fixture(scope="module")
@@ -347,12 +349,12 @@ def damage(folder: Path, draw: random.Random) -> str:
     return f"{file.name}: {how}"
 
 
-def test_damaged_runs_end_in_one_line_or_in_the_same_scores(call, finished, tmp_path):
+def test_damaged_runs_end_in_one_line_or_in_the_same_scores(call, finished):
     _, right, _ = call("compare", finished, "--style", "csv")
     for number in range(60):
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        shutil.copytree(finished, tmp_path / "run")
-        how = damage(tmp_path / "run", random.Random(number))
+        shutil.rmtree("run", ignore_errors=True)
+        shutil.copytree(finished, "run")
+        how = damage(Path("run"), random.Random(number))
         for words in (("audit", "run"), ("compare", "run", "--style", "csv")):
             code, out, err = call(*words)
             assert code in (0, 2, 3), (how, code, err)
