@@ -15,7 +15,7 @@ from ma2mi.datasets.facs import EMOTIONS
 from ma2mi.datasets.synthetic import make_clip, make_person
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import FaceDetector
-from ma2mi.face.motion import (
+from ma2mi.motion import (
     FlowSettings,
     expressive_mask,
     face_mask,

@@ -31,7 +31,7 @@ from scipy.ndimage import map_coordinates, spline_filter
 
 from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
 from ma2mi.datasets.synthetic.people import CANVAS
-from ma2mi.face.motion import FlowSettings, flow
+from ma2mi.motion import FlowSettings, flow
 
 SIZE = 224
 FRAMES = 32

@@ -1,7 +1,7 @@
 """The thin-plate flow once more, on batches of tensors: what ``benchmarks/flow.py`` compares with.
 
 All pairs of a clip at once, each from zero (no warm start), on the CPU or a GPU. Same energy, same
-steps as ``ma2mi.face.motion.thinplate``; the kernels that differ are torch's: ``grid_sample``
+steps as ``ma2mi.motion.thin_plate``; the kernels that differ are torch's: ``grid_sample``
 interpolates with a sharper cubic, and grids are refined with repeated rims.
 """
 
@@ -13,8 +13,8 @@ import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ma2mi.face.motion import FlowSettings
-from ma2mi.face.motion.thinplate import (
+from ma2mi.motion import FlowSettings
+from ma2mi.motion.thin_plate import (
     CELL,
     COARSE_ITERATIONS,
     CURVATURES,

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ma2mi.errors import FaceError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import FaceDetector
-from ma2mi.face.motion import (
+from ma2mi.motion import (
     draw_flow,
     draw_strain,
     expressive_mask,

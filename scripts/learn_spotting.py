@@ -44,8 +44,8 @@ from ma2mi.datasets.synthetic.long_video import (
 )
 from ma2mi.datasets.synthetic.webcam import WebcamSettings, webcam
 from ma2mi.evaluation.spotting import match_intervals
-from ma2mi.face.motion import REGIONS
 from ma2mi.files import replace_file
+from ma2mi.motion import REGIONS
 from ma2mi.records import Interval
 from ma2mi.spotting import FEATURES, MovementTrack, Scorer, SpottingSettings, spot_candidates
 from ma2mi.video import Frame

@@ -42,7 +42,7 @@ def labels():
 def pairs(labels):
     """24 pairs of 6 people, 72 px: ``second`` is ``first`` moved by the flow in ``action``."""
     from ma2mi.clips.pairs import Pairs
-    from ma2mi.face.motion import action_channels
+    from ma2mi.motion import action_channels
 
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
@@ -79,7 +79,7 @@ def grown(labels):
     own. Faces are patterns that lie where their regions say.
     """
     from ma2mi.clips.pairs import Pairs
-    from ma2mi.face.motion import REGIONS, action_channels
+    from ma2mi.motion import REGIONS, action_channels
 
     rng = np.random.default_rng(5)
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)

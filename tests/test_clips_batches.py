@@ -97,7 +97,7 @@ def test_bent_flow_still_leads_from_picture_to_picture(pairs, bent):
 
 
 def test_strain_is_that_of_the_bent_flow(pairs):
-    from ma2mi.face.motion import optical_strain
+    from ma2mi.motion import optical_strain
 
     settings = STILL.model_copy(update={"rotate_deg": 30.0, "scale": 0.25})
     action = make_batch(pairs, ALL, size=SIZE, augment=settings, generator=generator()).action

@@ -15,7 +15,7 @@ from ma2mi.clips.pairs import PairSettings, build_pairs, count_left_out, counted
 from ma2mi.clips.sampling import NOT_LARGER, difference, early_and_late, near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import StoreError
-from ma2mi.face.motion import REGIONS
+from ma2mi.motion import REGIONS
 
 SIDE = 40
 

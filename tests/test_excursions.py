@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ma2mi.face.motion import REGIONS
-from ma2mi.face.shape import Shape
+from ma2mi.motion import REGIONS
+from ma2mi.motion.shape import Shape
 from ma2mi.spotting import BEGUN, LASTS, SPEECH, MovementTrack, Spotted, Spotter, SpottingSettings
 from ma2mi.spotting.spotter import spot_candidates
 

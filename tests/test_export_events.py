@@ -13,7 +13,7 @@ import pytest
 
 from ma2mi.datasets.sheets import unmask
 from ma2mi.errors import StoreError
-from ma2mi.face.motion import REGIONS
+from ma2mi.motion import REGIONS
 from ma2mi.records import Reading
 from ma2mi.report.events import KINDS, Analysis, Event, FaceFacts
 from ma2mi.report.export import EXPORTS, write_bids, write_boris, write_elan, write_events

@@ -10,8 +10,8 @@ from skimage.data import astronaut  # noqa: E402
 
 from ma2mi.errors import FaceError  # noqa: E402
 from ma2mi.face.detect import Face, FaceDetector  # noqa: E402
-from ma2mi.face.motion import REGIONS  # noqa: E402
-from ma2mi.face.movement import RegionMeter  # noqa: E402
+from ma2mi.motion import REGIONS  # noqa: E402
+from ma2mi.motion.region_tracker import RegionMeter  # noqa: E402
 
 BROW = 55  # landmark at the inner end of the right brow
 SKIN = [name for name in REGIONS if not name.endswith("lid")]

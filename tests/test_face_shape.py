@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from ma2mi.face.detect import Face
-from ma2mi.face.motion import REGIONS
-from ma2mi.face.shape import EYE_DISTANCE_PX, STABLE, Shape, face_shape, landmark_flow
+from ma2mi.motion import REGIONS
+from ma2mi.motion.shape import EYE_DISTANCE_PX, STABLE, Shape, face_shape, landmark_flow
 
 
 def solid_face(seed: int = 0) -> np.ndarray:

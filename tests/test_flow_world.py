@@ -19,7 +19,7 @@ from ma2mi.datasets.synthetic.flow_world import (
     sample_world,
     strain,
 )
-from ma2mi.face.motion import optical_strain
+from ma2mi.motion import optical_strain
 from ma2mi.records import Expression, Recording
 
 CALM = WorldSettings(

@@ -17,7 +17,7 @@ from ma2mi.datasets.synthetic.head_video import HeadPose, HeadVideo, make_head_v
 from ma2mi.datasets.synthetic.heads import LANDMARKS
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import FaceError, SettingsError
-from ma2mi.face.motion import REGIONS, FlowSettings, flow
+from ma2mi.motion import REGIONS, FlowSettings, flow
 
 # Building anny's cache takes minutes where it was never used; with it these tests take seconds.
 pytestmark = pytest.mark.slow
@@ -162,7 +162,7 @@ def test_region_places_follow_the_tracks(acting):
 
 def test_the_landmark_net_sees_blinks_and_jaw_drops(acting):
     from ma2mi.face.detect import FaceDetector
-    from ma2mi.face.movement import openings
+    from ma2mi.motion.region_tracker import openings
 
     try:
         detector = FaceDetector()

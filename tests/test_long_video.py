@@ -29,7 +29,7 @@ from ma2mi.datasets.synthetic.long_video import (
 )
 from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
 from ma2mi.errors import SettingsError
-from ma2mi.face.motion import REGIONS
+from ma2mi.motion import REGIONS
 
 SMALL = LongVideoSettings(
     duration_s=30,

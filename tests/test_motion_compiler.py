@@ -11,10 +11,10 @@ pytest.importorskip("numba")
 
 from numba.core import caching
 
-from ma2mi.face.motion.compiler import compiler
+from ma2mi.motion.compiler import compiler
 
 SOURCE = """
-from ma2mi.face.motion.compiler import compiler
+from ma2mi.motion.compiler import compiler
 
 @compiler()
 def twice(x):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ma2mi.errors import MotionError, SettingsError
-from ma2mi.face.motion import FlowSettings, flow
+from ma2mi.motion import FlowSettings, flow
 
 SIDE = 96
 

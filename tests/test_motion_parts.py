@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ma2mi.errors import MotionError
-from ma2mi.face.motion import (
+from ma2mi.motion import (
     REGIONS,
     Region,
     action_channels,

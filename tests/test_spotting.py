@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ma2mi.errors import MotionError
-from ma2mi.face.motion import REGIONS
+from ma2mi.motion import REGIONS
 from ma2mi.spotting import (
     FEATURES,
     SCALES_S,

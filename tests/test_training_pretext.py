@@ -11,10 +11,10 @@ from pydantic import ValidationError  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from ma2mi.errors import SettingsError  # noqa: E402
-from ma2mi.face.motion import REGIONS  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
 from ma2mi.models.miacnet import PARTS  # noqa: E402
 from ma2mi.models.trunk import Grid  # noqa: E402
+from ma2mi.motion import REGIONS  # noqa: E402
 from ma2mi.training.movements import NuisanceSettings, VideoMovements  # noqa: E402
 from ma2mi.training.pretext import (  # noqa: E402
     FutureMovement,

@@ -44,9 +44,9 @@ from ma2mi.datasets.synthetic.basis import SIDE, FlowBasis, make_basis
 from ma2mi.datasets.synthetic.flow_world import UNITS
 from ma2mi.datasets.synthetic.heads import read_head_bank, write_head_bank
 from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, person_confusions
-from ma2mi.face.motion import flow
 from ma2mi.files import replace_file
 from ma2mi.models.trunk import Trunk
+from ma2mi.motion import flow
 from ma2mi.training.adapt import AdaptSettings, adapt
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.loop import LoopSettings

@@ -189,7 +189,7 @@ RECIPE = [
     "src/ma2mi/datasets/facs.py",
     "src/ma2mi/datasets/synthetic",
     "src/ma2mi/models",
-    "src/ma2mi/face/motion",
+    "src/ma2mi/motion",
 ]
 
 

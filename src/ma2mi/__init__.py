@@ -17,7 +17,7 @@ _DOOR = {
     "Ma2miError": "ma2mi.errors",
     "read_frames": "ma2mi.video",
     "FaceDetector": "ma2mi.face.detect",
-    "flow": "ma2mi.face.motion",
+    "flow": "ma2mi.motion",
     "open_corpus": "ma2mi.datasets",
     "build_model": "ma2mi.models.catalog",
     "pretrain": "ma2mi.training.pretrain",
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ma2mi.errors import Ma2miError
     from ma2mi.evaluation import run_benchmark
     from ma2mi.face.detect import FaceDetector
-    from ma2mi.face.motion import flow
     from ma2mi.models.catalog import build_model
+    from ma2mi.motion import flow
     from ma2mi.records import Expression, Interval, Reading, Recording
     from ma2mi.training.pretrain import pretrain
     from ma2mi.training.recognizer import Recognizer, load_model

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ma2mi.datasets.facs import ACTION_UNITS
 from ma2mi.errors import MissingPart, MotionError, optional_part
 from ma2mi.face.blurring import coarse
-from ma2mi.face.motion import (
+from ma2mi.motion import (
     action_channels,
     draw_flow,
     expressive_mask,

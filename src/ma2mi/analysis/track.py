@@ -11,9 +11,9 @@ from ma2mi.analysis.faces import Detector, FaceTracker
 from ma2mi.analysis.steady import CROP
 from ma2mi.analysis.watch import AnalysisSettings
 from ma2mi.errors import MotionError
-from ma2mi.face.motion import REGIONS
-from ma2mi.face.movement import RegionMeter, openings
-from ma2mi.face.shape import Shape, face_shape
+from ma2mi.motion import REGIONS
+from ma2mi.motion.region_tracker import RegionMeter, openings
+from ma2mi.motion.shape import Shape, face_shape
 from ma2mi.spotting import MovementTrack
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from ma2mi.analysis.steady import CROP, SteadyWarp
 from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import Warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
-from ma2mi.face.motion import REGIONS
-from ma2mi.face.movement import Moment, RegionMeter, openings
 from ma2mi.face.occlusion import AREAS
 from ma2mi.face.quality import QualityMeter
-from ma2mi.face.shape import Shape, face_shape, landmark_flow
+from ma2mi.motion import REGIONS
+from ma2mi.motion.region_tracker import Moment, RegionMeter, openings
+from ma2mi.motion.shape import Shape, face_shape, landmark_flow
 from ma2mi.report.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import BEGUN, Spotted, Spotter, SpottingSettings
 from ma2mi.video import StepMeter

@@ -248,7 +248,7 @@ def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
     import torch
 
     from ma2mi.clips.batches import make_batch
-    from ma2mi.face.motion import draw_flow
+    from ma2mi.motion import draw_flow
     from ma2mi.report.figures import draw_attention
     from ma2mi.report.page import Picture
     from ma2mi.training.checkpoint import open_trunk, read_config

@@ -20,7 +20,8 @@ from safetensors.numpy import load_file, save
 from ma2mi.clips.sampling import NOT_LARGER, early_and_late, near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip
 from ma2mi.errors import MotionError, StoreError, store_error
-from ma2mi.face.motion import (
+from ma2mi.files import digest, hold, replace_file, unfinished
+from ma2mi.motion import (
     REGIONS,
     FlowSettings,
     Method,
@@ -29,7 +30,6 @@ from ma2mi.face.motion import (
     flow,
     remove_rigid,
 )
-from ma2mi.files import digest, hold, replace_file, unfinished
 from ma2mi.records import Expression
 from ma2mi.video import read_image
 
@@ -68,7 +68,7 @@ class Pairs:
             where nobody knows.
         late: float16 [N, S, S, 3], from first to third, as ``action``; no rows where it was not
             measured. Where there are some, head motion is taken out of both.
-        regions: float16 [N, 17, 2], x and y of the centres of ``face.motion.REGIONS`` in ``first``,
+        regions: float16 [N, 17, 2], x and y of the centres of ``motion.REGIONS`` in ``first``,
             in px; NaN without landmarks, no rows without ``late``.
     """
 
@@ -115,7 +115,7 @@ class PairSettings(BaseModel):
             mean square over the face, head motion removed), or the pair is left out.
         reverse: share of early and later movements that are drawn backwards in time.
         reach: 2 also keeps the frame after the future.
-        method: flow method, see :func:`ma2mi.face.motion.flow`.
+        method: flow method, see :func:`ma2mi.motion.flow`.
         seed: of the draws.
     """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ma2mi.clips.store import PreparedClip
 from ma2mi.errors import MotionError, StoreError
-from ma2mi.face.motion import (
+from ma2mi.motion import (
     REGIONS,
     Method,
     expressive_mask,
@@ -40,7 +40,7 @@ def onset_apex(clip: PreparedClip) -> tuple[int, int]:
     """Positions of onset and apex within ``clip.frames``.
 
     An unmarked apex is where the face has moved furthest up to the offset, head motion and the
-    eyes left out (see :func:`ma2mi.face.motion.find_apex`): a blink differs more than a
+    eyes left out (see :func:`ma2mi.motion.find_apex`): a blink differs more than a
     micro-expression does, and light from the window more than both.
 
     Raises:

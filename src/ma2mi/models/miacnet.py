@@ -27,7 +27,7 @@ from ma2mi.errors import SettingsError
 from ma2mi.models.trunk import Branches, ConvStage, Grid, Padding, Residual, Trunk
 
 #: Where the parts of a face lie in the mean face: x and y as shares of the side of the input, the
-#: middle 7/8 of the aligned crop, and their half axes; ``face.motion.REGIONS`` in its order.
+#: middle 7/8 of the aligned crop, and their half axes; ``motion.REGIONS`` in its order.
 PARTS = (
     (0.423, 0.147, 0.057, 0.046),  # inner brows, right and left
     (0.577, 0.147, 0.057, 0.046),

@@ -32,7 +32,7 @@ class Event:
         onset_s, apex_s, offset_s: when those frames are seen, seconds after the first frame.
         score: in [0, 1], how far it stands out; for ranking, not a probability of being true.
         floor_multiple: its peak in units of this face's own noise floor.
-        regions: where it moves, strongest first; names of ``face.motion.REGIONS``.
+        regions: where it moves, strongest first; names of ``motion.REGIONS``.
         reading: what the recognizer says; None for blinks and speech, and where the recording is
             not good enough for an answer.
         flags: what a reviewer should know, such as "face lost".

@@ -1,7 +1,7 @@
 """Excursions: stretches in which regions are away from where they rest, whatever their length.
 
 Flow below a pixel loses what moves by several pixels, and what it adds up drifts. Landmarks in the
-face's own frame (``face.shape``) are coarse and stay: this is how ordinary, large and held
+face's own frame (``motion.shape``) are coarse and stay: this is how ordinary, large and held
 expressions are seen.
 """
 
@@ -121,7 +121,7 @@ def displacement(
 
     Args:
         times_s: [T], rising, of the landmarks.
-        places, turns, mouth, width: as ``face.shape.Shape`` has them, [T, ...].
+        places, turns, mouth, width: as ``motion.shape.Shape`` has them, [T, ...].
         neutral_s: a stretch known to be at rest, in seconds.
     """
     times = np.arange(times_s[0], times_s[-1] + 1e-9, STEP_S)

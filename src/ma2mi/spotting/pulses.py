@@ -220,7 +220,7 @@ def _fit(curve: Floats, apex: int, onset: int, offset: int) -> float:
 def _feet(curve: Floats, centre: int, width: float) -> tuple[int, int, int]:
     """Rows of onset, apex and offset of a pulse near ``centre``, about ``width`` rows wide.
 
-    As ``face.motion.find_apex``: each flank is half a wave of a cosine, of which the time from
+    As ``motion.find_apex``: each flank is half a wave of a cosine, of which the time from
     three quarters to a quarter of the height is a third.
     """
     curve = smooth(curve, 0.2 * width)

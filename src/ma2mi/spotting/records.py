@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.face.shape import Shape
+from ma2mi.motion.shape import Shape
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class Spotted:
         kind: "micro" (up to ``micro_s``), "macro", "blink" or "speech".
         score: confidence in [0, 1]; ranks the candidates.
         floor_multiple: height in units of the person's own noise floor; 0 for blinks and speech.
-        regions: those that move, strongest first (names of ``face.motion.REGIONS``).
+        regions: those that move, strongest first (names of ``motion.REGIONS``).
         evidence: the numbers that the learned scorer uses (``FEATURES``); empty for blinks and
             speech.
         flags: what happens meanwhile: ``SPEECH``, ``BLINK``, ``HEAD``, ``BEGUN``, ``LASTS``.
@@ -51,7 +51,7 @@ class Spotted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MovementTrack:
-    """Movement of one face over a whole video, as ``face.movement.RegionMeter`` measures it.
+    """Movement of one face over a whole video, as a ``RegionMeter`` measures it.
 
     Args:
         times_s: [T], rising.

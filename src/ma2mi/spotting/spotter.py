@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
-from ma2mi.face.shape import Shape
+from ma2mi.motion.shape import Shape
 from ma2mi.spotting.assessment import (
     Assessment,
     Meanwhile,
@@ -144,7 +144,7 @@ class Spotter:
             regions_px: each region's displacement (right, down); always the same names. None is no
                 face.
             present: False is no face, too.
-            openings: of eyes and mouth (``face.movement.openings``), if measured.
+            openings: of eyes and mouth (``motion.region_tracker.openings``), if measured.
             frame: its number; by default frames pushed are counted. Numbers may leave frames out.
             head: where it has gone (right, down), px of the crop, if measured.
             shape: the face in its own frame, where landmarks were found anew.

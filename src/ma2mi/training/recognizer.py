@@ -260,7 +260,7 @@ class Recognizer:
         """
         # Imported here: loading weights alone needs none of it.
         from ma2mi.clips.pairs import Pairs
-        from ma2mi.face.motion import action_channels, flow
+        from ma2mi.motion import action_channels, flow
 
         action = action_channels(flow(onset, frames)).astype(np.float16)
         count = len(action)

@@ -423,7 +423,7 @@ def as_action(flow: Tensor) -> Tensor:
 
 
 def strain(flow: Tensor) -> Tensor:
-    """Optical strain [B, 1, S, S] of [B, 2, S, S], see ``face.motion.optical_strain``."""
+    """Optical strain [B, 1, S, S] of [B, 2, S, S], see ``motion.optical_strain``."""
     u_y, u_x = torch.gradient(flow[:, 0], dim=(1, 2))
     v_y, v_x = torch.gradient(flow[:, 1], dim=(1, 2))
     return torch.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2 + 1e-12)[:, None]

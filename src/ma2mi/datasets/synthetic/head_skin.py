@@ -27,7 +27,7 @@ from ma2mi.datasets.synthetic.heads import (
     _rasterise,
 )
 from ma2mi.errors import CorpusError, optional_part
-from ma2mi.face.motion.compiler import compiler
+from ma2mi.motion.compiler import compiler
 
 with optional_part("cv2", "video"):
     import cv2

@@ -38,8 +38,8 @@ from ma2mi.datasets.synthetic.long_video import (
 from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
 from ma2mi.datasets.synthetic.people import FACE_SIDE, make_person
 from ma2mi.errors import SettingsError, optional_part
-from ma2mi.face.motion.compiler import compiler
-from ma2mi.face.motion.regions import EYE_DISTANCE, REGIONS
+from ma2mi.motion.compiler import compiler
+from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
 
 with optional_part("cv2", "video"):
     import cv2

@@ -31,8 +31,8 @@ from ma2mi.datasets.facs import SIDES, Side
 from ma2mi.errors import CorpusError, SettingsError, optional_part
 from ma2mi.face.align import Template, estimate_warp, warp_points
 from ma2mi.face.detect import Face
-from ma2mi.face.motion.compiler import compiler
 from ma2mi.files import replace_file
+from ma2mi.motion.compiler import compiler
 
 Floats = NDArray[np.float64]
 

@@ -31,7 +31,7 @@ from ma2mi.datasets.synthetic.movement import FACE, MOUTH, Track, face_field
 from ma2mi.datasets.synthetic.people import CANVAS, Person
 from ma2mi.datasets.synthetic.settings import Range, SyntheticSettings
 from ma2mi.errors import SettingsError
-from ma2mi.face.motion.regions import EYE_DISTANCE, REGIONS
+from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
 from ma2mi.records import Interval, Kind
 
 __all__ = [

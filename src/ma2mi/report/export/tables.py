@@ -13,7 +13,7 @@ from typing import Any
 
 from ma2mi.datasets.sheets import mask
 from ma2mi.errors import StoreError
-from ma2mi.face.motion.regions import REGIONS
+from ma2mi.motion.regions import REGIONS
 from ma2mi.records import Reading
 from ma2mi.report.events import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts
 from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.face.motion.compiler import compiler
+from ma2mi.motion.compiler import compiler
 
 Plane = NDArray[np.float32]
 

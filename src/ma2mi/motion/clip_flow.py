@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError, SettingsError
-from ma2mi.face.motion import solver
-from ma2mi.face.motion.thinplate import CELL, FlowSettings, Onset, doubled, halved, median, taps
+from ma2mi.motion import kernels as solver
+from ma2mi.motion.thin_plate import CELL, FlowSettings, Onset, doubled, halved, median, taps
 
 Method = Literal["thin-plate", "opencv-tvl1", "dis", "farneback"]
 Plane = NDArray[np.float32]
@@ -65,7 +65,7 @@ def flow(
     elif settings is not None or mask is not None:
         raise SettingsError("takes neither settings nor mask", where=method)
     else:
-        from ma2mi.face.motion.references import REFERENCES
+        from ma2mi.motion.references import REFERENCES
 
         steps = _by_pairs(REFERENCES[method](), eight_bit(first), eight_bit(clip))
     out = np.empty((*clip.shape, 2), np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
-from ma2mi.face.motion.apex import movement_curve
-from ma2mi.face.motion.clip_flow import check, flow, grey
-from ma2mi.face.motion.rigid import remove_rigid
-from ma2mi.face.motion.strain import optical_strain
-from ma2mi.face.motion.thinplate import FlowSettings
+from ma2mi.motion.apex import movement_curve
+from ma2mi.motion.clip_flow import check, flow, grey
+from ma2mi.motion.head_motion import remove_rigid
+from ma2mi.motion.strain import optical_strain
+from ma2mi.motion.thin_plate import FlowSettings
 from ma2mi.records import Interval
 
 Plane = NDArray[np.float32]

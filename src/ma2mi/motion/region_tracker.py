@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ma2mi.errors import MotionError
 from ma2mi.face.align import Template, Warp, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
-from ma2mi.face.motion.clip_flow import grey, matched
-from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
-from ma2mi.face.motion.rigid import remove_rigid, stable_weights
-from ma2mi.face.motion.thinplate import FlowSettings, Onset, doubled, halved
-from ma2mi.face.shape import EYELIDS, LIPS
+from ma2mi.motion.clip_flow import grey, matched
+from ma2mi.motion.head_motion import remove_rigid, stable_weights
+from ma2mi.motion.regions import REGIONS, face_mask, region_mask
+from ma2mi.motion.shape import EYELIDS, LIPS
+from ma2mi.motion.thin_plate import FlowSettings, Onset, doubled, halved
 
 Image = NDArray[np.uint8]
 

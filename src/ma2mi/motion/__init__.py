@@ -1,11 +1,12 @@
 """Movements below a pixel: flow, strain, rigid motion, regions, apex, noise floor, pictures."""
 
-from ma2mi.face.motion.apex import ApexEstimate, find_apex, movement_along, movement_curve
-from ma2mi.face.motion.clip_flow import Method, flow
-from ma2mi.face.motion.draw import draw_flow, draw_strain
-from ma2mi.face.motion.magnification import magnify
-from ma2mi.face.motion.noise import NoiseFloor, noise_floor
-from ma2mi.face.motion.regions import (
+from ma2mi.motion.apex import ApexEstimate, find_apex, movement_along, movement_curve
+from ma2mi.motion.clip_flow import Method, flow
+from ma2mi.motion.draw import draw_flow, draw_strain
+from ma2mi.motion.head_motion import RigidMotion, remove_rigid
+from ma2mi.motion.magnification import magnify
+from ma2mi.motion.noise import NoiseFloor, noise_floor
+from ma2mi.motion.regions import (
     REGIONS,
     Region,
     expressive_mask,
@@ -13,9 +14,8 @@ from ma2mi.face.motion.regions import (
     region_mask,
     region_summary,
 )
-from ma2mi.face.motion.rigid import RigidMotion, remove_rigid
-from ma2mi.face.motion.strain import action_channels, optical_strain
-from ma2mi.face.motion.thinplate import FlowSettings
+from ma2mi.motion.strain import action_channels, optical_strain
+from ma2mi.motion.thin_plate import FlowSettings
 
 __all__ = [
     "REGIONS",

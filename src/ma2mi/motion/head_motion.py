@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
-from ma2mi.face.motion.regions import REGIONS, face_mask, region_mask
-from ma2mi.face.motion.solver import compiled
+from ma2mi.motion.kernels import compiled
+from ma2mi.motion.regions import REGIONS, face_mask, region_mask
 
 Plane = NDArray[np.float32]
 Floats = NDArray[np.floating]

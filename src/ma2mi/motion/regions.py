@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
-from ma2mi.face.motion.strain import optical_strain
+from ma2mi.motion.strain import optical_strain
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]

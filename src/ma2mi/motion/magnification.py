@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError, optional_part
-from ma2mi.face.motion.clip_flow import flow
-from ma2mi.face.motion.thinplate import FlowSettings
+from ma2mi.motion.clip_flow import flow
+from ma2mi.motion.thin_plate import FlowSettings
 
 with optional_part("cv2", "video"):
     import cv2

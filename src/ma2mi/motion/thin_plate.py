@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import SettingsError
-from ma2mi.face.motion import solver
+from ma2mi.motion import kernels as solver
 
 Plane = NDArray[np.float32]
 
