@@ -33,7 +33,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from ma2mi.analysis.steady import CROP
 from ma2mi.analysis.track import measure_track
 from ma2mi.datasets.synthetic import SyntheticSettings, make_person
 from ma2mi.datasets.synthetic.head_video import HeadVideo
@@ -44,6 +43,7 @@ from ma2mi.datasets.synthetic.long_video import (
 )
 from ma2mi.datasets.synthetic.webcam import WebcamSettings, webcam
 from ma2mi.evaluation.spotting import match_intervals
+from ma2mi.face.stabilize import CROP
 from ma2mi.files import replace_file
 from ma2mi.motion import REGIONS
 from ma2mi.records import Interval

@@ -19,12 +19,10 @@ import pytest
 from skimage.data import astronaut
 
 import ma2mi
-from ma2mi.analysis import AnalysisSettings, Watcher, analyze, camera, watch_frames
+from ma2mi.analysis import AnalysisSettings, Watcher, analyze, watch_frames
 from ma2mi.analysis import batch as batches
 from ma2mi.analysis import run as analysis_run
-from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Stretch
-from ma2mi.analysis.faces import FaceTracker, overlap
 from ma2mi.analysis.run import analyze_camera, folder_name
 from ma2mi.analysis.state import STATE
 from ma2mi.analysis.watch import Sample
@@ -32,12 +30,14 @@ from ma2mi.datasets.synthetic import make_person
 from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import Ma2miError, StoreError, VideoError
 from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.track import FaceTracker, overlap
 from ma2mi.records import Interval
 from ma2mi.report.export.tables import read_json
 from ma2mi.report.export.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
 from ma2mi.spotting.records import BLINK, HEAD
-from ma2mi.video import Frame, read_frames
+from ma2mi.video import Frame, camera, read_frames
+from ma2mi.video.camera import camera_frames
 from smiles import pull_corners
 
 FPS = 25

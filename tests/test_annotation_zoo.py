@@ -30,12 +30,12 @@ from ma2mi.datasets import open_corpus
 from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.check import check_corpus
 from ma2mi.datasets.findings import LeftOut
-from ma2mi.datasets.times import frame_times
 from ma2mi.errors import Ma2miError
 from ma2mi.files import WRITTEN, digest, results_folder
 from ma2mi.report.events import Analysis, Event, FaceFacts
 from ma2mi.report.export import write_boris, write_elan
 from ma2mi.video import read_frames, write_frames, write_video
+from ma2mi.video.times import frame_times
 
 LONGEST_S = 20
 JOY = ("film.mp4", 10, 19, "joy")

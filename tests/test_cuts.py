@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from ma2mi.analysis.faces import ALIKE, CLEARLY_ALIKE, FaceTracker, alike, portrait
 from ma2mi.face.align import Template, estimate_warp
 from ma2mi.face.cuts import ShotWatch
 from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.track import ALIKE, CLEARLY_ALIKE, FaceTracker, alike, portrait
 from ma2mi.video import read_frames
 
 Image = np.ndarray

@@ -19,11 +19,11 @@ from skimage.data import astronaut
 
 from ma2mi.analysis import Watcher, analyze
 from ma2mi.analysis.evidence import without_areas
-from ma2mi.analysis.faces import REMEMBERED, FaceTracker
 from ma2mi.analysis.run import summarise
 from ma2mi.analysis.watch import FaceWatch, Finding, PastFace
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.quality import QualityMeter
+from ma2mi.face.track import REMEMBERED, FaceTracker
 from ma2mi.records import Reading
 from ma2mi.report.events import Analysis, Event
 from ma2mi.report.export import EXPORTS, without_paths

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 
-from ma2mi.datasets.times import frame_times
 from ma2mi.errors import VideoError
 from ma2mi.files import WRITTEN
 from ma2mi.video import (
@@ -33,6 +32,7 @@ from ma2mi.video import (
     write_frames,
     write_video,
 )
+from ma2mi.video.times import frame_times
 
 SHARED = Path(__file__).parents[2] / "shared"
 

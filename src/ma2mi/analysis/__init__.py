@@ -1,9 +1,9 @@
 """A user's video or camera: find faces, spot movements, have them read, write it all down."""
 
-from ma2mi.analysis.camera import camera_frames
-from ma2mi.analysis.faces import FaceTracker
 from ma2mi.analysis.run import Progress, analyze, analyze_camera
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher, watch_frames
+from ma2mi.face.track import FaceTracker
+from ma2mi.video.camera import camera_frames
 
 __all__ = [
     "AnalysisSettings",

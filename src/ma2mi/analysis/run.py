@@ -20,11 +20,9 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ma2mi import __version__
-from ma2mi.analysis.camera import camera_frames
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
 from ma2mi.analysis.state import STATE, is_of, read_state, write_state
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Sight, Watcher
-from ma2mi.datasets.times import picture_delay
 from ma2mi.errors import StoreError, VideoError, optional_part, store_error
 from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
 from ma2mi.report.events import Analysis, Event, Level
@@ -42,12 +40,14 @@ from ma2mi.video import (
     needs_rate,
     read_frames,
 )
+from ma2mi.video.camera import camera_frames
+from ma2mi.video.times import picture_delay
 
 with optional_part("cv2", "video"):
     import cv2
 
 if TYPE_CHECKING:
-    from ma2mi.analysis.faces import Detector
+    from ma2mi.face.track import Detector
     from ma2mi.training.recognizer import Recognizer
 
 REVIEW, ANNOTATED, MAGNIFIED = "report.html", "annotated.mp4", "magnified.mp4"

@@ -24,7 +24,14 @@ _PLAIN = {
     ("numpy._core.multiarray", "scalar"),
     ("numpy._core.numeric", "_frombuffer"),
 }
-_OURS = ("ma2mi.analysis.", "ma2mi.face.", "ma2mi.report.events", "ma2mi.spotting.", "ma2mi.video")
+_OURS = (
+    "ma2mi.analysis.",
+    "ma2mi.face.",
+    "ma2mi.motion.",
+    "ma2mi.report.events",
+    "ma2mi.spotting.",
+    "ma2mi.video.",
+)
 
 
 def write_state(

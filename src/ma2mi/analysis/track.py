@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ma2mi.analysis.faces import Detector, FaceTracker
-from ma2mi.analysis.steady import CROP
 from ma2mi.analysis.watch import AnalysisSettings
 from ma2mi.errors import MotionError
+from ma2mi.face.stabilize import CROP
+from ma2mi.face.track import Detector, FaceTracker
 from ma2mi.motion import REGIONS
 from ma2mi.motion.region_tracker import RegionMeter, openings
 from ma2mi.motion.shape import Shape, face_shape

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ma2mi.analysis.evidence import Evidence, Stretch, ask, examine, thin_out, without_areas
-from ma2mi.analysis.faces import Detector, FaceTracker
-from ma2mi.analysis.steady import CROP, SteadyWarp
 from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import Warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.occlusion import AREAS
 from ma2mi.face.quality import QualityMeter
+from ma2mi.face.stabilize import CROP, SteadyWarp
+from ma2mi.face.track import Detector, FaceTracker
 from ma2mi.motion import REGIONS
 from ma2mi.motion.region_tracker import Moment, RegionMeter, openings
 from ma2mi.motion.shape import Shape, face_shape, landmark_flow
@@ -537,7 +537,7 @@ def watch_frames(
     A brief movement's delay counts from its apex, a held expression's from its offset.
 
     Args:
-        frames: as they come, times rising; :func:`ma2mi.analysis.camera.camera_frames` or
+        frames: as they come, times rising; :func:`ma2mi.video.camera.camera_frames` or
             :func:`ma2mi.read_frames`.
         recognizer: as from :func:`ma2mi.load_model`; None names no classes.
         detector: by default :class:`ma2mi.FaceDetector`.

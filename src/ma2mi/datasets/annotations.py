@@ -26,10 +26,10 @@ from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
 from ma2mi.datasets.cells import shorten
 from ma2mi.datasets.findings import Finding, LeftOut, Severity
 from ma2mi.datasets.sheets import Columns, read_sheet
-from ma2mi.datasets.times import file_length, frame_times, picture_delay
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import is_results, look_into
 from ma2mi.records import Expression, Kind, Recording
+from ma2mi.video.times import file_length, frame_times, picture_delay
 
 LABELS = "labels.csv"
 """The mapping file, looked for beside the annotations."""

@@ -12,10 +12,10 @@ from ma2mi.datasets.annotation_tables import read_rate
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
 from ma2mi.datasets.cells import LARGEST_BYTES, MOST_ROWS, shorten
 from ma2mi.datasets.findings import Finding, LeftOut
-from ma2mi.datasets.frames import FrameIndex, index_frames
 from ma2mi.datasets.sheets import Columns, NoColumns, Row, Sheet, read_sheet
 from ma2mi.errors import CorpusError, Ma2miError, optional_part
 from ma2mi.records import Expression, Kind, Recording
+from ma2mi.video.folders import FrameIndex, index_frames
 
 COLUMNS = ("path", "subject", "onset", "apex", "offset", "emotion", "aus", "fps")
 """The columns, in the order in which they are written."""

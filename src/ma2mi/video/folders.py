@@ -91,7 +91,7 @@ def index_frames(folder: Path) -> FrameIndex:
         CorpusError: no image carries a number.
     """
     # Not copied here: positions are only true if this is the decoder's own order.
-    from ma2mi.video import list_images
+    from ma2mi.video.images import list_images
 
     files = tuple(list_images(folder))
     matches = [_LAST_NUMBER.match(file.stem) for file in files]

@@ -33,7 +33,8 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
 
 @lru_cache(maxsize=64)
 def _frame_times(path: Path, fps: Fraction | None, state: tuple[int, int]) -> tuple[Fraction, ...]:
-    from ma2mi.video import VideoNote, read_times
+    from ma2mi.video.frame import VideoNote
+    from ma2mi.video.read import read_times
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VideoNote)  # said when the video is analysed
@@ -46,7 +47,7 @@ def packet_count(path: Path) -> int:
     Raises:
         VideoError: the file does not open.
     """
-    from ma2mi.video import inspect_video
+    from ma2mi.video.read import inspect_video
 
     inspect_video(path)  # refuses what does not decode
     with optional_part("av", "video"):

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from ma2mi.errors import VideoError, optional_part
-from ma2mi.video import Frame
+from ma2mi.video.frame import Frame
 
 with optional_part("cv2", "video"):
     import cv2
