@@ -11,7 +11,6 @@ import argparse
 
 import numpy as np
 
-from ma2mi.datasets.facs import EMOTIONS
 from ma2mi.datasets.synthetic import make_clip, make_person
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import FaceDetector
@@ -24,6 +23,7 @@ from ma2mi.motion import (
     movement_along,
     remove_rigid,
 )
+from ma2mi.motion.facs import EMOTIONS
 
 
 def errors(seed: int, settings: FlowSettings, detector: FaceDetector) -> list[float] | None:

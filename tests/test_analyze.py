@@ -31,9 +31,9 @@ from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_vid
 from ma2mi.errors import Ma2miError, StoreError, VideoError
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.track import FaceTracker, overlap
+from ma2mi.formats.tables import read_json
 from ma2mi.records import Interval
-from ma2mi.report.export.tables import read_json
-from ma2mi.report.export.videos import coarse
+from ma2mi.report.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
 from ma2mi.spotting.records import BLINK, HEAD
 from ma2mi.video import Frame, camera, read_frames

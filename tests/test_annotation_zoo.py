@@ -29,11 +29,11 @@ from ma2mi.analysis.run import _player
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.check import check_corpus
-from ma2mi.datasets.findings import LeftOut
 from ma2mi.errors import Ma2miError
 from ma2mi.files import WRITTEN, digest, results_folder
-from ma2mi.report.events import Analysis, Event, FaceFacts
-from ma2mi.report.export import write_boris, write_elan
+from ma2mi.formats.events import Analysis, Event, FaceFacts
+from ma2mi.formats.exports import write_boris, write_elan
+from ma2mi.formats.findings import LeftOut
 from ma2mi.video import read_frames, write_frames, write_video
 from ma2mi.video.times import frame_times
 
@@ -959,7 +959,7 @@ def build(root: Path, files: dict[str, object], film: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.filterwarnings("ignore::ma2mi.datasets.findings.LeftOut")
+@pytest.mark.filterwarnings("ignore::ma2mi.formats.findings.LeftOut")
 def test_what_is_read_and_what_is_said(name, film, tmp_path):
     kind = KINDS[name]
     (tmp_path / "root").mkdir()
@@ -1100,7 +1100,7 @@ EXPECTED = {
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
 @pytest.mark.parametrize("name", EXPECTED)
-@pytest.mark.filterwarnings("ignore::ma2mi.datasets.findings.LeftOut")
+@pytest.mark.filterwarnings("ignore::ma2mi.formats.findings.LeftOut")
 def test_cases(name):
     marks, passed, said = EXPECTED[name]
     found = check_corpus("annotations", CASES / name)

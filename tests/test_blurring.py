@@ -26,7 +26,7 @@ from ma2mi.face.blurring import (
     with_neighbours,
 )
 from ma2mi.face.detect import Box, FaceDetector
-from ma2mi.report.export.videos import as_png, check_blurred
+from ma2mi.report.videos import as_png, check_blurred
 from ma2mi.video import read_frames, write_video
 
 Image = np.ndarray

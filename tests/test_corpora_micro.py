@@ -17,10 +17,10 @@ from ma2mi.datasets.check import check_corpus
 from ma2mi.datasets.dfme import Dfme
 from ma2mi.datasets.fakes import write_fake
 from ma2mi.datasets.fakes.base import write_table, write_tabs
-from ma2mi.datasets.findings import LeftOut
 from ma2mi.errors import CorpusError
 from ma2mi.evaluation.labels import label_set
 from ma2mi.evaluation.splits import loso
+from ma2mi.formats.findings import LeftOut
 
 
 @pytest.fixture

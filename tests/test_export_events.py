@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ma2mi.datasets.sheets import unmask
 from ma2mi.errors import StoreError
-from ma2mi.motion import REGIONS
-from ma2mi.records import Reading
-from ma2mi.report.events import KINDS, Analysis, Event, FaceFacts
-from ma2mi.report.export import EXPORTS, write_bids, write_boris, write_elan, write_events
-from ma2mi.report.export.tables import (
+from ma2mi.formats.events import KINDS, Analysis, Event, FaceFacts
+from ma2mi.formats.exports import EXPORTS, write_bids, write_boris, write_elan, write_events
+from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
+from ma2mi.formats.sheets import unmask
+from ma2mi.formats.tables import (
     FRAME_COLUMNS,
     FrameTable,
     as_table,
@@ -26,7 +25,8 @@ from ma2mi.report.export.tables import (
     read_json,
     write_json,
 )
-from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE
+from ma2mi.motion import REGIONS
+from ma2mi.records import Reading
 from ma2mi.report.review import CARDS, Card, Loop, best_events, read_curves, write_review
 
 READING = Reading(

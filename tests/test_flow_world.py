@@ -7,7 +7,6 @@ import torch
 
 from ma2mi.clips.batches import make_batch
 from ma2mi.clips.pairs import read_flow_images
-from ma2mi.datasets.facs import CLASSES, class_combinations, parse_unit
 from ma2mi.datasets.synthetic.basis import TRACKS, make_basis, unit_track
 from ma2mi.datasets.synthetic.flow_world import (
     SIDE,
@@ -20,6 +19,7 @@ from ma2mi.datasets.synthetic.flow_world import (
     strain,
 )
 from ma2mi.motion import optical_strain
+from ma2mi.motion.facs import CLASSES, class_combinations, parse_unit
 from ma2mi.records import Expression, Recording
 
 CALM = WorldSettings(

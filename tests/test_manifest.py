@@ -7,9 +7,9 @@ import pytest
 
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.convert import write_manifest
-from ma2mi.datasets.findings import LeftOut
 from ma2mi.datasets.manifest import Manifest
 from ma2mi.errors import CorpusError
+from ma2mi.formats.findings import LeftOut
 
 HEADER = "path,subject,onset,apex,offset,emotion,aus,fps\n"
 

@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.facs import EMOTIONS, parse_unit
 from ma2mi.datasets.synthetic import (
     SyntheticMicro,
     SyntheticSettings,
@@ -24,6 +23,7 @@ from ma2mi.datasets.synthetic.corpus import person_seed
 from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
 from ma2mi.errors import CorpusError, FaceError, SettingsError
 from ma2mi.face.detect import FaceDetector
+from ma2mi.motion.facs import EMOTIONS, parse_unit
 
 STILL = SyntheticSettings(
     size=192,

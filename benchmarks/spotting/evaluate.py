@@ -40,8 +40,8 @@ from ma2mi.evaluation.spotting import Mark, match_intervals, strs
 from ma2mi.evaluation.statistics import bootstrap, spotting_f1_of
 from ma2mi.face.detect import FaceDetector
 from ma2mi.files import replace_file
+from ma2mi.formats.events import EXPRESSIONS, Event
 from ma2mi.records import Interval
-from ma2mi.report.events import EXPRESSIONS, Event
 from ma2mi.spotting import SpottingSettings
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.recognizer import Recognizer, load_model

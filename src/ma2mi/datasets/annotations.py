@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 from urllib.parse import unquote
 
-from ma2mi.datasets.action_units import parse_units
-from ma2mi.datasets.annotation_files import (
+from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
+from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.files import is_results, look_into
+from ma2mi.formats.action_units import parse_units
+from ma2mi.formats.annotation_files import (
     SUFFIXES,
     Annotation,
     NoAnnotations,
     read_annotations,
 )
-from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
-from ma2mi.datasets.cells import shorten
-from ma2mi.datasets.findings import Finding, LeftOut, Severity
-from ma2mi.datasets.sheets import Columns, read_sheet
-from ma2mi.errors import CorpusError, Ma2miError
-from ma2mi.files import is_results, look_into
+from ma2mi.formats.cells import shorten
+from ma2mi.formats.findings import Finding, LeftOut, Severity
+from ma2mi.formats.sheets import Columns, read_sheet
 from ma2mi.records import Expression, Kind, Recording
 from ma2mi.video.times import file_length, frame_times, picture_delay
 

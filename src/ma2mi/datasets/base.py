@@ -9,8 +9,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from ma2mi.datasets.findings import Finding
 from ma2mi.errors import CorpusError
+from ma2mi.formats.findings import Finding
 from ma2mi.records import Expression, Recording
 
 

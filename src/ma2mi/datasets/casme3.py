@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.coded import Mark
-from ma2mi.datasets.findings import Finding
 from ma2mi.datasets.long import LongCorpus
-from ma2mi.datasets.sheets import Columns, Row
+from ma2mi.formats.findings import Finding
+from ma2mi.formats.sheets import Columns, Row
 from ma2mi.records import Kind
 
 DATABASE = "casme3"

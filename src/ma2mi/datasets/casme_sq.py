@@ -11,7 +11,7 @@ from typing import ClassVar
 from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.coded import Mark
 from ma2mi.datasets.long import LongCorpus
-from ma2mi.datasets.sheets import Columns, Row, Sheet, find_sheet, read_sheet
+from ma2mi.formats.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.records import Kind
 
 SUBJECTS_TAB = "naming rule1"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ma2mi.datasets.base import Corpus, DataSheet, corpus_class
 from ma2mi.datasets.coded import CodedCorpus, natural
-from ma2mi.datasets.findings import Finding, Findings, LeftOut
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.formats.findings import Finding, Findings, LeftOut
 from ma2mi.records import Expression, Recording
 from ma2mi.video.folders import FrameIndex, index_frames, picture_size
 from ma2mi.video.times import frame_times

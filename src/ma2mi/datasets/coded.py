@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from ma2mi.datasets.action_units import parse_units
 from ma2mi.datasets.base import Corpus, Layout
-from ma2mi.datasets.findings import Finding, LeftOut, Severity
 from ma2mi.datasets.repairs import Repair, load_repairs
-from ma2mi.datasets.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.formats.action_units import parse_units
+from ma2mi.formats.findings import Finding, LeftOut, Severity
+from ma2mi.formats.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.records import Expression, Kind, Recording
 from ma2mi.video.folders import FrameIndex, index_frames
 

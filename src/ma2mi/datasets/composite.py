@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from ma2mi.datasets.base import Corpus, DataSheet
-from ma2mi.datasets.findings import Finding
 from ma2mi.errors import CorpusError
+from ma2mi.formats.findings import Finding
 from ma2mi.records import Expression, Recording
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ma2mi.datasets.base import Corpus
 from ma2mi.datasets.manifest import COLUMNS
-from ma2mi.datasets.sheets import mask
 from ma2mi.errors import CorpusError, Ma2miError, optional_part, store_error
 from ma2mi.files import replace_file
+from ma2mi.formats.sheets import mask
 from ma2mi.records import Expression, Recording
 from ma2mi.video.folders import index_frames
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.coded import CodedCorpus, Mark
-from ma2mi.datasets.sheets import Columns, Row
+from ma2mi.formats.sheets import Columns, Row
 
 FLAGS = ("positive", "negative", "surprise", "repression", "others")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ma2mi.datasets.coded import CodedCorpus
-from ma2mi.datasets.findings import Finding
+from ma2mi.formats.findings import Finding
 
 
 class LongCorpus(CodedCorpus):

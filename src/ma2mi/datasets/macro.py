@@ -12,11 +12,11 @@ from typing import ClassVar, NamedTuple
 from xml.etree import ElementTree
 
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
-from ma2mi.datasets.cells import parse_number, read_bytes, read_text, shorten
 from ma2mi.datasets.coded import natural
-from ma2mi.datasets.findings import Finding, LeftOut
-from ma2mi.datasets.sheets import Columns, read_sheet
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.formats.cells import parse_number, read_bytes, read_text, shorten
+from ma2mi.formats.findings import Finding, LeftOut
+from ma2mi.formats.sheets import Columns, read_sheet
 from ma2mi.records import Expression, Recording
 from ma2mi.video.folders import index_frames
 from ma2mi.video.times import packet_count

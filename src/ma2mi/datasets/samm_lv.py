@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.coded import Mark
-from ma2mi.datasets.findings import Finding
 from ma2mi.datasets.long import LongCorpus
 from ma2mi.datasets.samm import Samm
-from ma2mi.datasets.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.errors import CorpusError
+from ma2mi.formats.findings import Finding
+from ma2mi.formats.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.records import Kind
 
 EMOTION_SHEETS = ("SAMM_Micro_FACS_Codes_v2.xlsx", "SAMM*Micro_FACS_Codes*.xlsx")

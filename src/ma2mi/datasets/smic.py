@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.coded import CodedCorpus, Mark
-from ma2mi.datasets.sheets import Row
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.formats.sheets import Row
 
 CLASSES = ("negative", "positive", "surprise")
 

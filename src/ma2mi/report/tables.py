@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ma2mi.datasets.sheets import mask
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.learning_curve import LearningCurve, compare_curves
 from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
@@ -21,6 +20,7 @@ from ma2mi.evaluation.statistics import (
     mean_and_sd,
     person_confusions,
 )
+from ma2mi.formats.sheets import mask
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from ma2mi.datasets.annotation_files import Annotation, write_annotations
 from ma2mi.datasets.annotations import LABELS, Annotations
 from ma2mi.datasets.fakes.base import Fake, Order, Table, fake_of, layout_names, write_table
 from ma2mi.datasets.fakes.macro import painted
+from ma2mi.formats.annotation_files import Annotation, write_annotations
 
 _FPS = Fraction(30)
 # What, in whose word, from which frame.

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.datasets.facs import EMOTIONS
 from ma2mi.datasets.fakes.base import SIDE, Fake, Order, Table, fake_of, layout_names, write_table
 from ma2mi.datasets.macro import (
     Afew,
@@ -33,6 +32,7 @@ from ma2mi.datasets.macro import (
 )
 from ma2mi.datasets.synthetic import Person, SyntheticSettings, make_clip, make_person
 from ma2mi.errors import optional_part
+from ma2mi.motion.facs import EMOTIONS
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream

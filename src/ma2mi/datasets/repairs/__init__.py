@@ -7,8 +7,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from ma2mi.datasets.cells import read_text, shorten
 from ma2mi.errors import CorpusError
+from ma2mi.formats.cells import read_text, shorten
 
 FIELDS = ("onset", "apex", "offset", "emotion", "aus")
 COLUMNS = ("subject", "clip", "version", "field", "value", "source")

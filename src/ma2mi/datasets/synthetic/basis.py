@@ -10,9 +10,9 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.datasets.facs import ACTION_UNITS, SIDES, Side
 from ma2mi.datasets.synthetic.movement import FACE, MOUTH_IN_FACE, Track, grid, unit_field
 from ma2mi.datasets.synthetic.people import FACE_SIDE, Person, make_person
+from ma2mi.motion.facs import ACTION_UNITS, SIDES, Side
 
 #: Side of the fields in cells: a cell is an eighth of an eye's width.
 SIDE = 64

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ma2mi.datasets.facs import EMOTIONS, SIDES, parse_unit
 from ma2mi.datasets.synthetic.clip import _slow
 from ma2mi.datasets.synthetic.movement import Track, face_field, peak_displacement
 from ma2mi.datasets.synthetic.people import Person
 from ma2mi.datasets.synthetic.settings import Range
+from ma2mi.motion.facs import EMOTIONS, SIDES, parse_unit
 from ma2mi.records import Interval
 
 EventKind = Literal["micro", "macro", "blink", "speech", "head", "other"]

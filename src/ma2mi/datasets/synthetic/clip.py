@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ma2mi.datasets.facs import ACTION_UNITS, EMOTIONS, SIDES, parse_unit
 from ma2mi.datasets.synthetic.movement import Track, face_field, peak_displacement
 from ma2mi.datasets.synthetic.people import CANVAS, Person
 from ma2mi.datasets.synthetic.settings import SyntheticSettings
 from ma2mi.errors import SettingsError
+from ma2mi.motion.facs import ACTION_UNITS, EMOTIONS, SIDES, parse_unit
 from ma2mi.records import Kind
 
 if TYPE_CHECKING:

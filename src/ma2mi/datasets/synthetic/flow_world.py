@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional
 
-from ma2mi.datasets.facs import CLASSES, SIDES, Side, class_combinations, parse_unit
 from ma2mi.datasets.synthetic.basis import EYES_AT, TRACKS, FlowBasis, unit_track
+from ma2mi.motion.facs import CLASSES, SIDES, Side, class_combinations, parse_unit
 
 #: Side of the flow that a world hands out.
 SIDE = 56

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from ma2mi.datasets.facs import SIDES, Side
 from ma2mi.datasets.synthetic.heads import (
     _FACIAL,
     LANDMARKS,
@@ -28,6 +27,7 @@ from ma2mi.datasets.synthetic.heads import (
 )
 from ma2mi.errors import CorpusError, optional_part
 from ma2mi.motion.compiler import compiler
+from ma2mi.motion.facs import SIDES, Side
 
 with optional_part("cv2", "video"):
     import cv2

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.datasets.facs import Side, parse_unit
 from ma2mi.datasets.synthetic.head_skin import (
     EYE,
     LIMITS,
@@ -39,6 +38,7 @@ from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
 from ma2mi.datasets.synthetic.people import FACE_SIDE, make_person
 from ma2mi.errors import SettingsError, optional_part
 from ma2mi.motion.compiler import compiler
+from ma2mi.motion.facs import Side, parse_unit
 from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
 
 with optional_part("cv2", "video"):

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ma2mi.datasets.facs import EMOTIONS, SIDES
 from ma2mi.datasets.synthetic.behaviour import (
     BROWS,
     EventKind,
@@ -31,6 +30,7 @@ from ma2mi.datasets.synthetic.movement import FACE, MOUTH, Track, face_field
 from ma2mi.datasets.synthetic.people import CANVAS, Person
 from ma2mi.datasets.synthetic.settings import Range, SyntheticSettings
 from ma2mi.errors import SettingsError
+from ma2mi.motion.facs import EMOTIONS, SIDES
 from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
 from ma2mi.records import Interval, Kind
 

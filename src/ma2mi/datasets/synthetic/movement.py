@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ma2mi.datasets.facs import ACTION_UNITS, Region, Shift, Side
 from ma2mi.datasets.synthetic.people import Person
+from ma2mi.motion.facs import ACTION_UNITS, Region, Shift, Side
 
 Track = tuple[str, Side]
 

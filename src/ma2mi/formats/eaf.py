@@ -9,9 +9,9 @@ from itertools import pairwise
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ma2mi.datasets.annotation_base import Annotation, Source, focal_subject
-from ma2mi.datasets.cells import parse_number, read_bytes, shorten
 from ma2mi.errors import CorpusError
+from ma2mi.formats.base import Annotation, Source, focal_subject
+from ma2mi.formats.cells import parse_number, read_bytes, shorten
 
 _UNITS_S = {
     "milliseconds": Fraction(1, 1000),

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from ma2mi.datasets.annotation_base import Annotation, NoAnnotations, Source, focal_subject
-from ma2mi.datasets.boris_files import AGGREGATED, TABULAR, aggregated, tabular
-from ma2mi.datasets.cells import parse_number, read_pages, shorten
-from ma2mi.datasets.sheets import Columns, NoColumns, Row, mask, pick_sheet
 from ma2mi.errors import CorpusError
+from ma2mi.formats.base import Annotation, NoAnnotations, Source, focal_subject
+from ma2mi.formats.boris import AGGREGATED, TABULAR, aggregated, tabular
+from ma2mi.formats.cells import parse_number, read_pages, shorten
+from ma2mi.formats.sheets import Columns, NoColumns, Row, mask, pick_sheet
 
 TABLE = ("path", "subject", "start_s", "apex_s", "end_s", "emotion", "aus", "kind", "fps")
 """Columns of a table of one's own; start_s and end_s are needed, the others may be absent."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ma2mi.report.events import Analysis
-from ma2mi.report.export.bids import write_bids
-from ma2mi.report.export.boris import write_boris
-from ma2mi.report.export.elan import write_elan
-from ma2mi.report.export.paths import without_paths
-from ma2mi.report.export.tables import write_candidates, write_events, write_json, write_tables
+from ma2mi.formats.bids import write_bids
+from ma2mi.formats.boris_project import write_boris
+from ma2mi.formats.eaf_document import write_elan
+from ma2mi.formats.events import Analysis
+from ma2mi.formats.paths import without_paths
+from ma2mi.formats.tables import write_candidates, write_events, write_json, write_tables
 
 #: Format -> what writes it: (analysis, folder) -> the files written.
 EXPORTS: dict[str, Callable[[Analysis, Path], list[Path]]] = {

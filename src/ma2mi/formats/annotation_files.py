@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from ma2mi.datasets.annotation_base import Annotation, NoAnnotations, Source
-from ma2mi.datasets.annotation_tables import TABLE, bids_events, own_table, read_table
-from ma2mi.datasets.boris_files import boris_project, read_boris
-from ma2mi.datasets.elan_files import elan_document, read_elan
-from ma2mi.datasets.findings import Finding, LeftOut
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import replace_file
+from ma2mi.formats.annotation_tables import TABLE, bids_events, own_table, read_table
+from ma2mi.formats.base import Annotation, NoAnnotations, Source
+from ma2mi.formats.boris import boris_project, read_boris
+from ma2mi.formats.eaf import elan_document, read_elan
+from ma2mi.formats.findings import Finding, LeftOut
 from ma2mi.video.times import file_length
 
 __all__ = ["SUFFIXES", "TABLE", "Annotation", "NoAnnotations", "read_annotations"]

@@ -13,11 +13,11 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
-from ma2mi.datasets.annotation_base import Annotation, Source, focal_subject
-from ma2mi.datasets.cells import LARGEST_BYTES, decode_text, parse_number, read_bytes, shorten
-from ma2mi.datasets.elan_files import flat
-from ma2mi.datasets.sheets import Row
 from ma2mi.errors import CorpusError
+from ma2mi.formats.base import Annotation, Source, focal_subject
+from ma2mi.formats.cells import LARGEST_BYTES, decode_text, parse_number, read_bytes, shorten
+from ma2mi.formats.eaf import flat
+from ma2mi.formats.sheets import Row
 
 _NAMELESS = ("", "na", "n/a", "none", "nan")
 

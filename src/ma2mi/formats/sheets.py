@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ma2mi.datasets.cells import Line, read_pages, shorten
 from ma2mi.errors import CorpusError
+from ma2mi.formats.cells import Line, read_pages, shorten
 
 UNMARKED = ("", "/", "-", "-1", "nan", "none", "n/a", "na", "null")
 """What stands in a cell of frames where nobody marked one."""

@@ -11,12 +11,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from ma2mi.datasets.sheets import mask
 from ma2mi.errors import StoreError
+from ma2mi.formats.events import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts
+from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
+from ma2mi.formats.sheets import mask
 from ma2mi.motion.regions import REGIONS
 from ma2mi.records import Reading
-from ma2mi.report.events import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts
-from ma2mi.report.responsible import CANDIDATES, RESPONSIBLE
 
 Column = dict[str, Any]
 
@@ -228,7 +228,7 @@ def cell(value: Any, gap: str = "") -> str:
     """Numbers with six decimals at most; they are measurements, not more.
 
     Text that a spreadsheet program would compute ("=1+1") gets an apostrophe, see
-    ``datasets.sheets.mask``; all other text, and every number, is as it was.
+    ``formats.sheets.mask``; all other text, and every number, is as it was.
     """
     if value is None or value == "":
         return gap

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from ma2mi.datasets.cells import parse_seconds, shorten
-from ma2mi.datasets.findings import Finding, Severity
 from ma2mi.errors import CorpusError
+from ma2mi.formats.cells import parse_seconds, shorten
+from ma2mi.formats.findings import Finding, Severity
 
 LONGEST_S = 10**7
 """Seconds, four months: a later time is a date, or was counted in other units."""
