@@ -27,12 +27,12 @@ import cv2
 import numpy as np
 
 from ma2mi.analysis import analyze, run, watch
-from ma2mi.datasets.synthetic import SyntheticSettings, make_person
-from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.face.detect import FaceDetector
 from ma2mi.face.quality import QualityMeter
 from ma2mi.motion.region_tracker import RegionMeter
 from ma2mi.spotting import Spotter
+from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.training.recognizer import Recognizer
 
 FPS = 30

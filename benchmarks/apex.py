@@ -11,7 +11,6 @@ import argparse
 
 import numpy as np
 
-from ma2mi.datasets.synthetic import make_clip, make_person
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import FaceDetector
 from ma2mi.motion import (
@@ -24,6 +23,7 @@ from ma2mi.motion import (
     remove_rigid,
 )
 from ma2mi.motion.facs import EMOTIONS
+from ma2mi.synthesis import make_clip, make_person
 
 
 def errors(seed: int, settings: FlowSettings, detector: FaceDetector) -> list[float] | None:

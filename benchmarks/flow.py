@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
-from ma2mi.datasets.synthetic.people import CANVAS
 from ma2mi.motion import FlowSettings, flow
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis.subject import CANVAS
 
 SIZE = 224
 FRAMES = 32

@@ -27,9 +27,9 @@ import cv2
 from ma2mi.clips import prepare
 from ma2mi.clips.prepare import prepare_expressions
 from ma2mi.clips.store import ClipStore, Recipe
-from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
 from ma2mi.face.detect import FaceDetector
 from ma2mi.records import Expression, Recording
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
 from ma2mi.video import write_frames
 
 CLIPS, LENGTH = 40, 50

@@ -1,8 +1,8 @@
 """Learn what hides parts of a face: ``python scripts/learn_occlusion.py``.
 
 Rendered heads of all tones of skin, with beards, glasses and long hair
-(``datasets/synthetic/head_video``), and the real clips of ``--clips``, if they are there, are seen
-as they are and behind drawn things (``datasets/synthetic/occluders``), through bad cameras, some
+(``synthesis/head_video``), and the real clips of ``--clips``, if they are there, are seen
+as they are and behind drawn things (``synthesis/occluders``), through bad cameras, some
 of them with teeth shown. Landmarks are those that the net finds on the result. An area is a
 positive if 0.6 of it is covered, a negative up to 0.15, and else not counted. Frames of the real
 clips in which a hand is before the face are left out. A third of the faces, and the portrait of
@@ -30,12 +30,12 @@ from safetensors.numpy import save
 from scipy.optimize import minimize
 from skimage.data import astronaut
 
-from ma2mi.datasets.synthetic.head_video import make_head_video
-from ma2mi.datasets.synthetic.long_video import LongVideoSettings
-from ma2mi.datasets.synthetic.occluders import OCCLUDERS, covered_areas
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.occlusion import AREAS, SURE, Network, measure_parts
 from ma2mi.files import replace_file
+from ma2mi.synthesis.head_video import make_head_video
+from ma2mi.synthesis.long_video import LongVideoSettings
+from ma2mi.synthesis.occluders import OCCLUDERS, covered_areas
 from ma2mi.video import read_frames
 
 Image = NDArray[np.uint8]

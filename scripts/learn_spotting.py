@@ -1,6 +1,6 @@
 """Learn the spotter's scorer from rendered heads: ``python scripts/learn_spotting.py``.
 
-Heads in three dimensions (``datasets/synthetic/head_video``) act out lifelike plans: expressions of
+Heads in three dimensions (``synthesis/head_video``) act out lifelike plans: expressions of
 0.3 to 15 px, held phases, speech with and without brows, turns, nods and leans, some through a
 webcam. Every movement pulse that the spotter finds is a row; it is right if it overlaps a true
 expression by half, and left out if it is a part of another movement. A ridge-penalised logistic
@@ -34,20 +34,20 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from ma2mi.analysis.track import measure_track
-from ma2mi.datasets.synthetic import SyntheticSettings, make_person
-from ma2mi.datasets.synthetic.head_video import HeadVideo
-from ma2mi.datasets.synthetic.long_video import (
-    GroundTruthEvent,
-    LongVideoSettings,
-    make_long_video,
-)
-from ma2mi.datasets.synthetic.webcam import WebcamSettings, webcam
 from ma2mi.evaluation.spotting import match_intervals
 from ma2mi.face.stabilize import CROP
 from ma2mi.files import replace_file
 from ma2mi.motion import REGIONS
 from ma2mi.records import Interval
 from ma2mi.spotting import FEATURES, MovementTrack, Scorer, SpottingSettings, spot_candidates
+from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis.head_video import HeadVideo
+from ma2mi.synthesis.long_video import (
+    GroundTruthEvent,
+    LongVideoSettings,
+    make_long_video,
+)
+from ma2mi.synthesis.webcam import WebcamSettings, webcam
 from ma2mi.video import Frame
 
 FIRST_SUBJECT = 7000  # seeds of people whose plans are acted out; heads have seeds of their own

@@ -21,7 +21,7 @@ pytest.importorskip("cv2")
 from torch.distributions import Bernoulli, Categorical, kl_divergence  # noqa: E402
 
 import ma2mi.training.adapt as module  # noqa: E402
-from ma2mi.datasets.synthetic.corpus import write_corpus  # noqa: E402
+from ma2mi.datasets.synthetic import write_corpus  # noqa: E402
 from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.adapt import AdaptSettings, Drift, adapt  # noqa: E402

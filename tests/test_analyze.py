@@ -26,8 +26,6 @@ from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.run import analyze_camera, folder_name
 from ma2mi.analysis.state import STATE
 from ma2mi.analysis.watch import Sample
-from ma2mi.datasets.synthetic import make_person
-from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import Ma2miError, StoreError, VideoError
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.track import FaceTracker, overlap
@@ -36,6 +34,8 @@ from ma2mi.records import Interval
 from ma2mi.report.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
 from ma2mi.spotting.records import BLINK, HEAD
+from ma2mi.synthesis import make_person
+from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.video import Frame, camera, read_frames
 from ma2mi.video.camera import camera_frames
 from smiles import pull_corners

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 import processes
-from ma2mi.datasets.synthetic import make_person
-from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.files import hold, results_folder
+from ma2mi.synthesis import make_person
+from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.video import write_video
 
 pytestmark = pytest.mark.slow

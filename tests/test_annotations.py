@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.annotations import Annotations, Meaning, _expression
 from ma2mi.datasets.convert import write_manifest
-from ma2mi.datasets.fakes import FAKES, write_fake
 from ma2mi.errors import CorpusError
 from ma2mi.formats.annotation_files import Annotation, read_annotations, write_annotations
 from ma2mi.formats.findings import LeftOut
 from ma2mi.records import Recording
+from ma2mi.testing import FAKES, write_fake
 from ma2mi.video import write_frames, write_video
 
 FILES = ("marks.eaf", "marks.boris", "sub-07_task-film_events.tsv", "marks.csv")

@@ -12,7 +12,8 @@ pytest.importorskip("lightning")
 pytest.importorskip("av")
 
 from ma2mi.clips.store import ClipStore, find_recipe
-from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
+from ma2mi.datasets.synthetic import write_corpus
+from ma2mi.synthesis import SyntheticSettings
 
 SHORT = SyntheticSettings(size=160, macro_duration_s=(0.6, 0.8), micro_duration_s=(0.16, 0.2))
 WORDS = ("--recipe", "as-is", "--size", 48, "--flow", "farneback", "--jobs", 1)

@@ -329,7 +329,8 @@ def test_what_cannot_be_prepared_is_listed_and_nothing_is_left(ma2mi, tmp_path):
 @pytest.fixture(scope="module")
 def macro(tmp_path_factory):
     """Three painted people, a second each, and one file that is no video."""
-    from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
+    from ma2mi.datasets.synthetic import write_corpus
+    from ma2mi.synthesis import SyntheticSettings
 
     root = tmp_path_factory.mktemp("macro")
     write_corpus(

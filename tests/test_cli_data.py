@@ -13,9 +13,9 @@ pytest.importorskip("openpyxl")
 
 from ma2mi import cli
 from ma2mi.datasets import CORPORA
-from ma2mi.datasets.fakes import write_fake
 from ma2mi.errors import CorpusError
 from ma2mi.files import hold
+from ma2mi.testing import write_fake
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ import cv2
 from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
 from ma2mi.clips.quality import COLUMNS
 from ma2mi.clips.store import ClipStore, Recipe, find_recipe
-from ma2mi.datasets.fakes import write_fake
-from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
 from ma2mi.errors import SettingsError
 from ma2mi.records import Expression, Recording
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.testing import write_fake
 from ma2mi.video import write_frames, write_video
 
 

@@ -139,10 +139,10 @@ def test_unmarked_apex_lies_before_the_offset_however_short():
 def test_unmarked_apex_of_a_face_is_no_blink():
     """Where the largest difference lies: at a blink or a change of light, never at the apex."""
     pytest.importorskip("ai_edge_litert")
-    from ma2mi.datasets.synthetic import make_clip, make_person
     from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
     from ma2mi.face.detect import FaceDetector
     from ma2mi.motion.facs import EMOTIONS
+    from ma2mi.synthesis import make_clip, make_person
 
     template, detector = Template(size=128), FaceDetector()
     found, largest = [], []

@@ -17,10 +17,11 @@ from ma2mi.clips import prepare
 from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
+from ma2mi.datasets.synthetic import write_corpus
 from ma2mi.errors import StoreError
 from ma2mi.face.detect import find_model
 from ma2mi.records import Recording
+from ma2mi.synthesis import SyntheticSettings
 from ma2mi.video import read_frames, write_frames, write_video
 
 RECIPE = Recipe(size=64, segment_s=0.4)

@@ -10,10 +10,10 @@ pytest.importorskip("openpyxl")
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.composite import Composite
 from ma2mi.datasets.convert import write_manifest
-from ma2mi.datasets.fakes import write_fake
 from ma2mi.errors import CorpusError
 from ma2mi.evaluation.labels import DROPPED
 from ma2mi.evaluation.protocols import protocol
+from ma2mi.testing import write_fake
 
 
 def test_full_sized_fakes_give_the_counts_of_megc2019(tmp_path):

@@ -10,10 +10,10 @@ pytest.importorskip("openpyxl")
 from ma2mi.datasets import CORPORA, open_corpus
 from ma2mi.datasets.check import check_corpus
 from ma2mi.datasets.coded import CodedCorpus
-from ma2mi.datasets.fakes import FAKES, FAULTS, write_fake
 from ma2mi.datasets.page import info_lines, markdown_page
 from ma2mi.errors import CorpusError
 from ma2mi.formats.findings import LeftOut
+from ma2mi.testing import FAKES, FAULTS, write_fake
 
 NAMES = sorted(CORPORA)
 CODED = [name for name in NAMES if issubclass(CORPORA[name], CodedCorpus)]

@@ -15,12 +15,12 @@ import openpyxl
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.check import check_corpus
 from ma2mi.datasets.dfme import Dfme
-from ma2mi.datasets.fakes import write_fake
-from ma2mi.datasets.fakes.base import write_table, write_tabs
 from ma2mi.errors import CorpusError
 from ma2mi.evaluation.labels import label_set
 from ma2mi.evaluation.splits import loso
 from ma2mi.formats.findings import LeftOut
+from ma2mi.testing import write_fake
+from ma2mi.testing.base import write_table, write_tabs
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ import openpyxl
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.casme2 import Casme2
 from ma2mi.datasets.check import check_corpus
-from ma2mi.datasets.fakes import write_fake
-from ma2mi.datasets.fakes.base import write_table
 from ma2mi.datasets.repairs import COLUMNS as REPAIR_COLUMNS
 from ma2mi.datasets.repairs import load_repairs
 from ma2mi.errors import CorpusError, VideoError
@@ -26,6 +24,8 @@ from ma2mi.evaluation.labels import encode_action_units
 from ma2mi.formats.action_units import parse_units
 from ma2mi.formats.findings import LeftOut
 from ma2mi.formats.sheets import find_sheet, read_sheet
+from ma2mi.testing import write_fake
+from ma2mi.testing.base import write_table
 from ma2mi.video import read_frames
 from ma2mi.video.folders import index_frames, picture_size
 

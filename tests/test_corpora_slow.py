@@ -17,8 +17,8 @@ pytest.importorskip("openpyxl")
 
 from ma2mi.cli.steps import parse_labels
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.fakes import FAKES
 from ma2mi.evaluation.labels import DROPPED, label_set
+from ma2mi.testing import FAKES
 
 #: Flow images are no recordings; they are benchmarked as they are.
 PREPARED = "megc2019-flow"

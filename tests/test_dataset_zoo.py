@@ -24,7 +24,7 @@ import cv2
 import openpyxl
 
 from ma2mi.datasets.check import check_corpus
-from ma2mi.datasets.fakes import write_fake
+from ma2mi.testing import write_fake
 from ma2mi.video import write_frames, write_video
 
 LONGEST_S = 20

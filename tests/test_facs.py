@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ma2mi.datasets.synthetic.movement import FACE, MOUTH, anchor, face_field, unit_field
-from ma2mi.datasets.synthetic.people import make_person
 from ma2mi.motion.facs import ACTION_UNITS, EMOTIONS, SIDES, parse_unit
+from ma2mi.synthesis.movement import FACE, MOUTH, anchor, face_field, unit_field
+from ma2mi.synthesis.subject import make_person
 
 PERSON = make_person(5)
 

@@ -7,8 +7,11 @@ import torch
 
 from ma2mi.clips.batches import make_batch
 from ma2mi.clips.pairs import read_flow_images
-from ma2mi.datasets.synthetic.basis import TRACKS, make_basis, unit_track
-from ma2mi.datasets.synthetic.flow_world import (
+from ma2mi.motion import optical_strain
+from ma2mi.motion.facs import CLASSES, class_combinations, parse_unit
+from ma2mi.records import Expression, Recording
+from ma2mi.synthesis.basis import TRACKS, make_basis, unit_track
+from ma2mi.synthesis.flow_simulator import (
     SIDE,
     UNITS,
     WorldSettings,
@@ -18,9 +21,6 @@ from ma2mi.datasets.synthetic.flow_world import (
     sample_world,
     strain,
 )
-from ma2mi.motion import optical_strain
-from ma2mi.motion.facs import CLASSES, class_combinations, parse_unit
-from ma2mi.records import Expression, Recording
 
 CALM = WorldSettings(
     still=0, head=0, noise=0, gain=0, blur=0, blink=0, gaze=0, speech=0, elastic=0, turn_deg=0

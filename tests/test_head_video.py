@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("numba")
 pytest.importorskip("cv2")
 
-from ma2mi.datasets.synthetic import SyntheticSettings, make_person
-from ma2mi.datasets.synthetic.head_video import HeadPose, HeadVideo, make_head_video
-from ma2mi.datasets.synthetic.heads import LANDMARKS
-from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
 from ma2mi.errors import FaceError, SettingsError
 from ma2mi.motion import REGIONS, FlowSettings, flow
+from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis.head_video import HeadPose, HeadVideo, make_head_video
+from ma2mi.synthesis.heads import LANDMARKS
+from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 
 # Building anny's cache takes minutes where it was never used; with it these tests take seconds.
 pytestmark = pytest.mark.slow

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("numba")
 pytest.importorskip("cv2")
 
-from ma2mi.datasets.synthetic import heads
-from ma2mi.datasets.synthetic.heads import LANDMARKS, UNIT_SHAPES, UNITS
 from ma2mi.errors import CorpusError, MissingPart, SettingsError
 from ma2mi.face.align import Template
 from ma2mi.motion.facs import ACTION_UNITS
+from ma2mi.synthesis import heads
+from ma2mi.synthesis.heads import LANDMARKS, UNIT_SHAPES, UNITS
 
 # Building anny's cache takes minutes where it was never used; with it these tests take seconds.
 needs_anny = pytest.mark.slow

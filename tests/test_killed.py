@@ -21,7 +21,8 @@ pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("av")
 
-from ma2mi.datasets.synthetic import SyntheticSettings, write_corpus
+from ma2mi.datasets.synthetic import write_corpus
+from ma2mi.synthesis import SyntheticSettings
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ma2mi.datasets.synthetic import SyntheticSettings, make_person
-from ma2mi.datasets.synthetic.behaviour import (
+from ma2mi.errors import SettingsError
+from ma2mi.motion import REGIONS
+from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis.behaviour import (
     BROWS,
     OTHERS,
     PROTOTYPES,
@@ -19,7 +21,7 @@ from ma2mi.datasets.synthetic.behaviour import (
     plan_talk,
     plan_turns,
 )
-from ma2mi.datasets.synthetic.long_video import (
+from ma2mi.synthesis.long_video import (
     ExpressionSettings,
     LongVideo,
     LongVideoSettings,
@@ -27,9 +29,7 @@ from ma2mi.datasets.synthetic.long_video import (
     TalkSettings,
     make_long_video,
 )
-from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
-from ma2mi.errors import SettingsError
-from ma2mi.motion import REGIONS
+from ma2mi.synthesis.movement import face_field, peak_displacement
 
 SMALL = LongVideoSettings(
     duration_s=30,

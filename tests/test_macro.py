@@ -13,11 +13,11 @@ pytest.importorskip("cv2")
 import av
 
 from ma2mi.datasets import CORPORA, open_corpus
-from ma2mi.datasets.fakes import FAKES, write_fake
-from ma2mi.datasets.fakes.macro import CAST
 from ma2mi.datasets.macro import MacroCorpus
 from ma2mi.errors import CorpusError, VideoError
 from ma2mi.formats.findings import LeftOut
+from ma2mi.testing import FAKES, write_fake
+from ma2mi.testing.macro import CAST
 from ma2mi.video import TruncatedVideo, read_frames, write_video
 from ma2mi.video.times import frame_times
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from ma2mi.datasets.synthetic.occluders import OCCLUDERS, covered_areas
 from ma2mi.errors import FaceError
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.occlusion import AREAS, hidden_areas, measure_parts, occluded_areas
 from ma2mi.face.quality import QualityMeter, Suitability
 from ma2mi.motion import REGIONS
+from ma2mi.synthesis.occluders import OCCLUDERS, covered_areas
 from ma2mi.video import Frame, read_frames
 
 Image = np.ndarray

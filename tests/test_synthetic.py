@@ -12,18 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.synthetic import (
-    SyntheticMicro,
-    SyntheticSettings,
-    make_clip,
-    make_person,
-    write_corpus,
-)
-from ma2mi.datasets.synthetic.corpus import person_seed
-from ma2mi.datasets.synthetic.movement import face_field, peak_displacement
+from ma2mi.datasets.synthetic import SyntheticMicro, person_seed, write_corpus
 from ma2mi.errors import CorpusError, FaceError, SettingsError
 from ma2mi.face.detect import FaceDetector
 from ma2mi.motion.facs import EMOTIONS, parse_unit
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis.movement import face_field, peak_displacement
 
 STILL = SyntheticSettings(
     size=192,
@@ -312,8 +306,8 @@ ENCODE = """
 import hashlib, sys
 from fractions import Fraction
 from pathlib import Path
-from ma2mi.datasets.synthetic import make_clip, make_person
-from ma2mi.datasets.synthetic.corpus import MACRO
+from ma2mi.synthesis import make_clip, make_person
+from ma2mi.datasets.synthetic import MACRO
 from ma2mi.video import write_video
 clip = make_clip(make_person(3), kind="macro", emotion="happiness", seed=1, fps=Fraction(30),
                  settings=MACRO.model_copy(update={"size": 96}))

@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from ma2mi.datasets.synthetic import make_person
-from ma2mi.datasets.synthetic.clip import make_clip
-from ma2mi.datasets.synthetic.regions import expression_field, moves_at
+from ma2mi.synthesis import make_person
+from ma2mi.synthesis.clip import make_clip
+from ma2mi.synthesis.regions import expression_field, moves_at
 
 BROW = (0.42, 0.16)  # where the painted face has them, as shares of a network's input
 LIP_CORNERS = ((0.375, 0.73), (0.625, 0.73))

@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ma2mi.clips.batches import make_batch  # noqa: E402
-from ma2mi.datasets.synthetic.basis import make_basis  # noqa: E402
 from ma2mi.errors import SettingsError  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
+from ma2mi.synthesis.basis import make_basis  # noqa: E402
 from ma2mi.training.movements import (  # noqa: E402
     EACH,
     STILL,

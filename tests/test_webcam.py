@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ma2mi.datasets.synthetic import SyntheticSettings, make_person
-from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
-from ma2mi.datasets.synthetic.webcam import WebcamSettings, noise_deviation, webcam, write_webcam
 from ma2mi.errors import SettingsError, VideoError
 from ma2mi.face.detect import FaceDetector
+from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+from ma2mi.synthesis.webcam import WebcamSettings, noise_deviation, webcam, write_webcam
 
 BARE = WebcamSettings(
     width=96,

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 
 from ma2mi import load_model
-from ma2mi.datasets.synthetic.basis import TRACKS, FlowBasis, make_basis
-from ma2mi.datasets.synthetic.flow_world import WorldSettings, as_flow_image, sample_world
 from ma2mi.evaluation.metrics import uar
+from ma2mi.synthesis.basis import TRACKS, FlowBasis, make_basis
+from ma2mi.synthesis.flow_simulator import WorldSettings, as_flow_image, sample_world
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS, find_weights
 from ma2mi.training.recognizer import calibrate
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ma2mi.datasets.synthetic.basis import make_basis
 from ma2mi.errors import CheckpointError
 from ma2mi.models.catalog import build_model
+from ma2mi.synthesis.basis import make_basis
 from ma2mi.training import zero
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.pretext import FutureMovementSettings

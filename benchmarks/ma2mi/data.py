@@ -21,12 +21,12 @@ from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus, open_corpus
 from ma2mi.datasets.folder import list_recordings
 from ma2mi.datasets.manifest import COLUMNS
-from ma2mi.datasets.synthetic import make_person
-from ma2mi.datasets.synthetic.long_video import GroundTruthEvent, LongVideoSettings, make_long_video
 from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.protocols import protocol
 from ma2mi.files import replace_file
 from ma2mi.records import Recording
+from ma2mi.synthesis import make_person
+from ma2mi.synthesis.long_video import GroundTruthEvent, LongVideoSettings, make_long_video
 
 SIZE = 112
 PROTOCOL = protocol("synthetic-3")
@@ -155,7 +155,7 @@ def render_heads(root: Path, subjects: int, clips: int, jobs: int) -> None:
 
 
 def _render_subject(root: Path, number: int, clips: int) -> list[dict[str, object]]:
-    from ma2mi.datasets.synthetic.head_video import HeadVideo
+    from ma2mi.synthesis.head_video import HeadVideo
     from ma2mi.video import write_frames
 
     count = clips * PLANNED

@@ -39,14 +39,14 @@ from ma2mi.cli import steps
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets.folder import list_recordings
-from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
-from ma2mi.datasets.synthetic.basis import SIDE, FlowBasis, make_basis
-from ma2mi.datasets.synthetic.flow_world import UNITS
-from ma2mi.datasets.synthetic.heads import read_head_bank, write_head_bank
 from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, person_confusions
 from ma2mi.files import replace_file
 from ma2mi.models.trunk import Trunk
 from ma2mi.motion import flow
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
+from ma2mi.synthesis.flow_simulator import UNITS
+from ma2mi.synthesis.heads import read_head_bank, write_head_bank
 from ma2mi.training.adapt import AdaptSettings, adapt
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.loop import LoopSettings

@@ -33,8 +33,6 @@ from videos import FIRST_PERSON, NoEventVideo, Video, filmed
 
 import ma2mi
 from ma2mi.analysis import AnalysisSettings, Watcher
-from ma2mi.datasets.synthetic import make_person
-from ma2mi.datasets.synthetic.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.spotting import Mark, match_intervals, strs
 from ma2mi.evaluation.statistics import bootstrap, spotting_f1_of
@@ -43,6 +41,8 @@ from ma2mi.files import replace_file
 from ma2mi.formats.events import EXPRESSIONS, Event
 from ma2mi.records import Interval
 from ma2mi.spotting import SpottingSettings
+from ma2mi.synthesis import make_person
+from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.recognizer import Recognizer, load_model
 from ma2mi.video import ahead
@@ -101,7 +101,7 @@ def painted(video: LongVideo, seed: int) -> Rendered:
 
 def heads(video: LongVideo, seed: int) -> Rendered:
     """The same plan acted out by a rendered head: another renderer, other subjects."""
-    from ma2mi.datasets.synthetic.head_video import HeadVideo
+    from ma2mi.synthesis.head_video import HeadVideo
 
     return HeadVideo(video, head_seed=FIRST_HEAD + seed)
 

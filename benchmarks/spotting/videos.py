@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ma2mi.datasets.synthetic import SyntheticSettings, make_person
-from ma2mi.datasets.synthetic.long_video import LongVideo, LongVideoSettings, make_long_video
+from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.video import Frame, read_frames, write_video
 
 FIRST_PERSON, FIRST_NO_EVENT = 1000, 3000  # seeds of people

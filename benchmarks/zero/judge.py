@@ -14,15 +14,6 @@ from pairs import read_pairs
 from scipy.optimize import minimize
 from torch.nn import functional
 
-from ma2mi.datasets.synthetic.basis import FlowBasis
-from ma2mi.datasets.synthetic.flow_world import (
-    FOREIGN,
-    UNITS,
-    WorldSettings,
-    as_action,
-    as_flow_image,
-    sample_world,
-)
 from ma2mi.evaluation.statistics import (
     bootstrap,
     mean_unit_f1_of,
@@ -31,6 +22,15 @@ from ma2mi.evaluation.statistics import (
 )
 from ma2mi.models.trunk import Trunk
 from ma2mi.motion.facs import CLASSES
+from ma2mi.synthesis.basis import FlowBasis
+from ma2mi.synthesis.flow_simulator import (
+    FOREIGN,
+    UNITS,
+    WorldSettings,
+    as_action,
+    as_flow_image,
+    sample_world,
+)
 from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
 from ma2mi.training.views import one_thread
 from ma2mi.training.zero import OUTPUTS, MeasuredPairs, ZeroSettings
@@ -187,7 +187,7 @@ RECIPE = [
     "benchmarks/zero",
     "src/ma2mi/training/zero.py",
     "src/ma2mi/motion/facs.py",
-    "src/ma2mi/datasets/synthetic",
+    "src/ma2mi/synthesis",
     "src/ma2mi/models",
     "src/ma2mi/motion",
 ]

@@ -18,9 +18,9 @@ import numpy as np
 from judge import calibrate_on, write_card
 from pairs import read_pairs, write_pairs
 
-from ma2mi.datasets.synthetic.basis import SIDE, FlowBasis, make_basis
-from ma2mi.datasets.synthetic.heads import read_head_bank, write_head_bank
 from ma2mi.files import replace_file
+from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
+from ma2mi.synthesis.heads import read_head_bank, write_head_bank
 from ma2mi.training.checkpoint import WEIGHTS
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.zero import ZeroSettings, train_zero

@@ -11,10 +11,10 @@ import cv2
 import joblib
 import numpy as np
 
-from ma2mi.datasets.synthetic import SyntheticSettings, make_clip, make_person
-from ma2mi.datasets.synthetic.flow_world import UNITS
 from ma2mi.files import replace_file
 from ma2mi.motion import flow
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis.flow_simulator import UNITS
 from ma2mi.training.zero import MeasuredPairs
 
 SIDE = 112

@@ -6,7 +6,7 @@ Run it as a script: ``python tests/fakes/megc2019_flow.py DIR`` writes 442 sampl
 import sys
 from pathlib import Path
 
-from ma2mi.datasets.fakes.megc2019_flow import draw_flow, samples, write_tree
+from ma2mi.testing.megc2019_flow import draw_flow, samples, write_tree
 
 __all__ = ["draw_flow", "samples", "write_tree"]
 

@@ -98,7 +98,7 @@ def fake(
     version: str = typer.Option("", help="One of its sheet's versions."),
 ) -> None:
     """Write a fake: its layout, sheet and quirks, with painted people and invented rows."""
-    from ma2mi.datasets.fakes import write_fake
+    from ma2mi.testing import write_fake
 
     with console.progress(f"Painting {corpus}") as tick:
         write_fake(

@@ -17,7 +17,7 @@ from ma2mi.cli import console
 if TYPE_CHECKING:
     from ma2mi.cli.steps import Marked
     from ma2mi.datasets import Corpus
-    from ma2mi.datasets.synthetic.corpus import SyntheticMicro
+    from ma2mi.datasets.synthetic import SyntheticMicro
     from ma2mi.evaluation.splits import Split
 
 SIZE = 112
@@ -150,7 +150,7 @@ def _attention_line(weights: Path, marked: Marked, micro: Corpus) -> str:
 
     from ma2mi.cli import steps
     from ma2mi.clips.batches import make_batch
-    from ma2mi.datasets.synthetic.regions import moves_at
+    from ma2mi.synthesis.regions import moves_at
     from ma2mi.training.checkpoint import open_trunk
     from ma2mi.training.heatmaps import attention_map
 
@@ -177,8 +177,8 @@ def _analyze_video(folder: Path, seed: int) -> Path:
     """The page of a synthetic video: a subject who talks, blinks and shows expressions."""
     from ma2mi.analysis import analyze
     from ma2mi.cli.analyze import count_events
-    from ma2mi.datasets.synthetic import make_person
-    from ma2mi.datasets.synthetic.long_video import LongVideoSettings, make_long_video
+    from ma2mi.synthesis import make_person
+    from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
     from ma2mi.video import write_video
 
     fps = Fraction(30)

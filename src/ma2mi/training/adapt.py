@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ma2mi.clips.pairs import Pairs
-from ma2mi.datasets.synthetic.basis import make_basis
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import digest
 from ma2mi.models.trunk import Trunk
+from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.claim import STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs

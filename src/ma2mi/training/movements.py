@@ -18,8 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ma2mi.clips.pairs import Pairs
-from ma2mi.datasets.synthetic.basis import EYES_AT, FlowBasis
-from ma2mi.datasets.synthetic.flow_world import (
+from ma2mi.errors import SettingsError
+from ma2mi.models.trunk import Trunk
+from ma2mi.synthesis.basis import EYES_AT, FlowBasis
+from ma2mi.synthesis.flow_simulator import (
     PUPILS_APART,
     View,
     WorldSettings,
@@ -30,8 +32,6 @@ from ma2mi.datasets.synthetic.flow_world import (
     sample_growth,
     through,
 )
-from ma2mi.errors import SettingsError
-from ma2mi.models.trunk import Trunk
 
 Rows = NDArray[np.int64]
 

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
-from ma2mi.datasets.synthetic.basis import make_basis
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.models.trunk import Trunk
+from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.checkpoint import load_trunk, read_config, save_model, weights_digest
 from ma2mi.training.claim import SETTINGS, STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import rankdata
 from torch import Tensor
 
-from ma2mi.datasets.synthetic.basis import FlowBasis, make_basis
-from ma2mi.datasets.synthetic.flow_world import WorldSettings, as_action, sample_growth
 from ma2mi.models.trunk import flatten_grid
+from ma2mi.synthesis.basis import FlowBasis, make_basis
+from ma2mi.synthesis.flow_simulator import WorldSettings, as_action, sample_growth
 from ma2mi.training.movements import Source, resized
 from ma2mi.training.pretext import FutureLoss, FutureMovement, moved
 

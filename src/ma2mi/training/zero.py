@@ -16,8 +16,11 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from ma2mi.datasets.synthetic.basis import FlowBasis
-from ma2mi.datasets.synthetic.flow_world import (
+from ma2mi.models.catalog import build_model
+from ma2mi.models.trunk import Trunk
+from ma2mi.motion.facs import CLASSES
+from ma2mi.synthesis.basis import FlowBasis
+from ma2mi.synthesis.flow_simulator import (
     FOREIGN,
     UNITS,
     Sample,
@@ -27,9 +30,6 @@ from ma2mi.datasets.synthetic.flow_world import (
     bend_flow,
     sample_world,
 )
-from ma2mi.models.catalog import build_model
-from ma2mi.models.trunk import Trunk
-from ma2mi.motion.facs import CLASSES
 from ma2mi.training.checkpoint import load_state, load_trunk, save_state
 from ma2mi.training.movements import Movements, SimulatedMovements
 from ma2mi.training.pretext import FutureMovement, FutureMovementSettings

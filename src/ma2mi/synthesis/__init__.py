@@ -1,0 +1,13 @@
+"""Synthetic faces, clips, videos and flow, whose every movement is known."""
+
+from ma2mi.synthesis.clip import SyntheticClip, make_clip
+from ma2mi.synthesis.settings import SyntheticSettings
+from ma2mi.synthesis.subject import Person, make_person
+
+__all__ = [
+    "Person",
+    "SyntheticClip",
+    "SyntheticSettings",
+    "make_clip",
+    "make_person",
+]

@@ -1,0 +1,21 @@
+"""Fakes of the corpora: anyone can try a whole benchmark without a licence."""
+
+from ma2mi.testing import (  # noqa: F401  (they register themselves)
+    annotations,
+    casme,
+    casme2,
+    casme3,
+    casme_sq,
+    dfme,
+    fourdme,
+    macro,
+    megc2019_flow,
+    mmew,
+    samm,
+    samm_lv,
+    smic,
+    synthetic,
+)
+from ma2mi.testing.base import FAKES, FAULTS, write_fake
+
+__all__ = ["FAKES", "FAULTS", "write_fake"]
