@@ -456,7 +456,7 @@ class TestFolder:
         with pytest.warns(CodeChanged, match="another state of ma2mi's code"):
             run(NearestMean(), data, out=tmp_path / "run")
         run(NearestMean(), data, out=tmp_path / "run")  # finished: nothing is mixed
-        monkeypatch.setattr("ma2mi.__version__", "0.0.1")
+        monkeypatch.setattr("ma2mi._version.__version__", "0.0.1")
         with pytest.raises(EvaluationError, match=r'version was ".*", is "0\.0\.1"'):
             run(NearestMean(), data, out=tmp_path / "run")
 

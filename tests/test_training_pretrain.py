@@ -432,7 +432,7 @@ def test_another_version_is_refused_and_another_state_of_the_code_is_said(
     monkeypatch.setattr("ma2mi.training.claim.code_digest", lambda: "another")
     with pytest.warns(CodeChanged, match="another state of ma2mi's code"):
         pretrain(grown, tmp_path, settings)
-    monkeypatch.setattr("ma2mi.__version__", "0.0.1")
+    monkeypatch.setattr("ma2mi._version.__version__", "0.0.1")
     with pytest.raises(SettingsError, match=r'version was ".*", is "0\.0\.1"'):
         pretrain(grown, tmp_path, settings)
 

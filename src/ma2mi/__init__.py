@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ma2mi._version import __version__
 
 #: The front door: name -> module. Each is loaded when it is first asked for, so that
 #: ``import ma2mi`` loads neither torch nor cv2.
@@ -48,6 +48,7 @@ __all__ = [
     "Reading",
     "Recognizer",
     "Recording",
+    "__version__",
     "analyze",
     "build_model",
     "flow",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ma2mi import __version__
+from ma2mi._version import __version__
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
 from ma2mi.analysis.state import STATE, is_of, read_state, write_state
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Sight, Watcher

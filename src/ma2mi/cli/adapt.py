@@ -49,7 +49,7 @@ def adapt(
     An experiment: on synthetic videos it did not beat the weights that it started from.
     """
     # Imported here: --help must answer at once, and this loads torch.
-    from ma2mi import __version__
+    from ma2mi._version import __version__
     from ma2mi.cli import steps
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings

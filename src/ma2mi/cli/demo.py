@@ -211,7 +211,7 @@ def _write_summary(
     """The tables in Markdown and what they were made on, for ``make readme-figures``."""
     import torch
 
-    from ma2mi import __version__
+    from ma2mi._version import __version__
     from ma2mi.files import replace_file
     from ma2mi.report.tables import (
         HEADER,

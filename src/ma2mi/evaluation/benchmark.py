@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-import ma2mi
+from ma2mi import _version
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.checks import (
     check_databases,
@@ -149,7 +149,7 @@ def run_benchmark(
         splits = [draw_training(s, who, truth[s.train], training) for s in splits]
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
-        version=ma2mi.__version__,
+        version=_version.__version__,
         commit=_commit(),
         code=code_digest(),
         protocol=protocol.name,

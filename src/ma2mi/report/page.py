@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
-from ma2mi import __version__
+from ma2mi._version import __version__
 from ma2mi.report.tables import HEADER, Row, cells
 
 

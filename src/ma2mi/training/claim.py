@@ -12,7 +12,7 @@ from typing import Any
 from lightning.fabric import Fabric
 from safetensors import SafetensorError, safe_open
 
-import ma2mi
+from ma2mi import _version
 from ma2mi.errors import Ma2miError, SettingsError, store_error
 from ma2mi.evaluation.results import CodeChanged, flat, named_differences
 from ma2mi.files import code_digest, digest, hold, replace_file
@@ -103,7 +103,7 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def _claim(out: Path, meant: Mapping[str, Any], epochs: str, refused: str) -> dict[str, Any]:
-    told = {**meant, "version": ma2mi.__version__, "code": code_digest()}
+    told = {**meant, "version": _version.__version__, "code": code_digest()}
     tree: dict[str, Any] = json.loads(json.dumps(told))  # as it is read back: tuples are lists
     before = _before(out)
     if before is not None:

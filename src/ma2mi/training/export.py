@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import ma2mi
+from ma2mi import _version
 from ma2mi.errors import CheckpointError, optional_part
 from ma2mi.files import replace_file
 from ma2mi.models.miacnet import FaceTransformer
@@ -254,7 +254,7 @@ def _about(recognizer: Recognizer, inputs: dict[str, int]) -> dict[str, Any]:
         },
         "recognizer": recognizer.settings.model_dump(mode="json"),
         "ma2mi": {
-            "version": ma2mi.__version__,
+            "version": _version.__version__,
             "model": recognizer.config["model"],
             "recipe": recognizer.config.get("recipe"),
         },
