@@ -1,4 +1,4 @@
-"""Paint a person once, as layers that later slide over each other: wall, eyes, mouth, skin.
+"""Draw a subject once, as layers that later slide over each other: wall, eyes, mouth, skin.
 
 A height map under a lamp gives the shading, and fine noise the pores that optical flow needs.
 """
@@ -6,6 +6,7 @@ A height map under a lamp gives the shading, and fine noise the pores that optic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,9 @@ class Layers:
     upper: Map
 
 
-def paint(person: Person) -> Layers:
-    """Paint the layers of ``person``, each ``DETAIL * CANVAS`` pixels square."""
+@lru_cache(maxsize=2)  # 19 MB each; clips of one subject follow each other
+def draw_layers(person: Person) -> Layers:
+    """The layers of ``person``, each ``DETAIL * CANVAS`` pixels square; not to be written to."""
     easel = _Easel(person)
     head_alpha = easel.head_outline()
     colour = easel.skin()

@@ -1,41 +1,57 @@
-"""Render a synthetic clip, and invert what was rendered into true flow."""
+"""Render the frames of a synthetic scene, and invert what was rendered into true flow."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ma2mi.errors import optional_part
-from ma2mi.synthesis.movement import FACE, MOUTH, MOUTH_IN_FACE, Field, face_field
-from ma2mi.synthesis.subject import CANVAS
+from ma2mi.synthesis.face import Layers, draw_layers
+from ma2mi.synthesis.movement import FACE, MOUTH, MOUTH_IN_FACE, Field, Track, face_field
+from ma2mi.synthesis.settings import SyntheticSettings
+from ma2mi.synthesis.subject import CANVAS, Person
 
 with optional_part("cv2", "video"):
     import cv2
 
-if TYPE_CHECKING:
-    from ma2mi.synthesis.clip import SyntheticClip
-
 Box = tuple[slice, slice]
 
 
-class Renderer:
-    """Slides the painted layers of a clip's person; each image pixel is looked up once a layer."""
+class Scene(Protocol):
+    """What a renderer reads; ``SyntheticClip`` documents each."""
 
-    def __init__(self, clip: SyntheticClip) -> None:
-        self.clip = clip
+    person: Person
+    seed: int
+    settings: SyntheticSettings
+    noise_seed: np.random.SeedSequence
+    tracks: dict[Track, np.ndarray]
+    gaze: np.ndarray
+    head: np.ndarray
+    light: np.ndarray
+
+
+class Renderer:
+    """Slides the layers of a subject's face; each image pixel is looked up once a layer."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    @cached_property
+    def _layers(self) -> Layers:
+        return draw_layers(self.scene.person)
 
     @cached_property
     def _pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        side = np.arange(self.clip.settings.size, dtype=np.float32)
+        side = np.arange(self.scene.settings.size, dtype=np.float32)
         return np.meshgrid(side, side)
 
     @cached_property
     def _wall(self) -> np.ndarray:
         """The background as the camera sees it: it stands still, so once is enough."""
-        size = self.clip.settings.size
-        wall = self.clip.person.layers.wall
+        size = self.scene.settings.size
+        wall = self._layers.wall
         scale = wall.shape[0] / size
         shrink = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -50,7 +66,7 @@ class Renderer:
 
         All the way behind the head, not at all from the shoulders on.
         """
-        person, scale = self.clip.person, np.float32(CANVAS / self.clip.settings.size)
+        person, scale = self.scene.person, np.float32(CANVAS / self.scene.settings.size)
         x, y = ((side + np.float32(0.5)) * scale - np.float32(0.5) for side in self._pixels)
         down = np.clip((person.chin_y + 70 - y) / 90, 0, 1)
         out = np.clip(2.2 - np.abs(x - person.centre_x) / person.width, 0, 1)
@@ -60,27 +76,25 @@ class Renderer:
     def _neck(self, rest_x: np.ndarray, rest_y: np.ndarray) -> np.ndarray:
         """The wall, its neck bent so that it ends below the head."""
         x, y, share = self._along
-        return _look(
-            self.clip.person.layers.wall, x + share * (rest_x - x), y + share * (rest_y - y)
-        )
+        return _look(self._layers.wall, x + share * (rest_x - x), y + share * (rest_y - y))
 
     @cached_property
     def _noise(self) -> np.ndarray:
-        rng = np.random.default_rng(self.clip.noise_seed)
-        side = self.clip.settings.size + 64
+        rng = np.random.default_rng(self.scene.noise_seed)
+        side = self.scene.settings.size + 64
         bank = rng.standard_normal((side, side, 3), dtype=np.float32)
         bank = cv2.GaussianBlur(bank, (0, 0), 0.45)  # demosaicing ties neighbours together
-        return np.asarray(bank * np.float32(self.clip.settings.noise / bank.std()))
+        return np.asarray(bank * np.float32(self.scene.settings.noise / bank.std()))
 
     def frame(self, index: int) -> np.ndarray:
         """One frame, uint8 (size, size, 3), RGB."""
-        layers, head = self.clip.person.layers, self.clip.head[index]
+        layers, head = self._layers, self.scene.head[index]
         field = self._field(index)
         rest_x, rest_y = self._canonical(index)
         moved = _sample(field.common, FACE, rest_x, rest_y)
         skin = _look(layers.head, rest_x - moved[..., 0], rest_y - moved[..., 1])
 
-        follows = self.clip.settings.neck_follows
+        follows = self.scene.settings.neck_follows
         under = self._neck(rest_x, rest_y) if follows else self._wall.copy()
         box = self._box(head, MOUTH)
         throat = self._box(head, self._mouth_box)
@@ -100,30 +114,30 @@ class Renderer:
         lips /= np.maximum(lips[..., 3:], 1)  # pressed lips overlap
         skin[box] = lips
         eyes = self._box(head, self._eye_box)
-        gaze = self.clip.gaze[index]
+        gaze = self.scene.gaze[index]
         under[eyes] = _look(layers.inside, rest_x[eyes] - gaze[0], rest_y[eyes] - gaze[1])
 
         shows = 1 - skin[..., 3]  # what lies under, where the head has a hole or ends
         under = cv2.multiply(under, cv2.merge([shows] * 3))
         image = cv2.add(under, cv2.cvtColor(skin, cv2.COLOR_RGBA2RGB))
-        if self.clip.settings.blur_px > 0:
-            image = cv2.GaussianBlur(image, (5, 5), self.clip.settings.blur_px)
-        image = cv2.scaleAdd(image, float(self.clip.light[index]), self._noise_at(index))
+        if self.scene.settings.blur_px > 0:
+            image = cv2.GaussianBlur(image, (5, 5), self.scene.settings.blur_px)
+        image = cv2.scaleAdd(image, float(self.scene.light[index]), self._noise_at(index))
         # This rounds and saturates, but would mirror what is below 0.
         seen: np.ndarray = cv2.convertScaleAbs(np.maximum(image, 0, out=image))
         return seen
 
     def _noise_at(self, index: int) -> np.ndarray:
-        rng = np.random.default_rng([self.clip.seed, self.clip.person.seed, index])
+        rng = np.random.default_rng([self.scene.seed, self.scene.person.seed, index])
         top, left = rng.integers(0, 65, 2)
-        size = self.clip.settings.size
+        size = self.scene.settings.size
         tile = self._noise[top : top + size, left : left + size]
         flip_rows, flip_columns = 1 - 2 * rng.integers(0, 2, 2)
         return tile[::flip_rows, ::flip_columns]
 
     @property
     def _eye_box(self) -> Box:
-        person = self.clip.person
+        person = self.scene.person
         reach = round(person.eye_x + person.eye_half_width + 5)
         middle = round(person.eye_y)
         return (slice(middle - 18, middle + 16), slice(CANVAS // 2 - reach, CANVAS // 2 + reach))
@@ -131,7 +145,7 @@ class Renderer:
     @property
     def _mouth_box(self) -> Box:
         """Where the mouth can open; it stays inside the face's outline."""
-        person = self.clip.person
+        person = self.scene.person
         reach, middle = round(person.mouth_half_width + 12), round(person.mouth_y)
         return (slice(middle - 20, middle + 30), slice(CANVAS // 2 - reach, CANVAS // 2 + reach))
 
@@ -142,14 +156,14 @@ class Renderer:
             [[x, y, 1] for x in (columns.start, columns.stop) for y in (rows.start, rows.stop)]
         )
         x, y = head @ corners.T
-        size = self.clip.settings.size
+        size = self.scene.settings.size
         left, right = (int(np.clip(edge, 0, size)) for edge in (x.min(), x.max() + 1))
         top, bottom = (int(np.clip(edge, 0, size)) for edge in (y.min(), y.max() + 1))
         return slice(top, bottom), slice(left, right)
 
     def _canonical(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Canonical x and y of every image pixel, head motion undone, float32."""
-        back = cv2.invertAffineTransform(self.clip.head[index]).astype(np.float32)
+        back = cv2.invertAffineTransform(self.scene.head[index]).astype(np.float32)
         x, y = self._pixels
         return (
             back[0, 0] * x + back[0, 1] * y + back[0, 2],
@@ -160,7 +174,7 @@ class Renderer:
 
     def true_flow(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
         """See ``SyntheticClip.true_flow``."""
-        layers = self.clip.person.layers
+        layers = self._layers
         seen_x, seen_y = self._canonical(first)
         flow = np.zeros((*seen_x.shape, 2), np.float32)
         mask = np.zeros(seen_x.shape, bool)
@@ -177,7 +191,7 @@ class Renderer:
                 last_x, last_y = to_x, to_y
                 to_x, to_y = skin_x + field[..., 0], skin_y + field[..., 1]
             mine &= np.hypot(to_x - last_x, to_y - last_y) < 0.02
-            (a, b, c), (d, e, f) = self.clip.head[second].astype(np.float32)
+            (a, b, c), (d, e, f) = self.scene.head[second].astype(np.float32)
             x, y = self._pixels
             flow[mine, 0] = (a * to_x + b * to_y + c - x)[mine]
             flow[mine, 1] = (d * to_x + e * to_y + f - y)[mine]
@@ -185,9 +199,9 @@ class Renderer:
         return flow, mask
 
     def _field(self, index: int) -> Field:
-        tracks = self.clip.tracks.items()
+        tracks = self.scene.tracks.items()
         weights = {name: float(track[index]) for name, track in tracks if track[index]}
-        return face_field(self.clip.person, weights)
+        return face_field(self.scene.person, weights)
 
     def _lip_fields(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The field of what lies above and of what lies below the lips, in the box FACE."""

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from ma2mi.synthesis.face import Layers
 
 CANVAS = 384
 """Side of the canonical square in which every face is measured, in canonical pixels."""
@@ -87,13 +82,6 @@ class Person:
             -(((np.abs(across) - 0.4) / 0.25) ** 2)
         )
         return self.mouth_y + bow - self.mouth_curve * across**2
-
-    @cached_property
-    def layers(self) -> Layers:
-        """The painted layers; painted at the first call, then kept."""
-        from ma2mi.synthesis.face import paint
-
-        return paint(self)
 
 
 _IRISES: tuple[Colour, ...] = (
