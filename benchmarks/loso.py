@@ -3,7 +3,7 @@
 python benchmarks/loso.py
 
 442 flow images of 68 fake people (``tests/fakes/megc2019_flow.py``), 6,272 features of an untrained
-trunk. "plain loop" is what scripts do: for every fold and candidate strength, scikit-learn's
+backbone. "plain loop" is what scripts do: for every fold and candidate strength, scikit-learn's
 RidgeClassifier on the features as they are. The controls on the flow itself are timed, too.
 """
 
@@ -44,14 +44,14 @@ def main() -> None:
     databases = [e.recording.corpus for e in expressions]
     subjects, keys = pairs.subjects.tolist(), pairs.keys.tolist()
     torch.manual_seed(0)
-    trunk = build_model("conv5", 3)
+    backbone = build_model("conv5", 3)
     start = time.perf_counter()
-    features = extract_features(trunk, pairs, size=112)[:, None]
+    features = extract_features(backbone, pairs, size=112)[:, None]
     print(f"features, once: {time.perf_counter() - start:.1f} s, {features.shape}")
     seconds = {}
     flows = flow_views(pairs)
     entries = {
-        "ridge on a frozen trunk": (DualRidge(3, strengths=STRENGTHS), features),
+        "ridge on a frozen backbone": (DualRidge(3, strengths=STRENGTHS), features),
         "flow-pca": (FlowPCA(3), flows),
         "pixels-rbf": (RBFRidge(3), signed_root(flows)),
     }
@@ -65,7 +65,7 @@ def main() -> None:
             took = seconds[f"{name}, {jobs} job(s)"] = time.perf_counter() - start
             score = result.scores()["mean"]["uf1"]
             print(f"{name}, {jobs} job(s): {took:.1f} s, UF1 {score:.3f}", flush=True)
-    plain = np.asarray(extract_plain(trunk, pairs))
+    plain = np.asarray(extract_plain(backbone, pairs))
     start = time.perf_counter()
     splits = loso(subjects, databases)
     for split in splits[:PLAIN_FOLDS]:
@@ -78,13 +78,14 @@ def main() -> None:
         print(f"{name:<36} {value:7.1f} s  {68 * 442 / value:9.0f} clips/s  {ratio:5.1f} x")
 
 
-def extract_plain(trunk: torch.nn.Module, pairs: object) -> np.ndarray:
+def extract_plain(backbone: torch.nn.Module, pairs: object) -> np.ndarray:
+    from ma2mi.models.backbone import flatten_grid
+
     from ma2mi.clips.batches import make_batch
-    from ma2mi.models.trunk import flatten_grid
 
     with torch.no_grad():
         batch = make_batch(pairs, np.arange(len(pairs)), size=112, side=28)
-        return flatten_grid(trunk.grid(None, batch.action).features).numpy().astype(np.float64)
+        return flatten_grid(backbone.grid(None, batch.action).features).numpy().astype(np.float64)
 
 
 def plain_fold(

@@ -198,12 +198,12 @@ def test_pairs_of_another_kind_are_refused(pairs, weights, tmp_path):
 
 
 def test_weights_that_do_not_serve_are_one_line(grown, tmp_path):
-    trunk = make(tmp_path / "trunk")
-    config = json.loads((trunk / "config.json").read_text())
+    backbone = make(tmp_path / "trunk")
+    config = json.loads((backbone / "config.json").read_text())
     del config["recognizer"]
-    (trunk / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="holds a pre-trained trunk, no recognizer"):
-        adapt(grown, tmp_path / "run", trunk, make_settings())
+    (backbone / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="holds a pre-trained backbone, not a recognizer"):
+        adapt(grown, tmp_path / "run", backbone, make_settings())
     frames = make(tmp_path / "frames", action_input="difference")
     with pytest.raises(CheckpointError, match="frames: sees differences of frames"):
         adapt(grown, tmp_path / "run", frames, make_settings())

@@ -383,7 +383,7 @@ def command_line(*words, **options):
 
 @pytest.mark.slow
 def test_pretrain_in_two_processes(macro, tmp_path):
-    from ma2mi.training.checkpoint import open_trunk
+    from ma2mi.training.checkpoint import open_backbone
 
     said = command_line(
         "pretrain", "--corpus", "synthetic-macro", "--root", macro, "--out", tmp_path / "run",
@@ -395,7 +395,7 @@ def test_pretrain_in_two_processes(macro, tmp_path):
         rows = list(csv.DictReader(sheet))
     assert len(rows) == 2
     assert all(math.isfinite(float(value)) for row in rows for value in row.values())
-    assert all(p.isfinite().all() for p in open_trunk(tmp_path / "run", 2).parameters())
+    assert all(p.isfinite().all() for p in open_backbone(tmp_path / "run", 2).parameters())
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from ma2mi.models.backbone import flatten_grid  # noqa: E402
+
 from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
 from ma2mi.models.miacnet import PARTS, inverse, look_from, sampled  # noqa: E402
-from ma2mi.models.trunk import flatten_grid  # noqa: E402
-from ma2mi.training.checkpoint import load_trunk, open_trunk, save_model  # noqa: E402
+from ma2mi.training.checkpoint import load_backbone, open_backbone, save_model  # noqa: E402
 
 MIACNETS = [name for name in MODELS if name.startswith("miacnet")]
 
@@ -56,9 +57,9 @@ def test_works_without_the_face(built):
     assert torch.isfinite(net(None, action)).all()
 
 
-def test_every_weight_is_in_trunk_or_head_once(built):
+def test_every_weight_is_in_backbone_or_head_once(built):
     _, net, _, _ = built
-    groups = [{id(p) for p in g} for g in (net.trunk_parameters(), net.head_parameters())]
+    groups = [{id(p) for p in g} for g in (net.backbone_parameters(), net.head_parameters())]
     assert not groups[0] & groups[1]
     assert groups[0] | groups[1] == {id(p) for p in net.parameters()}
     assert groups[1]
@@ -68,7 +69,7 @@ def test_every_weight_is_in_trunk_or_head_once(built):
 def test_weights_round_trip_and_fresh_head(built, tmp_path):
     name, net, position, action = built
     save_model(tmp_path, net, {"model": name, "classes": 5, "settings": {}, "size": 64})
-    again = open_trunk(tmp_path, 3).eval()
+    again = open_backbone(tmp_path, 3).eval()
     assert torch.equal(again.grid(position, action).features, net.grid(position, action).features)
     assert again(position, action).shape == (2, 3)
     first = (tmp_path / "model.safetensors").read_bytes()
@@ -238,4 +239,4 @@ def test_weights_of_another_network(tmp_path):
         {"model": "miacnet-tiny", "classes": 3, "settings": {}, "size": 64},
     )
     with pytest.raises(CheckpointError, match="made for miacnet-tiny; name that with --model"):
-        load_trunk(build_model("miacnet-base", 3), tmp_path)
+        load_backbone(build_model("miacnet-base", 3), tmp_path)

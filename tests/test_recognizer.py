@@ -19,7 +19,7 @@ from ma2mi.cli.contest import Contestant  # noqa: E402
 from ma2mi.errors import CheckpointError, FaceError  # noqa: E402
 from ma2mi.evaluation.labels import CD6ME_UNITS  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
-from ma2mi.training.checkpoint import find_weights, load_trunk, open_trunk  # noqa: E402
+from ma2mi.training.checkpoint import find_weights, load_backbone, open_backbone  # noqa: E402
 from ma2mi.training.frozen import recognizer_features  # noqa: E402
 from ma2mi.training.recognizer import (  # noqa: E402
     Recognizer,
@@ -81,9 +81,9 @@ def test_half_precision_is_stored_and_whole_computed(pairs, tmp_path):
         Recognizer.from_pretrained(tmp_path / "whole").predict(pairs), whole.predict(pairs)
     )
     np.testing.assert_allclose(half.predict(pairs), whole.predict(pairs), atol=0.01)
-    # The same folder starts a training: the trunk is read, in whole precision.
-    trunk = open_trunk(tmp_path / "half", 5)
-    assert {p.dtype for p in trunk.parameters()} == {torch.float32}
+    # The same folder starts a training: the backbone is read, in whole precision.
+    backbone = open_backbone(tmp_path / "half", 5)
+    assert {p.dtype for p in backbone.parameters()} == {torch.float32}
 
 
 def test_answers(pairs):
@@ -178,7 +178,7 @@ def test_same_bytes_twice_on_one_thread(pairs):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"recognizer": None}, "holds a pre-trained trunk, no recognizer"),
+        ({"recognizer": None}, "holds a pre-trained backbone, not a recognizer"),
         ({"recognizer": {"mood": 1}}, "recognizer.mood: Extra inputs"),
         ({"recognizer": {"temperature": 0}}, "recognizer.temperature: "),
         ({"recognizer": {"prior": [1, 2]}}, "2 priors for 3 classes"),
@@ -211,12 +211,12 @@ def test_unknown_names_are_one_line(tmp_path):
 def test_the_head_can_be_kept_in_part_and_in_order(tmp_path):
     model = make()
     model.save_pretrained(tmp_path)
-    net = load_trunk(build_model("miacnet-tiny", 3, **SMALL), tmp_path, head=(2, 0, 1))
+    net = load_backbone(build_model("miacnet-tiny", 3, **SMALL), tmp_path, head=(2, 0, 1))
     rows = model.net.state_dict()["head.3.weight"][[2, 0, 1]].half().float()
     assert torch.equal(net.state_dict()["head.3.weight"], rows)
     assert net.state_dict()["head.3.bias"].shape == (3,)
     with pytest.raises(CheckpointError, match="do not fit"):
-        load_trunk(build_model("miacnet-tiny", 3, **SMALL), tmp_path, head=(0, 1, 40))
+        load_backbone(build_model("miacnet-tiny", 3, **SMALL), tmp_path, head=(0, 1, 40))
 
 
 def test_zero_shot_looks_at_no_label_and_puts_classes_in_order(pairs, labels):

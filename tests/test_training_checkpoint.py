@@ -13,7 +13,7 @@ from ma2mi.errors import CheckpointError  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import (  # noqa: E402
     load_state,
-    open_trunk,
+    open_backbone,
     read_config,
     save_model,
     save_state,
@@ -31,7 +31,7 @@ def folder(tmp_path):
 def test_settings_travel_with_the_weights(folder):
     told = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert read_config(folder) == {**CONFIG, "format": 2, "weights_sha256": told}
-    net = open_trunk(folder, 3, branches="action")
+    net = open_backbone(folder, 3, branches="action")
     assert (net.settings.fusion, net.settings.branches) == ("concat", "action")
 
 
@@ -65,27 +65,27 @@ def spoil(folder, name, content):
 def test_damaged_files_are_one_line(folder, name, content, message):
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as raised:
-        open_trunk(folder, 2)
+        open_backbone(folder, 2)
     assert str(folder) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_missing_folder(tmp_path):
     with pytest.raises(CheckpointError, match="Give a folder that ma2mi pretrain finished"):
-        open_trunk(tmp_path / "none", 2)
+        open_backbone(tmp_path / "none", 2)
 
 
 def test_missing_weights(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"no readable weights .*Pre-train again"):
-        open_trunk(folder, 2)
+        open_backbone(folder, 2)
 
 
 def test_weights_under_another_config(folder):
     other = {"global_attention": True}  # all else is as weights without a format had it
     (folder / "config.json").write_text(json.dumps(CONFIG | {"settings": other}))
     with pytest.raises(CheckpointError, match=r"do not fit this network: fuse\.\w+ and 1 more"):
-        open_trunk(folder, 2)
+        open_backbone(folder, 2)
 
 
 def trained(steps=3):

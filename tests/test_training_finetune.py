@@ -151,12 +151,12 @@ def test_pretrained_weights_are_taken_and_learn_slower(pairs, labels, tmp_path):
     save_model(
         tmp_path, net, {"model": "miacnet-tiny", "classes": 5, "settings": SMALL, "size": 64}
     )
-    start = torch.cat([p.detach().flatten() for p in net.trunk_parameters()])
+    start = torch.cat([p.detach().flatten() for p in net.backbone_parameters()])
     moved = {}
     for share in (1.0, 0.01):
         learner = FineTune(2, make_recipe(1, trunk_share=share), init=tmp_path)
-        trunk = learner.fit(pairs, labels, pairs.subjects).net.trunk_parameters()
-        moved[share] = float((torch.cat([p.detach().flatten() for p in trunk]) - start).norm())
+        backbone = learner.fit(pairs, labels, pairs.subjects).net.backbone_parameters()
+        moved[share] = float((torch.cat([p.detach().flatten() for p in backbone]) - start).norm())
     assert 0 < moved[0.01] < 0.1 * moved[1.0]
     assert learner.settings["pretrained"] is True
 

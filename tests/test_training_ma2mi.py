@@ -62,12 +62,12 @@ def test_gradient_reaches_both_encoders_never_teacher_or_head(pairs):
         optimizer.zero_grad()
         task(batch).loss.backward()
         optimizer.step()
-    trunk = task.trunk
-    for part in (trunk.position_encoder, trunk.action_encoder, task.decoder):
+    backbone = task.trunk
+    for part in (backbone.position_encoder, backbone.action_encoder, task.decoder):
         for name, p in part.named_parameters():
             assert p.grad is not None, name
             assert p.grad.abs().max() > 0, name
-    for part in (task.teacher, trunk.head):
+    for part in (task.teacher, backbone.head):
         assert all(p.grad is None and not p.requires_grad for p in part.parameters())
 
 

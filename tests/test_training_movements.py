@@ -145,10 +145,12 @@ def test_a_network_of_differences_sees_frames(grown):
 
 @pytest.mark.parametrize("model", ["ststnet", "conv5", "miacnet-tiny"])
 def test_same_seed_same_batch(grown, basis, model):
-    trunk = build_model(model, 2)
+    backbone = build_model(model, 2)
     sources = [
-        VideoMovements(grown, trunk, SIZE, NuisanceSettings()),
-        SimulatedMovements(basis, trunk, SIZE, NuisanceSettings(images=0.5), SimulatorSettings()),
+        VideoMovements(grown, backbone, SIZE, NuisanceSettings()),
+        SimulatedMovements(
+            basis, backbone, SIZE, NuisanceSettings(images=0.5), SimulatorSettings()
+        ),
     ]
     for source in sources:
         one, again, other = (source.batch(ALL, generator(s)) for s in (1, 1, 2))
@@ -178,9 +180,9 @@ def test_the_simulator_shows_one_expression_early_and_late(basis):
 
 
 def test_a_simulator_has_no_frames(basis):
-    trunk = build_model("miacnet-tiny", 2, action_input="difference")
+    backbone = build_model("miacnet-tiny", 2, action_input="difference")
     with pytest.raises(SettingsError, match="movement and no frames"):
-        SimulatedMovements(basis, trunk, SIZE, NuisanceSettings(), SimulatorSettings())
+        SimulatedMovements(basis, backbone, SIZE, NuisanceSettings(), SimulatorSettings())
 
 
 def test_pairs_of_another_kind(pairs):

@@ -7,13 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from ma2mi.models.backbone import Grid  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from ma2mi.errors import SettingsError  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
 from ma2mi.models.miacnet import PARTS  # noqa: E402
-from ma2mi.models.trunk import Grid  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
 from ma2mi.training.movements import NuisanceSettings, VideoMovements  # noqa: E402
 from ma2mi.training.pretext import (  # noqa: E402
@@ -69,7 +69,7 @@ def test_around_every_model(grown, name):
     said.loss.backward()
     assert all(torch.isfinite(term) for term in said)
     assert all(p.grad is None for p in task.trunk.head_parameters())
-    taught = [p for p in task.trunk.trunk_parameters() if p.grad is not None]
+    taught = [p for p in task.trunk.backbone_parameters() if p.grad is not None]
     assert sum(float(p.grad.abs().sum()) for p in taught) > 0
 
 

@@ -24,7 +24,7 @@ from ma2mi.errors import CheckpointError, SettingsError, StoreError  # noqa: E40
 from ma2mi.evaluation.results import CodeChanged  # noqa: E402
 from ma2mi.files import Busy, hold  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
-from ma2mi.training.checkpoint import open_trunk, read_config  # noqa: E402
+from ma2mi.training.checkpoint import open_backbone, read_config  # noqa: E402
 from ma2mi.training.loop import LoopSettings  # noqa: E402
 from ma2mi.training.pretrain import PretrainSettings, pretrain, split_people  # noqa: E402
 
@@ -137,7 +137,7 @@ def test_what_is_written(grown, tmp_path):
     assert config["data_hash"] == "abc"
     assert config["figures"] == history[-1]
     assert list((tmp_path / "tensorboard").glob("events*"))
-    net = open_trunk(tmp_path, 3)
+    net = open_backbone(tmp_path, 3)
     assert all(torch.isfinite(p).all() for p in net.parameters())
 
 
@@ -165,8 +165,8 @@ def test_held_out_people_are_never_trained_on(grown, tmp_path, monkeypatch):
 
 
 def test_batches_hold_several_pairs_of_each_video_and_none_twice(grown):
-    trunk = build_model("miacnet-tiny", 2, **SMALL)
-    plan = module._plan(trunk, grown, make_settings(pretext={"per_video": 3}))
+    backbone = build_model("miacnet-tiny", 2, **SMALL)
+    plan = module._plan(backbone, grown, make_settings(pretext={"per_video": 3}))
     rows = np.arange(36)
     for seed in range(3):
         order = plan.order(rows)(np.random.default_rng(seed))
@@ -199,7 +199,7 @@ def test_going_on_from_the_simulator_to_videos(grown, tmp_path):
     settings = make_settings(loop={"epochs": 1, "lr": 0})
     pretrain(None, tmp_path / "simulated", settings)
     pretrain(grown, tmp_path / "videos", settings, init=tmp_path / "simulated")
-    nets = [open_trunk(tmp_path / run, 2) for run in ("simulated", "videos")]
+    nets = [open_backbone(tmp_path / run, 2) for run in ("simulated", "videos")]
     encoders = [torch.cat([p.flatten() for p in net.action_encoder.parameters()]) for net in nets]
     assert torch.equal(*encoders)  # nothing was learned at a rate of 0, so it is what was loaded
 

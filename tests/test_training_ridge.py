@@ -119,7 +119,7 @@ def test_labels_that_follow_the_person_are_chance_when_that_person_is_left_out()
     assert hits / clips_seen < 1 / 3 + 0.15
 
 
-def test_each_seed_reads_its_own_trunk():
+def test_each_seed_reads_its_own_backbone():
     clips, labels, subjects = draw()
     other = draw(seed=1)[0]
     both = np.concatenate([clips, other], axis=1)
@@ -143,7 +143,7 @@ def test_zero_features_are_refused():
         DualRidge(3, strengths=(1.0,)).fit(clips * 0, labels, subjects)
 
 
-def test_features_of_a_frozen_trunk(pairs):
+def test_features_of_a_frozen_backbone(pairs):
     torch.manual_seed(0)
     net = build_model("miacnet-tiny", 2)
     before = {k: v.clone() for k, v in net.state_dict().items()}

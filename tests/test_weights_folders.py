@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from ma2mi.errors import CheckpointError, Ma2miError, SettingsError  # noqa: E402
 from ma2mi.evaluation.labels import CD6ME_UNITS  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
-from ma2mi.training.checkpoint import find_weights, load_trunk, open_trunk, save_model  # noqa: E402
+from ma2mi.training.checkpoint import find_weights, load_backbone, open_backbone, save_model  # noqa: E402
 from ma2mi.training.recognizer import Recognizer, load_model  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
@@ -294,7 +294,7 @@ def test_a_wrong_folder_is_one_line(folder, what):
     assert "\n" not in str(raised.value)
     assert str(folder) in str(raised.value)
     try:  # as a start of training; what only a recognizer needs is no fault here
-        open_trunk(folder, 3)
+        open_backbone(folder, 3)
     except Ma2miError as error:
         assert "\n" not in str(error)
     assert time.monotonic() - start < QUICK_S
@@ -381,5 +381,5 @@ def test_a_misspelt_branch_trains_nothing():
 
 def test_shipped_weights_are_as_they_say():
     net = load_model("zero").net
-    assert load_trunk(net, find_weights("zero"), head=range(17)) is net
+    assert load_backbone(net, find_weights("zero"), head=range(17)) is net
     assert all(p.isfinite().all() for p in net.parameters())

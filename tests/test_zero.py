@@ -90,7 +90,7 @@ def test_killed_and_resumed_learns_the_same(basis, pairs, tmp_path, monkeypatch,
 
 
 def test_both_losses_together(basis, pairs):
-    """MA2MI moves the trunk, and the head still learns, although the pretext task freezes it."""
+    """MA2MI moves the backbone, and the head still learns, although the pretext task freezes it."""
     off, on = (
         train_zero(basis, pairs, SMALL.model_copy(update={"ma2mi": weight, "ma2mi_batch": 6}))
         for weight in (0.0, 0.5)

@@ -51,15 +51,15 @@ class Row:
 
     Args:
         name: as printed.
-        features: "trunk" (the grid of a frozen network), "zero" (the shipped recognizer's), or
+        features: "backbone" (the grid of a frozen network), "zero" (the shipped recognizer's), or
             a control without a network.
         against: name of the row it is held against; "" for none.
-        learned: how the trunk was pre-trained; None is random weights.
-        model, settings: the trunk's; with ``learned`` changes to what was pre-trained.
+        learned: how the backbone was pre-trained; None is random weights.
+        model, settings: the backbone's; with ``learned`` changes to what was pre-trained.
     """
 
     name: str
-    features: Literal["trunk", "zero", "flow-pca", "late-pca", "pixels-rbf"]
+    features: Literal["backbone", "zero", "flow-pca", "late-pca", "pixels-rbf"]
     against: str = ""
     learned: Pretraining | None = None
     model: str = MODEL
@@ -73,7 +73,7 @@ class Row:
     @property
     def seeded(self) -> bool:
         """Whether another seed gives another result, beyond the inner folds' draw."""
-        return self.features == "trunk"
+        return self.features == "backbone"
 
 
 OURS = "MA2MI"
@@ -118,28 +118,32 @@ FURTHER: dict[str, tuple[str, dict[str, Any]]] = {
 def all_rows(full: bool) -> list[Row]:
     """The table's rows, the most important first."""
     rows = [
-        Row(RANDOM, "trunk"),
-        Row(OURS, "trunk", RANDOM, BOTH),
+        Row(RANDOM, "backbone"),
+        Row(OURS, "backbone", RANDOM, BOTH),
         Row("flow-pca", "flow-pca", RANDOM),
         Row("flow-pca of late movements", LATE, RANDOM),
         Row("pixels-rbf", "pixels-rbf", RANDOM),
-        Row("random-ridge", "trunk", RANDOM, model="conv5"),
+        Row("random-ridge", "backbone", RANDOM, model="conv5"),
         Row("zero", "zero", RANDOM),
-        Row(RANDOM_ACTION, "trunk", RANDOM, settings=ACTION),
-        Row(RANDOM_POSITION, "trunk", RANDOM, settings=POSITION),
-        Row(RANDOM_SUM, "trunk", RANDOM, settings=SUM),
-        Row("MA2MI, read by its action branch", "trunk", RANDOM_ACTION, BOTH, settings=ACTION),
+        Row(RANDOM_ACTION, "backbone", RANDOM, settings=ACTION),
+        Row(RANDOM_POSITION, "backbone", RANDOM, settings=POSITION),
+        Row(RANDOM_SUM, "backbone", RANDOM, settings=SUM),
+        Row("MA2MI, read by its action branch", "backbone", RANDOM_ACTION, BOTH, settings=ACTION),
         Row(
-            "MA2MI, read by its position branch", "trunk", RANDOM_POSITION, BOTH, settings=POSITION
+            "MA2MI, read by its position branch",
+            "backbone",
+            RANDOM_POSITION,
+            BOTH,
+            settings=POSITION,
         ),
-        Row("MA2MI, action branch alone", "trunk", RANDOM_ACTION, ALONE),
+        Row("MA2MI, action branch alone", "backbone", RANDOM_ACTION, ALONE),
     ]
     brief = BRIEF
     if full:
-        rows.append(Row(RANDOM_BASE, "trunk", RANDOM, model="miacnet-base"))
+        rows.append(Row(RANDOM_BASE, "backbone", RANDOM, model="miacnet-base"))
         brief = BRIEF | FURTHER
     for words, (against, changes) in brief.items():
         name = f"MA2MI, {SHORT} steps" + f", {words}" * bool(words)
         learned = Pretraining(words or "brief", **{"steps": SHORT, **changes})
-        rows.append(Row(name, "trunk", against, learned))
+        rows.append(Row(name, "backbone", against, learned))
     return rows

@@ -30,7 +30,7 @@ from ma2mi.evaluation.learning_curve import run_learning_curve
 from ma2mi.evaluation.statistics import person_confusions
 from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
-from ma2mi.training.checkpoint import find_weights, open_trunk
+from ma2mi.training.checkpoint import find_weights, open_backbone
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
@@ -200,12 +200,12 @@ class Study:
             mean, axes = self.components
             return ridge, ((flow_views(pairs, SIZE) - mean) @ axes)[:, None]
         torch.manual_seed(seed)
-        trunk = (
-            open_trunk(learned, 3, **row.settings)
+        backbone = (
+            open_backbone(learned, 3, **row.settings)
             if learned
             else build_model(row.model, 2, **row.settings)  # what a pre-training starts from
         )
-        return ridge, extract_features(trunk, pairs, size=SIZE)[:, None]
+        return ridge, extract_features(backbone, pairs, size=SIZE)[:, None]
 
     @cached_property
     def components(self) -> tuple[NDArray[Any], NDArray[Any]]:

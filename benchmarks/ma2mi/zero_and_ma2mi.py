@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1] / "zero"))
 
 from judge import Judged, ask, measured, rendered
+from ma2mi.models.backbone import Backbone
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
 
 from ma2mi.cli import steps
@@ -41,7 +42,6 @@ from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets.folder import list_recordings
 from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, person_confusions
 from ma2mi.files import replace_file
-from ma2mi.models.trunk import Trunk
 from ma2mi.motion import flow
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
@@ -180,7 +180,7 @@ class Study:
             print(f"{arm}-{seed}: {time.process_time() - began:.0f} s", flush=True)
         return {name: np.array(counts) for name, counts in json.loads(path.read_text()).items()}
 
-    def _net(self, arm: str, seed: int) -> tuple[Trunk, int]:
+    def _net(self, arm: str, seed: int) -> tuple[Backbone, int]:
         if arm == "shipped" or arm.startswith("c"):
             folder = find_weights("zero") if arm == "shipped" else self._adapted(arm, seed)
             recognizer = load_model(folder)
@@ -305,7 +305,7 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
     part.rename(path)
 
 
-def _judge(net: Trunk, world: Judged, size: int) -> Counts:
+def _judge(net: Backbone, world: Judged, size: int) -> Counts:
     """[subjects, 3, 3] of the classes' plain logits, without a prior."""
     guess = ask(net, world.actions, size)[:, :3].argmax(1).numpy()
     moves = world.label >= 0

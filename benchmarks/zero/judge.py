@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from ma2mi.models.backbone import Backbone
 from numpy.typing import NDArray
 from pairs import read_pairs
 from scipy.optimize import minimize
@@ -20,7 +21,6 @@ from ma2mi.evaluation.statistics import (
     person_confusions,
     person_unit_counts,
 )
-from ma2mi.models.trunk import Trunk
 from ma2mi.motion.facs import CLASSES
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.flow_simulator import (
@@ -104,7 +104,7 @@ def rendered(fields: NDArray[np.float32], image: bool, seed: int = 0) -> Judged:
 
 
 @torch.no_grad()
-def ask(net: Trunk, actions: torch.Tensor, size: int) -> torch.Tensor:
+def ask(net: Backbone, actions: torch.Tensor, size: int) -> torch.Tensor:
     """Logits [N, outputs], a mean of the movement and its mirror image."""
     net.eval()
     sign = torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
@@ -116,7 +116,7 @@ def ask(net: Trunk, actions: torch.Tensor, size: int) -> torch.Tensor:
     return torch.cat(said)
 
 
-def calibrate_on(net: Trunk, settings: ZeroSettings, out: Path) -> Recognizer:
+def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer:
     """The network with temperatures and thresholds chosen on the calibrating people."""
     worlds = [painted(out, "opencv-tvl1", CALIBRATING_PEOPLE, image) for image in (True, False)]
     logits = torch.cat([ask(net, world.actions, settings.size) for world in worlds])

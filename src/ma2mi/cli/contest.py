@@ -22,10 +22,10 @@ from ma2mi.evaluation.learning_curve import DRAWS, LearningCurve, run_learning_c
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.results import RunResult
 from ma2mi.files import digest
+from ma2mi.models.backbone import Branches
 from ma2mi.models.catalog import MODELS, build_model
-from ma2mi.models.trunk import Branches
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
-from ma2mi.training.checkpoint import CONFIG, open_trunk, read_config, weights_digest
+from ma2mi.training.checkpoint import CONFIG, open_backbone, read_config, weights_digest
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
@@ -66,7 +66,7 @@ class Contestant:
         model: name in the catalog, or one of ``BASELINES``.
         init: folder of pre-trained weights, or None.
         like: folder whose network is taken with random weights: the control of ``init``.
-        frozen: fit a ridge on the trunk's features instead of training the network.
+        frozen: fit a ridge on the backbone's features instead of training the network.
         zero_shot: ask the recognizer in ``init`` as it is; nothing is trained.
         branches: "both", "position" or "action".
         size, epochs, stop, keep_epochs: see ``FineTuneSettings`` and ``FineTune``.
@@ -169,7 +169,7 @@ class Contestant:
         classes: int,
         seeds: Sequence[int],
     ) -> tuple[Learner, Clips]:
-        """A ridge on a trunk's features: one trunk if it is pre-trained, else one for each seed.
+        """A ridge on a backbone's features: one backbone if it is pre-trained, else one for each seed.
 
         A recognizer's features hold what it says, too.
         """
@@ -182,12 +182,12 @@ class Contestant:
             # The random numbers of whoever calls stay as they were.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                trunk = (
-                    open_trunk(self.init, classes, **settings)
+                backbone = (
+                    open_backbone(self.init, classes, **settings)
                     if self.init
                     else build_model(model, classes, **settings)
                 )
-            features.append(extract_features(trunk, pairs, size=self.size))
+            features.append(extract_features(backbone, pairs, size=self.size))
         return DualRidge(classes, tuple(seeds), name=self.name), np.stack(features, axis=1)
 
 

@@ -151,14 +151,14 @@ def _attention_line(weights: Path, marked: Marked, micro: Corpus) -> str:
     from ma2mi.cli import steps
     from ma2mi.clips.batches import make_batch
     from ma2mi.synthesis.regions import moves_at
-    from ma2mi.training.checkpoint import open_trunk
+    from ma2mi.training.checkpoint import open_backbone
     from ma2mi.training.heatmaps import attention_map
 
     synthetic: SyntheticMicro = micro  # type: ignore[assignment]  # painted above
-    trunk = open_trunk(weights, len(marked.classes)).eval()
+    backbone = open_backbone(weights, len(marked.classes)).eval()
     rows = steps.spread(marked, SHOWN)
-    batch = make_batch(marked.pairs, rows, size=SIZE, side=trunk.input_side or SIZE)
-    attention = attention_map(trunk, batch)
+    batch = make_batch(marked.pairs, rows, size=SIZE, side=backbone.input_side or SIZE)
+    attention = attention_map(backbone, batch)
     if attention is None:
         return "attention: none"
     truth = {one.key: synthetic.truth(one) for one in synthetic.expressions()}

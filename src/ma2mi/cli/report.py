@@ -251,10 +251,10 @@ def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
     from ma2mi.motion import draw_flow
     from ma2mi.report.figures import draw_attention
     from ma2mi.report.page import Picture
-    from ma2mi.training.checkpoint import open_trunk, read_config
+    from ma2mi.training.checkpoint import open_backbone, read_config
 
     size = read_config(weights)["size"]
-    trunk = open_trunk(weights, len(marked.classes)).eval()
+    backbone = open_backbone(weights, len(marked.classes)).eval()
     chosen: list[int] = []
     for turn in range(count):
         label = turn % len(marked.classes)
@@ -271,10 +271,10 @@ def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
             marked.pairs,
             rows,
             size=size,
-            side=trunk.input_side or size,
-            action_input=trunk.action_input,
+            side=backbone.input_side or size,
+            action_input=backbone.action_input,
         )
-        attention = trunk.grid(batch.position, batch.action).attention
+        attention = backbone.grid(batch.position, batch.action).attention
     if attention is None:
         return []
     pairs = marked.pairs[rows]

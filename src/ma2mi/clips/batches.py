@@ -15,7 +15,7 @@ from ma2mi.errors import SettingsError
 
 
 class Batch(NamedTuple):
-    """What a trunk and a pretext task take; see :class:`ma2mi.models.trunk.Trunk`.
+    """What a backbone and a pretext task take; see :class:`ma2mi.models.backbone.Backbone`.
 
     Attributes:
         position: [B, 3, S, S] in [0, 1], the face now; None where there are no faces.

@@ -12,19 +12,19 @@ from pydantic import ValidationError
 
 from ma2mi.errors import SettingsError
 from ma2mi.models import miacnet
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.conv5 import Conv5
 from ma2mi.models.off_apexnet import OffApexNet
 from ma2mi.models.ststnet import STSTNet
-from ma2mi.models.trunk import Trunk
 
-Builder = Callable[..., Trunk]
+Builder = Callable[..., Backbone]
 
 #: More is a slip, or a file that was not written by us.
 MOST_CLASSES = 10_000
 
 
 def _miacnet(preset: miacnet.MIACNetSettings) -> Builder:
-    def build(classes: int, **settings: Any) -> Trunk:
+    def build(classes: int, **settings: Any) -> Backbone:
         return miacnet.MIACNet(classes, replace(preset, **settings))
 
     build.__kwdefaults__ = {f.name: getattr(preset, f.name) for f in fields(preset)}
@@ -46,7 +46,7 @@ def settings_before(name: str) -> dict[str, Any]:
     return dict(miacnet.BEFORE) if name.startswith("miacnet") else {}
 
 
-def build_model(name: str, classes: int, **settings: Any) -> Trunk:
+def build_model(name: str, classes: int, **settings: Any) -> Backbone:
     """A network with fresh weights from torch's global random state.
 
     Args:

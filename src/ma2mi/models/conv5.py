@@ -1,15 +1,15 @@
-"""Conv5: five plain convolutions over the action, the trunk of the ``random-ridge`` control."""
+"""Conv5: five plain convolutions over the action, the backbone of the ``random-ridge`` control."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ma2mi.models.trunk import Grid, Trunk
+from ma2mi.models.backbone import Backbone, Grid
 
 WIDTHS = (32, 64, 64, 128, 128)
 
 
-class Conv5(Trunk):
+class Conv5(Backbone):
     """Untrained, under a ridge, it is what every pre-training has to beat.
 
     Args:

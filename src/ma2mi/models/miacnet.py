@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from ma2mi.errors import SettingsError
-from ma2mi.models.trunk import Branches, ConvStage, Grid, Padding, Residual, Trunk
+from ma2mi.models.backbone import Backbone, Branches, ConvStage, Grid, Padding, Residual
 
 #: Where the parts of a face lie in the mean face: x and y as shares of the side of the input, the
 #: middle 7/8 of the aligned crop, and their half axes; ``motion.REGIONS`` in its order.
@@ -145,7 +145,7 @@ PAPER = replace(
 )
 
 
-class MIACNet(Trunk):
+class MIACNet(Backbone):
     """The two-branch micro-action network.
 
     Args:
@@ -178,7 +178,7 @@ class MIACNet(Trunk):
         self.finder = PartFinder(width) if settings.fusion == "where" else None
 
     def grid(self, position: Tensor | None, action: Tensor) -> Grid:
-        """See :class:`ma2mi.models.trunk.Trunk`; ``position`` None means: the null position.
+        """See :class:`ma2mi.models.backbone.Backbone`; ``position`` None means: the null position.
 
         Raises:
             SettingsError: a side of the input is no multiple of 16 px.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ma2mi.models.trunk import Grid, Trunk
+from ma2mi.models.backbone import Backbone, Grid
 
 
-class OffApexNet(Trunk):
+class OffApexNet(Backbone):
     """The published network; it sees u and v alone, no strain and no position.
 
     Args:

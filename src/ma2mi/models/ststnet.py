@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ma2mi.models.trunk import Grid, Trunk
+from ma2mi.models.backbone import Backbone, Grid
 
 STREAMS = (3, 5, 8)
 
 
-class STSTNet(Trunk):
+class STSTNet(Backbone):
     """The published network; it sees the action alone.
 
     Args:

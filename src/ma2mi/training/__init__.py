@@ -1,1 +1,1 @@
-"""Training: MA2MI pre-training, fine-tuning, and the frozen trunk under a ridge, as Learners."""
+"""Training: MA2MI pre-training, fine-tuning, and the frozen backbone under a ridge, as Learners."""

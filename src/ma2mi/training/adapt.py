@@ -26,7 +26,7 @@ from torch.nn import functional
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import digest
-from ma2mi.models.trunk import Trunk
+from ma2mi.models.backbone import Backbone
 from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.claim import STATE, run_folder, writing
@@ -121,7 +121,7 @@ class Adaptation(nn.Module):
         settings: of the pretext task.
     """
 
-    def __init__(self, net: Trunk, settings: FutureMovementSettings) -> None:
+    def __init__(self, net: Backbone, settings: FutureMovementSettings) -> None:
         super().__init__()
         self.task = FutureMovement(net, settings)
         for p in net.head_parameters():  # frozen by the task, which has no classes
@@ -289,7 +289,7 @@ def _worlds(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> Wo
     return WorldBatches(make_basis(*subjects), None, recipe)
 
 
-def _freeze_unheld(adaptation: Adaptation, before: Trunk, action: Tensor, drift: Drift) -> None:
+def _freeze_unheld(adaptation: Adaptation, before: Backbone, action: Tensor, drift: Drift) -> None:
     """Freeze what no synthetic movement passes, such as a position branch: nothing holds it."""
     net = adaptation.task.trunk
     net.eval()
@@ -301,7 +301,7 @@ def _freeze_unheld(adaptation: Adaptation, before: Trunk, action: Tensor, drift:
 
 
 @torch.no_grad()
-def _moved(net: Trunk, before: Trunk, action: Tensor, drift: Drift) -> dict[str, float]:
+def _moved(net: Backbone, before: Backbone, action: Tensor, drift: Drift) -> dict[str, float]:
     """How far the answers have moved."""
     now, then = net(None, action), before(None, action)
     c = drift.classes
@@ -313,7 +313,7 @@ def _moved(net: Trunk, before: Trunk, action: Tensor, drift: Drift) -> dict[str,
 _THEIRS = ("card", "figures", "weights_sha256", "format", "recipe", "adapted")
 
 
-def _finished(before: Recognizer, net: Trunk, weights: Path, told: dict[str, Any]) -> Recognizer:
+def _finished(before: Recognizer, net: Backbone, weights: Path, told: dict[str, Any]) -> Recognizer:
     """The adapted recognizer with its card; what it knows of subjects is what either saw."""
     config = {name: value for name, value in before.config.items() if name not in _THEIRS}
     config["people"] = sorted({*before.config.get("people", []), *told["subjects"]})

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ma2mi.errors import CheckpointError, SettingsError, store_error
 from ma2mi.files import digest, replace_file
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import MODELS, MOST_CLASSES, build_model, settings_before
-from ma2mi.models.trunk import Trunk
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -48,12 +48,12 @@ class _Config(BaseModel):
     weights_sha256: str = ""
 
 
-def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
+def save_model(folder: Path, backbone: Backbone, config: dict[str, Any]) -> None:
     """Write ``model.safetensors`` and ``config.json`` (the folder format of Hugging Face).
 
     Args:
         folder: made if missing.
-        trunk: any network of the catalog.
+        backbone: any network of the catalog.
         config: at least "model" (name in the catalog), "classes", "settings" and "size"; with
             "dtype": "float16" the weights are stored in half precision. The weights' sha256 is
             added.
@@ -65,7 +65,7 @@ def save_model(folder: Path, trunk: Trunk, config: dict[str, Any]) -> None:
     half = config.get("dtype") == "float16"
     tensors = {
         name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in trunk.state_dict().items()
+        for name, t in backbone.state_dict().items()
     }
     _refuse_infinite(tensors, folder)
     try:
@@ -166,11 +166,13 @@ def weights_digest(folder: Path) -> str:
     return hashlib.sha256(" ".join(both).encode()).hexdigest()
 
 
-def load_trunk(trunk: Trunk, folder: Path, *, head: Sequence[int] | None = None) -> Trunk:
-    """Load the trunk's weights, stored in whole or half precision.
+def load_backbone(
+    backbone: Backbone, folder: Path, *, head: Sequence[int] | None = None
+) -> Backbone:
+    """Load the backbone's weights, stored in whole or half precision.
 
     Args:
-        trunk: the network to load into.
+        backbone: the network to load into.
         folder: as written by :func:`save_model`.
         head: which outputs of the stored head become the network's, in its order; None leaves
             the network its own head, since its classes may be others.
@@ -180,7 +182,7 @@ def load_trunk(trunk: Trunk, folder: Path, *, head: Sequence[int] | None = None)
             those that the config was written with.
     """
     path = folder / WEIGHTS
-    own = trunk.state_dict()
+    own = backbone.state_dict()
     heads = [name for name in own if name.startswith("head.")]
     try:
         if not path.is_file():
@@ -212,8 +214,8 @@ def load_trunk(trunk: Trunk, folder: Path, *, head: Sequence[int] | None = None)
     for name, tensor in wanted.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise CheckpointError(f"{name} is of type {tensor.dtype}", where=path)
-    trunk.load_state_dict(own | wanted)
-    return trunk
+    backbone.load_state_dict(own | wanted)
+    return backbone
 
 
 def _refuse_other(
@@ -253,7 +255,7 @@ def _refuse_infinite(tensors: dict[str, Tensor], where: Path) -> None:
             )
 
 
-def open_trunk(folder: Path, classes: int, **changes: Any) -> Trunk:
+def open_backbone(folder: Path, classes: int, **changes: Any) -> Backbone:
     """The network that a folder of weights describes, with its weights and a fresh head.
 
     Args:
@@ -262,15 +264,15 @@ def open_trunk(folder: Path, classes: int, **changes: Any) -> Trunk:
         changes: settings to change, such as ``branches="action"``.
 
     Raises:
-        CheckpointError: see :func:`read_config` and :func:`load_trunk`.
+        CheckpointError: see :func:`read_config` and :func:`load_backbone`.
     """
-    return load_trunk(build_described(folder, classes, **changes), folder)
+    return load_backbone(build_described(folder, classes, **changes), folder)
 
 
-def build_described(folder: Path, outputs: int, **changes: Any) -> Trunk:
+def build_described(folder: Path, outputs: int, **changes: Any) -> Backbone:
     """The network that a folder of weights describes, with fresh weights.
 
-    Arguments as :func:`open_trunk`; a network that the weights do not fit is refused before it
+    Arguments as :func:`open_backbone`; a network that the weights do not fit is refused before it
     takes memory.
 
     Raises:

@@ -17,9 +17,9 @@ from ma2mi.clips.batches import AugmentSettings, make_batch
 from ma2mi.clips.pairs import Pairs
 from ma2mi.evaluation.metrics import uar
 from ma2mi.evaluation.splits import inner_splits
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
-from ma2mi.models.trunk import Trunk
-from ma2mi.training.checkpoint import load_trunk
+from ma2mi.training.checkpoint import load_backbone
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.views import ask, one_thread
 
@@ -29,9 +29,9 @@ class FineTuneSettings(BaseModel):
 
     Args:
         model, model_settings, size: the network, as in ``PretrainSettings``.
-        pretrained_lr: learning rate of the head on a pre-trained trunk; from scratch, trunk and
+        pretrained_lr: learning rate of the head on a pre-trained backbone; from scratch, backbone and
             head learn at ``loop.lr``.
-        trunk_share: learning rate of a pre-trained trunk relative to its head's.
+        trunk_share: learning rate of a pre-trained backbone relative to its head's.
         stop: "fixed" takes the last epoch; "inner" the epoch that is best on people held out of
             the *training* set. The left-out person never decides.
         label_smoothing: in [0, 1).
@@ -98,7 +98,7 @@ class FineTune:
             torch.manual_seed(self.seed)
             net = build_model(self.recipe.model, self.classes, **self.recipe.model_settings)
             if self.init:
-                load_trunk(net, self.init, head=self.head or None)
+                load_backbone(net, self.init, head=self.head or None)
             watched = np.empty(0, dtype=np.int64)
             rows = np.arange(len(labels))
             if self.recipe.stop == "inner":
@@ -108,7 +108,7 @@ class FineTune:
 
     def _train(
         self,
-        net: Trunk,
+        net: Backbone,
         clips: Pairs,
         labels: NDArray[np.int64],
         rows: NDArray[np.int64],
@@ -120,7 +120,7 @@ class FineTune:
         share = self.recipe.trunk_share if self.init else 1.0
         optimizer = torch.optim.AdamW(
             [
-                {"params": net.trunk_parameters(), "share": share},
+                {"params": net.backbone_parameters(), "share": share},
                 {"params": net.head_parameters(), "share": 1.0},
             ],
             lr=loop.lr,
@@ -186,7 +186,7 @@ class NetworkPredictor:
         states: its weights after every epoch, where they were kept.
     """
 
-    net: Trunk
+    net: Backbone
     size: int
     chosen: dict[str, Any]
     states: list[dict[str, torch.Tensor]] | None = None

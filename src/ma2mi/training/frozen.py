@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ma2mi.clips.pairs import Pairs
-from ma2mi.models.trunk import Trunk, flatten_grid
+from ma2mi.models.backbone import Backbone, flatten_grid
 from ma2mi.training.recognizer import Recognizer, calibrate
 from ma2mi.training.ridge import Features, compress
 from ma2mi.training.views import VIEWS, batches
@@ -26,22 +26,22 @@ CLASSES_SHARE = 0.6
 
 @torch.no_grad()
 def extract_features(
-    trunk: Trunk, pairs: Pairs, *, size: int, device: torch.device | str = "cpu"
+    backbone: Backbone, pairs: Pairs, *, size: int, device: torch.device | str = "cpu"
 ) -> Features:
     """Features of every pair and of its mirror image, without a label.
 
     Args:
-        trunk: stays as it is.
+        backbone: stays as it is.
         pairs: N onset-apex pairs.
         size: side of the network's input in px.
-        device: where the trunk computes.
+        device: where the backbone computes.
 
     Returns:
         [N, 2, D]: the flattened grid, signed square root, length 1 (see ``flatten_grid``),
         rotated into as few dimensions as there are rows (see ``compress``).
     """
-    trunk = trunk.to(device).eval()
-    return _by_view(trunk, pairs, size, flatten_grid)
+    backbone = backbone.to(device).eval()
+    return _by_view(backbone, pairs, size, flatten_grid)
 
 
 @torch.no_grad()
@@ -81,7 +81,9 @@ def recognizer_features(
     return _by_view(net, pairs, recognizer.size, joined)
 
 
-def _by_view(net: Trunk, pairs: Pairs, size: int, features: Callable[[Tensor], Tensor]) -> Features:
+def _by_view(
+    net: Backbone, pairs: Pairs, size: int, features: Callable[[Tensor], Tensor]
+) -> Features:
     """Features of the grid [B, width, gh, gw] -> [B, D], for every pair in both views."""
     views = [
         np.concatenate(

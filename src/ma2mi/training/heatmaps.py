@@ -13,8 +13,8 @@ from torch.nn import functional
 from ma2mi.clips.batches import Batch
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import SettingsError, optional_part
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.miacnet import MIACNet
-from ma2mi.models.trunk import Trunk
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.views import batches, one_thread
 
@@ -22,12 +22,12 @@ Maps = NDArray[np.float32]
 
 
 @torch.no_grad()
-def attention_map(trunk: Trunk, batch: Batch) -> Maps | None:
-    """Where the action branch looks, float32 [B, S, S] in (0, 1); None for a trunk without it.
+def attention_map(backbone: Backbone, batch: Batch) -> Maps | None:
+    """Where the action branch looks, float32 [B, S, S] in (0, 1); None for a backbone without it.
 
     The last block's attention, which is a product of all before it (MMNet, section 3.1).
     """
-    attention = trunk.eval().grid(batch.position, batch.action).attention
+    attention = backbone.eval().grid(batch.position, batch.action).attention
     return None if attention is None else _enlarged(attention, batch.action.shape[-1])
 
 

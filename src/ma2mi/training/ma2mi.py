@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ma2mi.clips.batches import Batch
+from ma2mi.models.backbone import Backbone, ConvStage
 from ma2mi.models.miacnet import FaceConv
-from ma2mi.models.trunk import ConvStage, Trunk
 
 #: Standard deviation over faces that a position grid starts with (measured: 0.53 on painted faces,
 #: 0.62 on real ones) and is asked to keep.
@@ -77,23 +77,23 @@ class PretextLoss(NamedTuple):
 
 
 class MA2MI(nn.Module):
-    """A trunk, a light decoder, and what the decoder's answer is held against.
+    """A backbone, a light decoder, and what the decoder's answer is held against.
 
     Args:
-        trunk: any; a latent target is a copy of its position encoder, or of a fresh
+        backbone: any; a latent target is a copy of its position encoder, or of a fresh
             convolutional one where it has none.
         settings: see :class:`PretextSettings`.
     """
 
-    def __init__(self, trunk: Trunk, settings: PretextSettings) -> None:
+    def __init__(self, backbone: Backbone, settings: PretextSettings) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk = backbone  # so named in the states of runs
         self.settings = settings
-        for p in trunk.head_parameters():  # the pretext task has no classes
+        for p in backbone.head_parameters():  # the pretext task has no classes
             p.requires_grad_(False)
-        student = trunk.face_encoder() or FaceConv((32, 64, trunk.width))
+        student = backbone.face_encoder() or FaceConv((32, 64, backbone.width))
         self.teacher = deepcopy(student).requires_grad_(False)
-        self.decoder = KernelDecoder(trunk.width, settings.space)
+        self.decoder = KernelDecoder(backbone.width, settings.space)
 
     def train(self, mode: bool = True) -> MA2MI:
         super().train(mode)

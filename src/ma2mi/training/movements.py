@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import SettingsError
-from ma2mi.models.trunk import Trunk
+from ma2mi.models.backbone import Backbone
 from ma2mi.synthesis.basis import EYES_AT, FlowBasis
 from ma2mi.synthesis.flow_simulator import (
     PUPILS_APART,
@@ -172,7 +172,7 @@ class VideoMovements:
 
     Args:
         pairs: of kind "future-movement".
-        trunk: decides what an action is, and its side.
+        backbone: decides what an action is, and its side.
         size: side of the network's input in px.
         nuisance: see :class:`NuisanceSettings`.
 
@@ -181,7 +181,7 @@ class VideoMovements:
     """
 
     pairs: Pairs
-    trunk: Trunk
+    backbone: Backbone
     size: int
     nuisance: NuisanceSettings
 
@@ -201,7 +201,7 @@ class VideoMovements:
 
     @property
     def side(self) -> int:
-        return self.trunk.input_side or min(self.size, self.pairs.action.shape[1])
+        return self.backbone.input_side or min(self.size, self.pairs.action.shape[1])
 
     def batch(self, rows: Rows, generator: torch.Generator | None) -> Movements:
         """See :class:`Source`; without a generator nothing is put on either side."""
@@ -218,7 +218,7 @@ class VideoMovements:
         views = [draw_views(len(rows), world, generator, size) for _ in range(2)]
         side = self.side
         faces = [_seen(now, view, nuisance, generator) for view in views]
-        if self.trunk.action_input == "difference":
+        if self.backbone.action_input == "difference":
             ends = (_faces(a[rows], turned) for a in (pairs.second, pairs.third))
             changes = [end - now for end in ends]
             sides = [
@@ -252,21 +252,21 @@ class SimulatedMovements:
 
     Args:
         basis: the subjects' faces.
-        trunk, size, nuisance: as in :class:`VideoMovements`.
+        backbone, size, nuisance: as in :class:`VideoMovements`.
         settings: see :class:`SimulatorSettings`.
 
     Raises:
-        SettingsError: the trunk takes differences of frames, and there are none.
+        SettingsError: the backbone takes differences of frames, and there are none.
     """
 
     basis: FlowBasis
-    trunk: Trunk
+    backbone: Backbone
     size: int
     nuisance: NuisanceSettings
     settings: SimulatorSettings
 
     def __post_init__(self) -> None:
-        if self.trunk.action_input != "flow":
+        if self.backbone.action_input != "flow":
             raise SettingsError(
                 "the simulator has movement and no frames", cure="Take a network that reads flow"
             )
@@ -282,7 +282,7 @@ class SimulatedMovements:
 
     @property
     def side(self) -> int:
-        return self.trunk.input_side or self.size
+        return self.backbone.input_side or self.size
 
     def batch(self, rows: Rows, generator: torch.Generator | None) -> Movements:
         """See :class:`Source`; without a generator every row has an expression of its own."""

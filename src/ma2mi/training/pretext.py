@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ma2mi.errors import SettingsError
+from ma2mi.models.backbone import Backbone, ConvStage, Grid
 from ma2mi.models.miacnet import inverse, sampled
-from ma2mi.models.trunk import ConvStage, Grid, Trunk
 from ma2mi.training.movements import Movements, NuisanceSettings, SimulatorSettings
 
 #: Cells per side of what codes are read off: where something moves is part of what moves.
@@ -88,33 +88,33 @@ class FutureLoss(NamedTuple):
 
 
 class FutureMovement(nn.Module):
-    """A trunk, what reads codes off its grid, and a light decoder.
+    """A backbone, what reads codes off its grid, and a light decoder.
 
     Args:
-        trunk: any that sees movement.
+        backbone: any that sees movement.
         settings: see :class:`FutureMovementSettings`.
 
     Raises:
-        SettingsError: the trunk sees the face alone.
+        SettingsError: the backbone sees the face alone.
     """
 
-    def __init__(self, trunk: Trunk, settings: FutureMovementSettings) -> None:
+    def __init__(self, backbone: Backbone, settings: FutureMovementSettings) -> None:
         super().__init__()
-        if getattr(getattr(trunk, "settings", None), "branches", "") == "position":
+        if getattr(getattr(backbone, "settings", None), "branches", "") == "position":
             raise SettingsError(
                 "sees no movement with its position branch alone",
                 where="future-movement",
                 cure='Take branches="both" or "action"',
             )
-        self.trunk = trunk
+        self.trunk = backbone  # so named in the states of runs
         self.settings = settings
-        for p in trunk.head_parameters():  # the pretext task has no classes
+        for p in backbone.head_parameters():  # the pretext task has no classes
             p.requires_grad_(False)
-        self.projector = Projector(trunk.width, settings.code)
-        self.decoder = DrawingDecoder(trunk.width)
+        self.projector = Projector(backbone.width, settings.code)
+        self.decoder = DrawingDecoder(backbone.width)
         self.target = None
         if settings.target == "momentum":
-            self.target = deepcopy(nn.ModuleList((trunk, self.projector))).requires_grad_(False)
+            self.target = deepcopy(nn.ModuleList((backbone, self.projector))).requires_grad_(False)
 
     def forward(self, batch: Movements) -> FutureLoss:
         """Losses of a batch of B pairs, at least two."""
@@ -139,9 +139,9 @@ class FutureMovement(nn.Module):
         if self.target is None:
             code: Tensor = self.projector(moved(self.trunk.grid(batch.late_face, batch.late)))
             return code
-        trunk, projector = self.target
+        backbone, projector = self.target
         with torch.no_grad():
-            target: Tensor = projector(moved(trunk.grid(batch.late_face, batch.late)))  # type: ignore[operator]
+            target: Tensor = projector(moved(backbone.grid(batch.late_face, batch.late)))  # type: ignore[operator]
         return target
 
     @torch.no_grad()

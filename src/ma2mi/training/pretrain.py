@@ -1,4 +1,4 @@
-"""Pre-train a trunk by MA2MI: on videos of any folder or corpus, or on the flow simulator."""
+"""Pre-train a backbone by MA2MI: on videos of any folder or corpus, or on the flow simulator."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import replace_file
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
-from ma2mi.models.trunk import Trunk
 from ma2mi.synthesis.basis import make_basis
-from ma2mi.training.checkpoint import load_trunk, read_config, save_model, weights_digest
+from ma2mi.training.checkpoint import load_backbone, read_config, save_model, weights_digest
 from ma2mi.training.claim import SETTINGS, STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.ma2mi import MA2MI, PretextLoss, PretextSettings
@@ -126,11 +126,11 @@ def pretrain(
     # The random numbers of whoever calls stay as they were.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.loop.seed)
-        trunk = build_model(settings.model, 2, **settings.model_settings)
+        backbone = build_model(settings.model, 2, **settings.model_settings)
         if init:
             _check_init(init, settings)
-            load_trunk(trunk, init)
-        plan = _plan(trunk, pairs, settings)
+            load_backbone(backbone, init)
+        plan = _plan(backbone, pairs, settings)
         train, held = split_people(plan.subjects, settings.held_out, settings.loop.seed)
         check_enough(train)
         meant = {
@@ -141,9 +141,9 @@ def pretrain(
         }
         refused = _other_pretext(out, settings)
         with run_folder(out, meant, fabric, epochs="loop.epochs", refused=refused) as claimed:
-            history = _learn(plan, trunk, (train, held), out, settings, fabric, hook)
+            history = _learn(plan, backbone, (train, held), out, settings, fabric, hook)
             if fabric.is_global_zero:
-                chosen = _choose(plan, trunk, history, out, settings)
+                chosen = _choose(plan, backbone, history, out, settings)
                 config = {
                     "model": settings.model,
                     "classes": 2,
@@ -160,14 +160,14 @@ def pretrain(
                 }
                 write_log(out / "log.csv", history, COLUMNS)
                 with writing(out):
-                    save_model(out, trunk, config)
+                    save_model(out, backbone, config)
             fabric.barrier()
     return history
 
 
 def _learn(
     plan: _FuturePlan | _NearPlan,
-    trunk: Trunk,
+    backbone: Backbone,
     parts: tuple[Rows, Rows],
     out: Path,
     settings: PretrainSettings,
@@ -195,7 +195,7 @@ def _learn(
         if board:
             board.log_metrics(figures, epoch + 1)
         if settings.stop == "probe" and fabric.is_global_zero:
-            _keep_if_best(out / BEST, trunk, figures[plan.measure(figures)])
+            _keep_if_best(out / BEST, backbone, figures[plan.measure(figures)])
         if hook and fabric.is_global_zero:
             hook(epoch + 1, settings.loop.epochs, figures)
         return {"epoch": epoch + 1, **figures}
@@ -220,15 +220,15 @@ def _learn(
 
 def _choose(
     plan: _FuturePlan | _NearPlan,
-    trunk: Trunk,
+    backbone: Backbone,
     history: list[dict[str, Any]],
     out: Path,
     settings: PretrainSettings,
 ) -> int:
-    """Put the weights of the epoch that counts into the trunk, and say which it is, from 0."""
+    """Put the weights of the epoch that counts into the backbone, and say which it is, from 0."""
     if settings.stop == "fixed":
         return len(history) - 1
-    trunk.load_state_dict(_read_best(out / BEST)[0])
+    backbone.load_state_dict(_read_best(out / BEST)[0])
     return _best(history, plan)
 
 
@@ -337,13 +337,13 @@ class _NearPlan:
         return self.pairs.subjects
 
     def batch(self, rows: Rows, generator: torch.Generator | None) -> Batch:
-        pretext, trunk = self.task.settings, self.task.trunk
+        pretext, backbone = self.task.settings, self.task.trunk
         return make_batch(
             self.pairs,
             rows,
             size=self.settings.size,
-            side=trunk.input_side or self.settings.size,
-            action_input=trunk.action_input,
+            side=backbone.input_side or self.settings.size,
+            action_input=backbone.action_input,
             target=pretext.target,
             augment=self.settings.augment if generator else None,
             generator=generator,
@@ -374,7 +374,9 @@ class _NearPlan:
         return "gain"
 
 
-def _plan(trunk: Trunk, pairs: Pairs | None, settings: PretrainSettings) -> _FuturePlan | _NearPlan:
+def _plan(
+    backbone: Backbone, pairs: Pairs | None, settings: PretrainSettings
+) -> _FuturePlan | _NearPlan:
     pretext = settings.pretext
     if isinstance(pretext, PretextSettings):
         if pairs is None:
@@ -383,16 +385,16 @@ def _plan(trunk: Trunk, pairs: Pairs | None, settings: PretrainSettings) -> _Fut
                 where=pretext.title,
                 cure="Take the pretext task future-movement, or give videos",
             )
-        return _NearPlan(MA2MI(trunk, pretext), pairs, settings)
+        return _NearPlan(MA2MI(backbone, pretext), pairs, settings)
     source: Source
     if pairs is None:
         basis = make_basis(pretext.simulator.subjects, pretext.simulator.seed)
         source = SimulatedMovements(
-            basis, trunk, settings.size, pretext.nuisance, pretext.simulator
+            basis, backbone, settings.size, pretext.nuisance, pretext.simulator
         )
     else:
-        source = VideoMovements(pairs, trunk, settings.size, pretext.nuisance)
-    return _FuturePlan(FutureMovement(trunk, pretext), source, settings)
+        source = VideoMovements(pairs, backbone, settings.size, pretext.nuisance)
+    return _FuturePlan(FutureMovement(backbone, pretext), source, settings)
 
 
 def _freeze_idle(plan: _FuturePlan | _NearPlan, rows: Rows) -> None:
@@ -414,7 +416,7 @@ def _stale(history: list[dict[str, Any]], plan: _FuturePlan | _NearPlan, patienc
     return bool(history) and len(history) - 1 - _best(history, plan) >= patience
 
 
-def _keep_if_best(path: Path, trunk: Trunk, score: float) -> None:
+def _keep_if_best(path: Path, backbone: Backbone, score: float) -> None:
     """Keep the weights if none before were better.
 
     A run that was killed after this and before its state was written comes to the same weights
@@ -422,7 +424,7 @@ def _keep_if_best(path: Path, trunk: Trunk, score: float) -> None:
     """
     if path.is_file() and _read_best(path)[1] > score:
         return
-    tensors = {name: t.detach().cpu().contiguous() for name, t in trunk.state_dict().items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in backbone.state_dict().items()}
     replace_file(path, save({**tensors, "score": torch.tensor([score], dtype=torch.float64)}))
 
 

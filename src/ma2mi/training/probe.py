@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import rankdata
 from torch import Tensor
 
-from ma2mi.models.trunk import flatten_grid
+from ma2mi.models.backbone import flatten_grid
 from ma2mi.synthesis.basis import FlowBasis, make_basis
 from ma2mi.synthesis.flow_simulator import WorldSettings, as_action, sample_growth
 from ma2mi.training.movements import Source, resized
@@ -82,7 +82,7 @@ class Probe:
         Returns:
             the fields of :class:`ma2mi.training.pretext.FutureLoss`; "retrieval": share of early
             movements whose late one is found among ``CANDIDATES`` held-out ones (among all, where
-            there are fewer); and for trunks that read flow "units": area under the ROC curve, mean
+            there are fewer); and for backbones that read flow "units": area under the ROC curve, mean
             over action units, 0.5 is chance; "subject": balanced accuracy of naming the subject by
             its code, and "subject_chance", what guessing reaches.
         """
@@ -157,7 +157,7 @@ class Probe:
     def _read(
         self, task: FutureMovement, flow: Tensor, faces: Tensor | None = None
     ) -> tuple[Floats, Floats]:
-        """Features as a frozen trunk hands them to a ridge, and codes."""
+        """Features as a frozen backbone hands them to a ridge, and codes."""
         device = next(task.parameters()).device
         action = as_action(resized(flow, self.source.side))
         features, codes = [], []

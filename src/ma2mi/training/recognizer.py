@@ -18,13 +18,13 @@ from torch.nn import functional
 from ma2mi.errors import CheckpointError, FaceError
 from ma2mi.evaluation.labels import CD6ME_UNITS
 from ma2mi.files import replace_file
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import MOST_CLASSES
-from ma2mi.models.trunk import Trunk
 from ma2mi.records import Reading
 from ma2mi.training.checkpoint import (
     build_described,
     find_weights,
-    load_trunk,
+    load_backbone,
     read_config,
     save_model,
 )
@@ -152,7 +152,7 @@ class Recognizer:
         >>> model.read(onset, frames)[0].label
     """
 
-    def __init__(self, net: Trunk, config: Mapping[str, Any], card: str = "") -> None:
+    def __init__(self, net: Backbone, config: Mapping[str, Any], card: str = "") -> None:
         self.settings = recognizer_settings(config)
         if config["classes"] != self.settings.outputs:
             raise CheckpointError(
@@ -192,7 +192,9 @@ class Recognizer:
                 f"has {config['classes']} outputs, its classes and units need {outputs}",
                 where=folder,
             )
-        net = load_trunk(build_described(folder, outputs, **changes), folder, head=range(outputs))
+        net = load_backbone(
+            build_described(folder, outputs, **changes), folder, head=range(outputs)
+        )
         card = folder / CARD
         try:
             text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
@@ -307,7 +309,9 @@ def recognizer_settings(config: Mapping[str, Any], where: Path | str = "") -> Re
     """
     if "recognizer" not in config:
         raise CheckpointError(
-            "holds a pre-trained trunk, no recognizer", where=where, cure="Fine-tune it with --init"
+            "holds a pre-trained backbone, not a recognizer",
+            where=where,
+            cure="Fine-tune it with --init",
         )
     try:
         return RecognizerSettings.model_validate(config["recognizer"])

@@ -33,12 +33,12 @@ class DualRidge:
 
     Args:
         classes: number of classes.
-        seeds: the seeds of the trunks that the features come from.
+        seeds: the seeds of the backbones that the features come from.
         strengths: candidates, relative to the mean of the kernel's diagonal.
         folds: inner folds that choose among them; with one candidate there are none.
         seed: of the inner folds.
 
-    ``clips`` are float features [N, K, V, D]: of one trunk for all seeds, or of one trunk a seed
+    ``clips`` are float features [N, K, V, D]: of one backbone for all seeds, or of one backbone a seed
     (K = 1 or the number of seeds), in V views (as it is, mirrored). All views are trained on; the
     first alone is predicted from.
     """
@@ -60,9 +60,9 @@ class DualRidge:
     def fit(self, clips: Features, labels: Labels, subjects: Subjects) -> RidgePredictor:
         """See :class:`ma2mi.evaluation.benchmark.Learner`."""
         if self.seed not in self.seeds:
-            raise EvaluationError(f"has no trunk of seed {self.seed}", where=self.name)
-        trunk = self.seeds.index(self.seed) % clips.shape[1]
-        clips = clips[:, trunk]
+            raise EvaluationError(f"has no backbone of seed {self.seed}", where=self.name)
+        backbone = self.seeds.index(self.seed) % clips.shape[1]
+        clips = clips[:, backbone]
         views = clips.shape[1]
         # From the clips as they are: 8 times faster than with all views.
         kernel = clips[:, 0] @ clips[:, 0].T
@@ -79,20 +79,20 @@ class DualRidge:
         repeated = np.repeat(labels, views)
         alpha = solve_dual(x @ x.T, repeated, self.classes, strengths[best] * views)
         chosen = {"strength": strengths[best], "chosen_on": chosen_on}
-        return RidgePredictor(x.T @ alpha, trunk, chosen)
+        return RidgePredictor(x.T @ alpha, backbone, chosen)
 
 
 @dataclass(frozen=True, eq=False)
 class RidgePredictor:
-    """Weights [D, C] for one trunk, and what was chosen for them on the training subjects."""
+    """Weights [D, C] for one backbone, and what was chosen for them on the training subjects."""
 
     weights: Features
-    trunk: int
+    backbone: int
     chosen: dict[str, Any]
 
     def predict(self, clips: Features) -> NDArray[np.float64]:
         """Probabilities [N, C]: a softmax of scores, ordered right but not calibrated."""
-        return probabilities_of(clips[:, self.trunk, 0] @ self.weights)
+        return probabilities_of(clips[:, self.backbone, 0] @ self.weights)
 
 
 def choose(

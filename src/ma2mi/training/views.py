@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ma2mi.models.trunk import Trunk
+from ma2mi.models.backbone import Backbone
 
 if TYPE_CHECKING:
     from ma2mi.clips.batches import Batch
@@ -22,7 +22,7 @@ VIEWS: tuple[View, ...] = ("as-is", "mirrored")
 BATCH = 32
 
 
-def batches(net: Trunk, pairs: Pairs, size: int, view: View = "as-is") -> Iterator[Batch]:
+def batches(net: Backbone, pairs: Pairs, size: int, view: View = "as-is") -> Iterator[Batch]:
     """All pairs in their order, as the network takes them, on its device."""
     # Imported here: weights are loaded without cv2, av and numba, sooner.
     from ma2mi.clips.batches import make_batch
@@ -40,7 +40,7 @@ def batches(net: Trunk, pairs: Pairs, size: int, view: View = "as-is") -> Iterat
 
 
 @torch.no_grad()
-def ask(net: Trunk, pairs: Pairs, size: int, views: Sequence[View] = VIEWS) -> Tensor:
+def ask(net: Backbone, pairs: Pairs, size: int, views: Sequence[View] = VIEWS) -> Tensor:
     """Logits, float64 [views, N, outputs] on the CPU; computed on one thread.
 
     Args:

@@ -16,8 +16,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
-from ma2mi.models.trunk import Trunk
 from ma2mi.motion.facs import CLASSES
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.flow_simulator import (
@@ -30,7 +30,7 @@ from ma2mi.synthesis.flow_simulator import (
     bend_flow,
     sample_world,
 )
-from ma2mi.training.checkpoint import load_state, load_trunk, save_state
+from ma2mi.training.checkpoint import load_backbone, load_state, save_state
 from ma2mi.training.movements import Movements, SimulatedMovements
 from ma2mi.training.pretext import FutureMovement, FutureMovementSettings
 from ma2mi.training.views import one_thread
@@ -203,7 +203,7 @@ def train_zero(
     init: Path | None = None,
     state: Path | None = None,
     hook: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Trunk:
+) -> Backbone:
     """A network with ``OUTPUTS`` outputs, learned from worlds alone.
 
     One process draws the samples, another learns, on one thread: on one kind of machine the same
@@ -223,17 +223,17 @@ def train_zero(
         torch.manual_seed(settings.seed)
         net = build_model(settings.model, OUTPUTS, **settings.model_settings)
         if init:
-            load_trunk(net, init)
+            load_backbone(net, init)
         return _learn(net, WorldBatches(basis, pairs, settings), settings, state, hook)
 
 
 def _learn(
-    net: Trunk,
+    net: Backbone,
     batches: WorldBatches,
     settings: ZeroSettings,
     state: Path | None,
     hook: Callable[[int, int, float], None],
-) -> Trunk:
+) -> Backbone:
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(settings.average))  # type: ignore[no-untyped-call]
     both = nn.ModuleDict({"net": net, "average": average})
     learning, task, movements = [*net.parameters()], None, None
@@ -272,7 +272,7 @@ def _learn(
             told = []
             if state:
                 save_state(state, both, optimizer, {"done": step + 1})
-    learned: Trunk = average.module  # type: ignore[assignment]
+    learned: Backbone = average.module  # type: ignore[assignment]
     return learned.eval()
 
 

@@ -1,4 +1,4 @@
-"""A trunk: any network that turns the onset face and its movement into a grid of features."""
+"""A backbone: any network that turns the onset face and its movement into a grid of features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Padding = Literal["zeros", "replicate"]
 
 
 class Grid(NamedTuple):
-    """What a trunk sees, cell by cell (gh x gw cells, 7 x 7 for a 112 px crop).
+    """What a backbone sees, cell by cell (gh x gw cells, 7 x 7 for a 112 px crop).
 
     Attributes:
         features: [B, width, gh, gw], the fused grid Z that heads and decoders read.
@@ -36,8 +36,8 @@ class Grid(NamedTuple):
     pose: Tensor | None = None
 
 
-class Trunk(nn.Module):
-    """Base of every trunk, with the classifier that reads its grid.
+class Backbone(nn.Module):
+    """Base of every backbone, with the classifier that reads its grid.
 
     Args:
         width: channels of the grid.
@@ -51,7 +51,7 @@ class Trunk(nn.Module):
     or a frame difference in [-1, 1].
     """
 
-    #: Face [B, 3, H, W] to grid, where a trunk has such a branch: a pretext task takes its latent
+    #: Face [B, 3, H, W] to grid, where a backbone has such a branch: a pretext task takes its latent
     #: space from here.
     position_encoder: nn.Module
     #: Side of the only input it takes, in px; None takes any multiple of 16.
@@ -81,10 +81,10 @@ class Trunk(nn.Module):
         return list(self.head.parameters())
 
     def face_encoder(self) -> nn.Module | None:
-        """The position encoder, or None for a trunk without one."""
+        """The position encoder, or None for a backbone without one."""
         return self._modules.get("position_encoder")
 
-    def trunk_parameters(self) -> list[nn.Parameter]:
+    def backbone_parameters(self) -> list[nn.Parameter]:
         head = {id(p) for p in self.head.parameters()}
         return [p for p in self.parameters() if id(p) not in head]
 
