@@ -2,7 +2,7 @@
 
 All pairs of a clip at once, each from zero (no warm start), on the CPU or a GPU. Same energy, same
 steps as ``ma2mi.motion.thin_plate``; the kernels that differ are torch's: ``grid_sample``
-interpolates with a sharper cubic, and grids are refined with repeated rims.
+interpolates with a sharper cubic, and grids are refined with repeated edges.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def tensor_flow(
         first = torch.as_tensor(onset, device=device).float()[None, None]
         clip = torch.as_tensor(frames, device=device).float()[:, None]
         onsets = pyramid(first.expand(len(clip), -1, -1, -1))
-        return double(bent(onsets, pyramid(clip))).movedim(1, -1).cpu().numpy()
+        return upsample(flow_grids(onsets, pyramid(clip))).movedim(1, -1).cpu().numpy()
 
 
-def bent(onsets: list[Tensor], targets: list[Tensor]) -> Tensor:
+def flow_grids(onsets: list[Tensor], targets: list[Tensor]) -> Tensor:
     """The flow grids [T, 2, H/2, W/2], coarse to fine."""
     coarsest = len(onsets) - 1
     reach_px = SETTINGS.reach * min(onsets[0].shape[2:])
@@ -52,7 +52,7 @@ def bent(onsets: list[Tensor], targets: list[Tensor]) -> Tensor:
     curvature = torch.full((count, 1, 1, 1), FIRST_CURVATURE, device=grid.device)
     for level in range(coarsest, -1, -1):
         if level < coarsest:
-            grid, drift = 2 * double(grid), 2 * double(drift)
+            grid, drift = 2 * upsample(grid), 2 * upsample(drift)
         anchor = (CELL * 2.0**level / reach_px) ** 4
         scale = 4.0**level * CELL**2
         for _ in range(1 if level else SETTINGS.warps):
@@ -62,7 +62,7 @@ def bent(onsets: list[Tensor], targets: list[Tensor]) -> Tensor:
                 if level == coarsest:
                     pull = stiffness * anchor
                     left = anchored(data, pull)
-                    grid = settle(left, right + pull * drift, stiffness, grid, SETTINGS.iterations)
+                    grid = relax(left, right + pull * drift, stiffness, grid, SETTINGS.iterations)
                     drift = affine_part(data, grid) if turn == 0 else drift
                 known = trace(data, anchored(data, stiffness * anchor), stiffness)
                 energy = (grid * plate(grid)).sum((1, 2, 3), keepdim=True)
@@ -71,13 +71,13 @@ def bent(onsets: list[Tensor], targets: list[Tensor]) -> Tensor:
             stiffness = 1 / (SETTINGS.independent * curvature * scale * CELL**2)
             pull = stiffness * anchor
             left = anchored(data, pull)
-            grid = settle(left, right + pull * drift, stiffness, grid, SETTINGS.iterations)
+            grid = relax(left, right + pull * drift, stiffness, grid, SETTINGS.iterations)
     return grid
 
 
 def compared(onset: Tensor, target: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     height, width = onset.shape[2:]
-    fine = double(grid)
+    fine = upsample(grid)
     y, x = torch.meshgrid(
         torch.arange(height, device=grid.device),
         torch.arange(width, device=grid.device),
@@ -130,15 +130,20 @@ def plate(grid: Tensor) -> Tensor:
     return out + 2 * adjoint(adjoint(cross, 2, slope[::-1]), 3, slope[::-1])  # type: ignore
 
 
-def settle(
+def relax(
     left: Tensor, right: Tensor, stiffness: Tensor, start: Tensor, iterations: int, coarser: int = 2
 ) -> Tensor:
     if coarser and min(left.shape[2:]) >= 28 and not any(n % 2 for n in left.shape[2:]):
-        coarse = halve(start)
-        settled = settle(
-            halve(left), halve(right), stiffness / 16, coarse, COARSE_ITERATIONS, coarser - 1
+        coarse = downsample(start)
+        relaxed = relax(
+            downsample(left),
+            downsample(right),
+            stiffness / 16,
+            coarse,
+            COARSE_ITERATIONS,
+            coarser - 1,
         )
-        start = start + double(settled - coarse)
+        start = start + upsample(relaxed - coarse)
     return solve(left, right, stiffness, start, iterations)
 
 
@@ -161,7 +166,7 @@ def solve(left: Tensor, right: Tensor, stiffness: Tensor, start: Tensor, iterati
 
 
 def trace(data: Tensor, left: Tensor, stiffness: Tensor) -> Tensor:
-    data, left, stiffness = halve(data[:, :3]), halve(left), stiffness / 16
+    data, left, stiffness = downsample(data[:, :3]), downsample(left), stiffness / 16
     first = (data[:, :1] + 1e-12).sqrt()
     cross = data[:, 1:2] / first
     second = (data[:, 2:3] - cross**2).clamp_min(0).sqrt()
@@ -208,7 +213,7 @@ def affine_part(data: Tensor, grid: Tensor) -> Tensor:
 def pyramid(images: Tensor) -> list[Tensor]:
     levels = [blurred(images, SETTINGS.presmooth_px)]
     while len(levels) < SETTINGS.levels:
-        levels.append(halve(blurred(levels[-1], 0.5)))
+        levels.append(downsample(blurred(levels[-1], 0.5)))
     return levels
 
 
@@ -220,9 +225,9 @@ def blurred(images: Tensor, sd_px: float) -> Tensor:
     return fn.conv2d(fn.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
 
 
-def halve(planes: Tensor) -> Tensor:
+def downsample(planes: Tensor) -> Tensor:
     return fn.avg_pool2d(planes, 2)
 
 
-def double(planes: Tensor) -> Tensor:
+def upsample(planes: Tensor) -> Tensor:
     return fn.interpolate(planes, scale_factor=2, mode="bilinear", align_corners=False)

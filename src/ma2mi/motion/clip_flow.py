@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError, SettingsError
 from ma2mi.motion import kernels as solver
-from ma2mi.motion.thin_plate import CELL, FlowSettings, Onset, doubled, halved, median, taps
+from ma2mi.motion.thin_plate import CELL, FlowSettings, Onset, downsample, median, taps, upsample
 
 Method = Literal["thin-plate", "opencv-tvl1", "dis", "farneback"]
 Plane = NDArray[np.float32]
@@ -101,7 +101,7 @@ def _thin_plate(
         if settings.brightness == "local":
             frame = detail(frame)
         grid = onset.follow(frame, grid)
-        yield np.moveaxis(doubled(grid), 0, -1)[:height, :width]
+        yield np.moveaxis(upsample(grid), 0, -1)[:height, :width]
 
 
 def neighbours(clip: Plane, index: int, count: int) -> Plane:
@@ -118,7 +118,7 @@ def matched(frame: Plane, onset: Plane, weight: Plane) -> Plane:
     """
     small = np.stack([frame, onset, weight])
     while min(small.shape[1:]) >= 56:
-        small = halved(small)
+        small = downsample(small)
     moved, still, trust = (plane.ravel().astype(np.float64) for plane in small)
     basis = np.stack([moved - moved.mean(), np.ones_like(moved)])
     weights_now = trust

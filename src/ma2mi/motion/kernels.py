@@ -49,7 +49,7 @@ def smooth(image: Plane, taps: Plane) -> Plane:
 
 
 @compiled
-def halve(image: Plane) -> Plane:
+def downsample(image: Plane) -> Plane:
     """Mean of 2x2 blocks."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
     out = np.empty((height, width), np.float32)
@@ -65,17 +65,17 @@ def halve(image: Plane) -> Plane:
 
 
 @compiled
-def halve_all(planes: Plane) -> Plane:
+def downsample_all(planes: Plane) -> Plane:
     """Means of 2x2 blocks of each plane, [N, H, W] to [N, H/2, W/2]."""
     count, height, width = planes.shape[0], planes.shape[1] // 2, planes.shape[2] // 2
     out = np.empty((count, height, width), np.float32)
     for c in range(count):
-        out[c] = halve(planes[c])
+        out[c] = downsample(planes[c])
     return out
 
 
 @compiled
-def double(grid: Plane) -> Plane:
+def upsample(grid: Plane) -> Plane:
     """Bilinear refinement of cell-centred values: [n, m] to [2n, 2m]."""
     height, width = grid.shape
     wide = np.empty((height, 2 * width), np.float32)
@@ -84,7 +84,7 @@ def double(grid: Plane) -> Plane:
         for x in range(1, width - 1):
             wide[y, 2 * x] = near * grid[y, x] + far * grid[y, x - 1]
             wide[y, 2 * x + 1] = near * grid[y, x] + far * grid[y, x + 1]
-        # Linear continuation at the rim, so that a linear field stays linear.
+        # Linear continuation at the edge, so that a linear field stays linear.
         wide[y, 0] = near * grid[y, 0] + far * (TWO * grid[y, 0] - grid[y, 1])
         wide[y, 1] = near * grid[y, 0] + far * grid[y, 1]
         last = width - 1
@@ -110,16 +110,16 @@ def double(grid: Plane) -> Plane:
 
 
 @compiled
-def double_all(planes: Plane) -> Plane:
-    """Each plane refined by ``double``, [N, H, W] to [N, 2H, 2W]."""
+def upsample_all(planes: Plane) -> Plane:
+    """Each plane refined by ``upsample``, [N, H, W] to [N, 2H, 2W]."""
     out = np.empty((planes.shape[0], 2 * planes.shape[1], 2 * planes.shape[2]), np.float32)
     for c in range(planes.shape[0]):
-        out[c] = double(planes[c])
+        out[c] = upsample(planes[c])
     return out
 
 
 @compiled
-def rim(image: Plane) -> Plane:
+def pad_edges(image: Plane) -> Plane:
     """``image`` with its edges repeated two pixels outwards, as ``warp`` wants it."""
     height, width = image.shape
     out = np.empty((height + 4, width + 4), np.float32)
@@ -134,10 +134,10 @@ def rim(image: Plane) -> Plane:
 
 
 @compiled
-def warp(rimmed: Plane, flow: Plane) -> Plane:
+def warp(padded: Plane, flow: Plane) -> Plane:
     """The image at (x + u, y + v) by Keys' cubic convolution; positions clamped to the image.
 
-    ``rimmed``: [H + 4, W + 4] from ``rim``; ``flow``: [2, H, W].
+    ``padded``: [H + 4, W + 4] from ``pad_edges``; ``flow``: [2, H, W].
     """
     height, width = flow.shape[1:]
     out = np.empty((height, width), np.float32)
@@ -157,7 +157,7 @@ def warp(rimmed: Plane, flow: Plane) -> Plane:
             b2 = HALF * s * (ONE + s * (FOUR - THREE * s))
             b3 = HALF * s * s * (s - ONE)
             k = ix + 1
-            r0, r1, r2, r3 = rimmed[iy + 1], rimmed[iy + 2], rimmed[iy + 3], rimmed[iy + 4]
+            r0, r1, r2, r3 = padded[iy + 1], padded[iy + 2], padded[iy + 3], padded[iy + 4]
             out[y, x] = (
                 b0 * (a0 * r0[k] + a1 * r0[k + 1] + a2 * r0[k + 2] + a3 * r0[k + 3])
                 + b1 * (a0 * r1[k] + a1 * r1[k + 1] + a2 * r1[k + 2] + a3 * r1[k + 3])
@@ -184,7 +184,7 @@ def tensors(
     less (Cauchy), as lids and glints do.
     """
     height, width = onset.shape
-    mean = rim(np.float32(0.5) * (onset + warped))
+    mean = pad_edges(np.float32(0.5) * (onset + warped))
     near, far = np.float32(8 / 12), np.float32(1 / 12)
     base, grow = noise * noise, misfit * misfit
     scale = ONE / (cutoff * cutoff)
@@ -219,10 +219,10 @@ def tensors(
 
 
 @compiled
-def bend(field: Plane, out: Plane, buffers: Plane) -> None:
-    """out = thin-plate energy's gradient of one plane: natural borders, linear fields free.
+def thin_plate_operator(field: Plane, out: Plane, buffers: Plane) -> None:
+    """The thin-plate operator (gradient of the bending energy) on one plane: natural borders, linear fields free.
 
-    ``field``, ``out``: [H, W]; ``buffers``: [3, H, W + 2], whose untouched rims stay zero.
+    ``field``, ``out``: [H, W]; ``buffers``: [3, H, W + 2], whose untouched edges stay zero.
     """
     height, width = field.shape
     xx, yy, xy = buffers[0], buffers[1], buffers[2]
@@ -237,7 +237,7 @@ def bend(field: Plane, out: Plane, buffers: Plane) -> None:
             xy[y, x + 1] = field[y + 1, x + 1] - field[y + 1, x] - field[y, x + 1] + field[y, x]
     for y in range(height):
         up, down = max(y - 1, 0), min(y + 1, height - 1)
-        # yy and xy are zero on the rim rows that a clamped index repeats, except xy[0].
+        # yy and xy are zero on the edge rows that a clamped index repeats, except xy[0].
         keep = np.float32(2.0 if y > 0 else 0.0)
         for x in range(width):
             out[y, x] = (
@@ -290,7 +290,7 @@ def solve(data: Plane, right: Plane, stiffness: np.float32, start: Plane, iterat
         for k in range(width):
             inverse[2, r, k] = (j11[r, k] + diagonal) * scale[k]
     for c in range(2):
-        bend(x[c], product[c], buffers)
+        thin_plate_operator(x[c], product[c], buffers)
         near, far = data[2 * c], data[1]
         for r in range(height):
             for k in range(width):
@@ -320,7 +320,7 @@ def solve(data: Plane, right: Plane, stiffness: np.float32, start: Plane, iterat
             for r in range(height):
                 for k in range(width):
                     direction[c, r, k] = better[c, r, k] + beta * direction[c, r, k]
-            bend(direction[c], product[c], buffers)
+            thin_plate_operator(direction[c], product[c], buffers)
         curve = np.float32(0)
         for c in range(2):
             near, far = data[2 * c], data[1]

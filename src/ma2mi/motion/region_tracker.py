@@ -16,7 +16,7 @@ from ma2mi.motion.clip_flow import grey, matched
 from ma2mi.motion.head_motion import remove_rigid, stable_weights
 from ma2mi.motion.regions import REGIONS, face_mask, region_mask
 from ma2mi.motion.shape import EYELIDS, LIPS
-from ma2mi.motion.thin_plate import FlowSettings, Onset, doubled, halved
+from ma2mi.motion.thin_plate import FlowSettings, Onset, downsample, upsample
 
 Image = NDArray[np.uint8]
 
@@ -224,8 +224,8 @@ class _Key:
         """Where each region is, px [regions, 2] from where it was, without the head's motion."""
         frame = matched(self._cut(images, self._following()), self.image, self.mask)
         grid = self.onset.follow(frame, self.grid)
-        moved, news = remove_rigid(np.moveaxis(doubled(grid), 0, -1), weights=self.stable)
+        moved, news = remove_rigid(np.moveaxis(upsample(grid), 0, -1), weights=self.stable)
         # The next crop will follow the head, so the next flow starts without its motion.
-        self.grid = grid - halved(np.moveaxis(news.field(*self.shape)[0], -1, 0))
+        self.grid = grid - downsample(np.moveaxis(news.field(*self.shape)[0], -1, 0))
         self.head = self.head @ news.maps(*self.shape)[0]
         return np.asarray(self.means @ moved.reshape(-1, 2)[self.pixels])

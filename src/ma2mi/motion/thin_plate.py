@@ -1,4 +1,4 @@
-"""Our flow: a smooth sheet bent over the face, as stiff as the recording's noise demands."""
+"""Thin-plate optical flow, whose stiffness follows from the noise of the recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CELL = 2  # pixels of a level per node of its flow grid
 FIRST_CURVATURE = 3e-5  # mean squared second derivative of the flow, before the data speak
 CURVATURES = (1e-9, 1e-2)
 COARSE_ITERATIONS = 20
-REGISTRATIONS = 2  # affine steps at the coarsest level, before anything bends
+REGISTRATIONS = 2  # affine steps at the coarsest level, before any non-rigid step
 SMALLEST_REACH_PX = 16.0
 SCALE_FLOOR = 0.05  # of 255: below the rounding of 8 bits no noise is believed
 
@@ -29,7 +29,7 @@ class FlowSettings:
 
     Args:
         presmooth_px: blur of both images before anything else, sd in pixels, up to 4.
-        levels: image scales, halved from one to the next; 3 suit movements of a few pixels.
+        levels: image scales, each half the size of the one before; 3 suit movements of a few pixels.
         warps: times that the finest level is warped and solved again.
         iterations: conjugate gradient steps at the finest grid; coarser grids get 20.
         independent: share of the pixels whose noise counts as independent of its neighbours'.
@@ -110,7 +110,7 @@ class Onset:
         self.images = pyramid(image, settings)
         self.weights = [weight]
         while len(self.weights) < settings.levels:
-            self.weights.append(solver.halve(self.weights[-1]))
+            self.weights.append(solver.downsample(self.weights[-1]))
         self.reach_px = max(settings.reach * min(image.shape), SMALLEST_REACH_PX)
         self.rest = np.zeros((2, image.shape[0] // CELL, image.shape[1] // CELL), np.float32)
 
@@ -120,17 +120,17 @@ class Onset:
         targets = pyramid(image, settings)
         starts = [self.rest if start is None else start]
         while len(starts) < settings.levels:
-            starts.append(halved(starts[-1]) * np.float32(0.5))
+            starts.append(downsample(starts[-1]) * np.float32(0.5))
         coarsest = settings.levels - 1
-        grid = self._registered(coarsest, solver.rim(targets[coarsest]), starts[coarsest])
+        grid = self._registered(coarsest, solver.pad_edges(targets[coarsest]), starts[coarsest])
         drift, curvature = np.zeros_like(grid), settings.curvature or FIRST_CURVATURE
         for level in range(coarsest, -1, -1):
             if level < coarsest:
-                grid = starts[level] + 2 * doubled(grid - starts[level + 1])
-                drift = 2 * doubled(drift)
-            target = solver.rim(targets[level])
+                grid = starts[level] + 2 * upsample(grid - starts[level + 1])
+                drift = 2 * upsample(drift)
+            target = solver.pad_edges(targets[level])
             for _ in range(1 if level else settings.warps):
-                grid, drift, curvature = self._bend(
+                grid, drift, curvature = self._relax_level(
                     level, target, grid, drift, curvature, 3 if level == coarsest else 1
                 )
         return np.asarray(grid)
@@ -145,7 +145,7 @@ class Onset:
     def _compared(self, level: int, target: Plane, grid: Plane) -> tuple[Plane, Plane]:
         """The data term around ``grid``: its five products, and the system's right side."""
         settings, onset, weight = self.settings, self.images[level], self.weights[level]
-        fine = doubled(grid)
+        fine = upsample(grid)
         warped = solver.warp(target, fine)
         noise = max(spread(warped - onset, weight), SCALE_FLOOR)
         tuned = np.array([noise, settings.misfit_px, settings.outlier], np.float32)
@@ -158,14 +158,14 @@ class Onset:
         )
         return data, right
 
-    def _bend(
+    def _relax_level(
         self, level: int, target: Plane, grid: Plane, drift: Plane, curvature: float, rounds: int
     ) -> tuple[Plane, Plane, float]:
         """One warp at one level: the grid, its affine drift and its curvature, all improved."""
         settings = self.settings
         data, right = self._compared(level, target, grid)
         anchor = np.float32((CELL * 2.0**level / self.reach_px) ** 4)
-        # Curvature is counted in pixels of the finest level; each coarser grid bends 4 times more.
+        # Curvature is counted in pixels of the finest level; on each coarser grid it is 4 times larger.
         scale = 4.0**level * CELL**2
 
         def system() -> tuple[Plane, np.float32]:
@@ -176,21 +176,21 @@ class Onset:
             if rounds > 1:  # nothing is known yet: the curvature is that of a first solution
                 left, stiffness = system()
                 pulled = right + stiffness * anchor * drift
-                grid = settle(left, pulled, stiffness, grid, settings.iterations)
+                grid = relax(left, pulled, stiffness, grid, settings.iterations)
                 if turn == 0:
                     drift = affine_part(data[0] + data[2], grid)
             if settings.curvature is not None:
                 break
             left, stiffness = system()
             known = trace(data, left, stiffness)
-            energy = bending(grid) + float(anchor * np.square(grid - drift).sum())
+            energy = bending_energy(grid) + float(anchor * np.square(grid - drift).sum())
             curvature = float(np.clip(energy / (scale * known), *CURVATURES))
         left, stiffness = system()
         pulled = right + stiffness * anchor * drift
-        return settle(left, pulled, stiffness, grid, settings.iterations), drift, curvature
+        return relax(left, pulled, stiffness, grid, settings.iterations), drift, curvature
 
 
-def settle(
+def relax(
     left: Plane,
     right: Plane,
     stiffness: np.float32,
@@ -199,19 +199,24 @@ def settle(
     coarser: int = 2,
 ) -> Plane:
     """Solve for the grid; what is smooth in it on coarser grids first, where steps reach far."""
-    if coarser and halvable(start):
-        coarse = halved(start)
-        settled = settle(
-            halved(left), halved(right), stiffness / 16, coarse, COARSE_ITERATIONS, coarser - 1
+    if coarser and can_downsample(start):
+        coarse = downsample(start)
+        relaxed = relax(
+            downsample(left),
+            downsample(right),
+            stiffness / 16,
+            coarse,
+            COARSE_ITERATIONS,
+            coarser - 1,
         )
-        start = start + doubled(settled - coarse)
+        start = start + upsample(relaxed - coarse)
     return np.asarray(solver.solve(left, right, stiffness, start, iterations))
 
 
 def trace(data: Plane, left: Plane, stiffness: np.float32) -> float:
     """How many numbers the data determine: the trace of inverse(left) data, by one random probe."""
-    if halvable(left):
-        data, left, stiffness = halved(data[:3]), halved(left), stiffness / 16
+    if can_downsample(left):
+        data, left, stiffness = downsample(data[:3]), downsample(left), stiffness / 16
     first = np.sqrt(data[0] + np.float32(1e-12))
     cross = data[1] / first
     second = np.sqrt(np.maximum(data[2] - cross * cross, 0))
@@ -273,13 +278,13 @@ def anchored(data: Plane, pull: np.float32) -> Plane:
     return left
 
 
-def bending(grid: Plane) -> float:
+def bending_energy(grid: Plane) -> float:
     """Sum of the squared second differences of both planes."""
     buffers = np.zeros((3, grid.shape[1], grid.shape[2] + 2), np.float32)
     product = np.empty(grid.shape[1:], np.float32)
     total = 0.0
     for plane in grid:
-        solver.bend(plane, product, buffers)
+        solver.thin_plate_operator(plane, product, buffers)
         total += float(solver.dot(plane, product))
     return max(total, 0.0)
 
@@ -304,7 +309,7 @@ def pyramid(image: Plane, settings: FlowSettings) -> list[Plane]:
     """The presmoothed image, then each time half as large."""
     levels = [solver.smooth(image, taps(settings.presmooth_px))]
     while len(levels) < settings.levels:
-        levels.append(solver.halve(solver.smooth(levels[-1], taps(0.5))))
+        levels.append(solver.downsample(solver.smooth(levels[-1], taps(0.5))))
     return levels
 
 
@@ -317,13 +322,13 @@ def taps(sd_px: float) -> Plane:
     return np.asarray(half / (2 * half.sum() - half[0]), np.float32)
 
 
-def halvable(planes: Plane) -> bool:
+def can_downsample(planes: Plane) -> bool:
     return min(planes.shape[1:]) >= 28 and not (planes.shape[1] % 2 or planes.shape[2] % 2)
 
 
-def halved(planes: Plane) -> Plane:
-    return np.asarray(solver.halve_all(planes))
+def downsample(planes: Plane) -> Plane:
+    return np.asarray(solver.downsample_all(planes))
 
 
-def doubled(planes: Plane) -> Plane:
-    return np.asarray(solver.double_all(planes))
+def upsample(planes: Plane) -> Plane:
+    return np.asarray(solver.upsample_all(planes))
