@@ -79,9 +79,8 @@ def main() -> None:
 
 
 def extract_plain(backbone: torch.nn.Module, pairs: object) -> np.ndarray:
-    from ma2mi.models.backbone import flatten_grid
-
     from ma2mi.clips.batches import make_batch
+    from ma2mi.models.backbone import flatten_grid
 
     with torch.no_grad():
         batch = make_batch(pairs, np.arange(len(pairs)), size=112, side=28)

@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1] / "zero"))
 
 from judge import Judged, ask, measured, rendered
-from ma2mi.models.backbone import Backbone
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
 
 from ma2mi.cli import steps
@@ -42,6 +41,7 @@ from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets.folder import list_recordings
 from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, person_confusions
 from ma2mi.files import replace_file
+from ma2mi.models.backbone import Backbone
 from ma2mi.motion import flow
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from ma2mi.models.backbone import Backbone
 from numpy.typing import NDArray
 from pairs import read_pairs
 from scipy.optimize import minimize
@@ -21,6 +20,7 @@ from ma2mi.evaluation.statistics import (
     person_confusions,
     person_unit_counts,
 )
+from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.flow_simulator import (
