@@ -220,7 +220,9 @@ def tensors(
 
 @compiled
 def thin_plate_operator(field: Plane, out: Plane, buffers: Plane) -> None:
-    """The thin-plate operator (gradient of the bending energy) on one plane: natural borders, linear fields free.
+    """The thin-plate operator, the gradient of the bending energy, of one plane into ``out``.
+
+    Natural borders; linear fields cost nothing.
 
     ``field``, ``out``: [H, W]; ``buffers``: [3, H, W + 2], whose untouched edges stay zero.
     """

@@ -29,7 +29,7 @@ class FlowSettings:
 
     Args:
         presmooth_px: blur of both images before anything else, sd in pixels, up to 4.
-        levels: image scales, each half the size of the one before; 3 suit movements of a few pixels.
+        levels: image scales, each half the size of the last; 3 suit movements of a few pixels.
         warps: times that the finest level is warped and solved again.
         iterations: conjugate gradient steps at the finest grid; coarser grids get 20.
         independent: share of the pixels whose noise counts as independent of its neighbours'.
@@ -165,7 +165,7 @@ class Onset:
         settings = self.settings
         data, right = self._compared(level, target, grid)
         anchor = np.float32((CELL * 2.0**level / self.reach_px) ** 4)
-        # Curvature is counted in pixels of the finest level; on each coarser grid it is 4 times larger.
+        # Curvature is counted in pixels of the finest level: 4 times larger on each coarser one.
         scale = 4.0**level * CELL**2
 
         def system() -> tuple[Plane, np.float32]:
