@@ -169,7 +169,7 @@ class Contestant:
         classes: int,
         seeds: Sequence[int],
     ) -> tuple[Learner, Clips]:
-        """A ridge on a backbone's features: one backbone if it is pre-trained, else one for each seed.
+        """A ridge on features: of one backbone if it is pre-trained, else of one for each seed.
 
         A recognizer's features hold what it says, too.
         """

@@ -51,8 +51,8 @@ class Backbone(nn.Module):
     or a frame difference in [-1, 1].
     """
 
-    #: Face [B, 3, H, W] to grid, where a backbone has such a branch: a pretext task takes its latent
-    #: space from here.
+    #: Face [B, 3, H, W] to grid, where a backbone has such a branch; a pretext task takes its
+    #: latent space from here.
     position_encoder: nn.Module
     #: Side of the only input it takes, in px; None takes any multiple of 16.
     input_side: int | None = None

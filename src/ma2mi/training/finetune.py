@@ -29,8 +29,8 @@ class FineTuneSettings(BaseModel):
 
     Args:
         model, model_settings, size: the network, as in ``PretrainSettings``.
-        pretrained_lr: learning rate of the head on a pre-trained backbone; from scratch, backbone and
-            head learn at ``loop.lr``.
+        pretrained_lr: learning rate of the head on a pre-trained backbone; from scratch, backbone
+            and head learn at ``loop.lr``.
         trunk_share: learning rate of a pre-trained backbone relative to its head's.
         stop: "fixed" takes the last epoch; "inner" the epoch that is best on people held out of
             the *training* set. The left-out person never decides.

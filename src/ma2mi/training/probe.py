@@ -82,9 +82,9 @@ class Probe:
         Returns:
             the fields of :class:`ma2mi.training.pretext.FutureLoss`; "retrieval": share of early
             movements whose late one is found among ``CANDIDATES`` held-out ones (among all, where
-            there are fewer); and for backbones that read flow "units": area under the ROC curve, mean
-            over action units, 0.5 is chance; "subject": balanced accuracy of naming the subject by
-            its code, and "subject_chance", what guessing reaches.
+            there are fewer); and for backbones that read flow "units": area under the ROC curve,
+            mean over action units, 0.5 is chance; "subject": balanced accuracy of naming the
+            subject by its code, and "subject_chance", that of chance.
         """
         task.eval()
         told = self._held_out_loss(task)

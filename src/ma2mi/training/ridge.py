@@ -38,9 +38,9 @@ class DualRidge:
         folds: inner folds that choose among them; with one candidate there are none.
         seed: of the inner folds.
 
-    ``clips`` are float features [N, K, V, D]: of one backbone for all seeds, or of one backbone a seed
-    (K = 1 or the number of seeds), in V views (as it is, mirrored). All views are trained on; the
-    first alone is predicted from.
+    ``clips`` are float features [N, K, V, D]: of one backbone for all seeds, or of one backbone a
+    seed (K = 1 or the number of seeds), in V views (as it is, mirrored). All views are trained on;
+    the first alone is predicted from.
     """
 
     classes: int
