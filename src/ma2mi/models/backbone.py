@@ -93,13 +93,19 @@ class ConvStage(nn.Sequential):
     """3 x 3 convolution, group normalisation, GELU. Groups, so that batches of any size agree."""
 
     def __init__(
-        self, inside: int, outside: int, *, stride: int = 1, padding: Padding = "zeros"
+        self, in_channels: int, out_channels: int, *, stride: int = 1, padding: Padding = "zeros"
     ) -> None:
         super().__init__(
             nn.Conv2d(
-                inside, outside, 3, stride=stride, padding=1, bias=False, padding_mode=padding
+                in_channels,
+                out_channels,
+                3,
+                stride=stride,
+                padding=1,
+                bias=False,
+                padding_mode=padding,
             ),
-            nn.GroupNorm(8, outside),
+            nn.GroupNorm(8, out_channels),
             nn.GELU(),
         )
 

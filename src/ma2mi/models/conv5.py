@@ -21,11 +21,11 @@ class Conv5(Backbone):
     def __init__(self, classes: int) -> None:
         super().__init__(WIDTHS[-1], classes)
         layers: list[nn.Module] = []
-        for i, (inside, outside) in enumerate(zip((3, *WIDTHS), WIDTHS, strict=False)):
+        for i, (in_channels, out_channels) in enumerate(zip((3, *WIDTHS), WIDTHS, strict=False)):
             stride = 2 if i in (1, 3) else 1
             layers += [
-                nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False),
-                nn.GroupNorm(8, outside),
+                nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+                nn.GroupNorm(8, out_channels),
                 nn.ReLU(),
             ]
         self.layers = nn.Sequential(*layers)

@@ -344,10 +344,12 @@ def take_rest_off(action: Tensor) -> Tensor:
 class AttentionBlock(nn.Module):
     """Convolve, and weigh every place by what this block and those before it saw."""
 
-    def __init__(self, inside: int, outside: int, *, stride: int, padding: Padding) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int, padding: Padding
+    ) -> None:
         super().__init__()
-        self.shrink = ConvStage(inside, outside, stride=stride, padding=padding)
-        self.convolve = Residual(outside, padding=padding)
+        self.shrink = ConvStage(in_channels, out_channels, stride=stride, padding=padding)
+        self.convolve = Residual(out_channels, padding=padding)
         self.look = nn.Conv2d(2, 1, 7, padding=3, padding_mode=padding)
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:

@@ -183,8 +183,8 @@ class KernelDecoder(nn.Module):
         super().__init__()
         self.space = space
         # latent: 3 x 3 weights a channel; pixel: 3 x 3 weights and flow: u, v, at 4 x 4 places
-        outside = {"latent": 9 * width, "pixel": 9 * 16, "flow": 2 * 16}[space]
-        last = nn.Conv2d(width, outside, 1)
+        out_channels = {"latent": 9 * width, "pixel": 9 * 16, "flow": 2 * 16}[space]
+        last = nn.Conv2d(width, out_channels, 1)
         for p in last.parameters():  # start at the copy baseline: "nothing changes"
             nn.init.zeros_(p)
         self.layers = nn.Sequential(ConvStage(width, width), last)
