@@ -123,16 +123,20 @@ def test_resumed_is_uninterrupted_bit_for_bit(grown, weights, tmp_path, target):
     class Killed(Exception):
         pass
 
-    def dies(epoch, epochs, figures):
-        if epoch == 2:
+    def dies(now):
+        if now.done == 2:
             raise Killed
 
     with pytest.raises(Killed):
-        adapt(grown, tmp_path / "halves", weights, settings, hook=dies)
+        adapt(grown, tmp_path / "halves", weights, settings, on_progress=dies)
     assert not (tmp_path / "halves" / "model.safetensors").exists()
     heard = []
     resumed = adapt(
-        grown, tmp_path / "halves", weights, settings, hook=lambda epoch, *_: heard.append(epoch)
+        grown,
+        tmp_path / "halves",
+        weights,
+        settings,
+        on_progress=lambda now: heard.append(now.done),
     )
     assert heard == [2]  # the finished epoch was not done again
     assert resumed == whole

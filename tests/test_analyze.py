@@ -172,7 +172,7 @@ def result(smiling, model, tmp_path_factory):
     """The analysis of the smile and its folder."""
     out = tmp_path_factory.mktemp("results")
     told = []
-    analysis = analyze(smiling, out, weights=model, detector=Held(), hook=told.append)
+    analysis = analyze(smiling, out, weights=model, detector=Held(), on_progress=told.append)
     return analysis, out / "smile", told
 
 
@@ -224,10 +224,10 @@ def test_rows_are_the_decoded_frames(result, smiling):
 
 def test_progress_is_told(result):
     told = result[2]
-    watched = [p.done for p in told if p.step == "watch" and p.event is None]
+    watched = [p.done for p in told if p.step == "watch" and p.detail is None]
     assert watched == list(range(1, COUNT + 1))
     assert {p.total for p in told if p.step == "watch"} == {COUNT}
-    assert [p.event.kind for p in told if p.event] == [e.kind for e in result[0].events]
+    assert [p.detail.kind for p in told if p.detail] == [e.kind for e in result[0].events]
     assert told[-1].step == "write"
     assert told[-1].done == told[-1].total
 
@@ -239,10 +239,10 @@ def test_what_is_done_is_not_done_again(result, smiling, model):
     def never(progress):
         raise RuntimeError("it works again")
 
-    assert analyze(smiling, out, weights=model, detector=Held(), hook=never) == result[0]
+    assert analyze(smiling, out, weights=model, detector=Held(), on_progress=never) == result[0]
     assert (result[1] / "analysis.json").stat().st_mtime_ns == before
     with pytest.raises(RuntimeError, match="works again"):
-        analyze(smiling, out, weights=None, detector=Held(), hook=never)
+        analyze(smiling, out, weights=None, detector=Held(), on_progress=never)
     # Interrupted: the old result is untouched, and nothing half done is left.
     assert (result[1] / "analysis.json").stat().st_mtime_ns == before
     assert [path.name for path in out.iterdir()] == ["smile"]
@@ -652,7 +652,7 @@ def test_ctrl_c_in_a_batch_keeps_what_is_done(ma2mi, shelf, tmp_path, monkeypatc
     def second_is_interrupted(path, out, **options):
         calls.append(path)
         if len(calls) == 2:
-            options["hook"] = interrupt
+            options["on_progress"] = interrupt
         return real(path, out, **options)
 
     def interrupt(progress):
@@ -792,7 +792,7 @@ def test_a_long_video_goes_on_where_it_was_interrupted(smiling, tmp_path, monkey
     begun = []
 
     def listen(progress):
-        if progress.step == "watch" and progress.event is None:
+        if progress.step == "watch" and progress.detail is None:
             seen.append(progress.done)
             if progress.done == stop:
                 raise KeyboardInterrupt
@@ -800,10 +800,12 @@ def test_a_long_video_goes_on_where_it_was_interrupted(smiling, tmp_path, monkey
     for stop in stops:  # noqa: B007 - listen() asks for it
         seen = []
         with pytest.raises(KeyboardInterrupt):
-            analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held())
+            analyze(path, tmp_path / "out", on_progress=listen, weights=None, detector=Held())
         begun.append(seen[0])
     stop, seen = None, []
-    assert analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held()) == whole
+    assert (
+        analyze(path, tmp_path / "out", on_progress=listen, weights=None, detector=Held()) == whole
+    )
     assert [*begun, seen[0]] == [1, *stops]  # what the last frame brought was not kept
     assert results(tmp_path / "out") == results(tmp_path / "whole")
 
@@ -815,14 +817,14 @@ def test_a_state_of_other_settings_or_a_damaged_one_begins_anew(tmp_path, monkey
     seen = []
 
     def listen(progress):
-        if progress.step == "watch" and progress.event is None:
+        if progress.step == "watch" and progress.detail is None:
             seen.append(progress.done)
             if progress.done == 20 and stop:
                 raise KeyboardInterrupt
 
     def interrupt():
         with pytest.raises(KeyboardInterrupt):
-            analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held())
+            analyze(path, tmp_path / "out", on_progress=listen, weights=None, detector=Held())
 
     stop = True
     interrupt()
@@ -839,7 +841,9 @@ def test_a_state_of_other_settings_or_a_damaged_one_begins_anew(tmp_path, monkey
     assert not (tmp_path / "evil").exists()
     stop, other = False, AnalysisSettings(landmark_rate=7.0)
     seen.clear()
-    analyze(path, tmp_path / "out", hook=listen, weights=None, detector=Held(), settings=other)
+    analyze(
+        path, tmp_path / "out", on_progress=listen, weights=None, detector=Held(), settings=other
+    )
     assert seen[0] == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a"]
 

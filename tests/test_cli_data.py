@@ -110,12 +110,12 @@ def contents(root):
 def test_a_fake_is_whole_or_absent(tmp_path, monkeypatch):
     whole = contents(write_fake("smic", tmp_path / "whole", pictures=False))
 
-    def stop(done, _):
-        if done == 4:
+    def stop(now):
+        if now.done == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_fake("smic", tmp_path / "fake", pictures=False, hook=stop)
+        write_fake("smic", tmp_path / "fake", pictures=False, on_progress=stop)
     assert not (tmp_path / "fake").exists()
     # What a call leaves that was killed and could not even tidy up.
     (tmp_path / ".fake.part" / "SMIC").mkdir(parents=True)

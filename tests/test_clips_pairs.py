@@ -198,7 +198,10 @@ def test_onset_apex_pairs_in_the_order_of_the_keys(store):
     ticks = []
     keys = KEYS[::-1]
     pairs, _ = build_pairs(
-        store, keys, PairSettings(**QUICK), hook=lambda done, of: ticks.append((done, of))
+        store,
+        keys,
+        PairSettings(**QUICK),
+        on_progress=lambda now: ticks.append((now.done, now.total)),
     )
     assert pairs.keys.tolist() == keys
     assert pairs.subjects.tolist() == [f"p{i // 2}" for i in reversed(range(10))]
@@ -391,11 +394,11 @@ def test_a_store_that_nobody_may_write_to_is_read(store, monkeypatch):
 
 
 def test_a_hook_that_raises_is_not_blamed_on_the_disk(store):
-    def hook(done, of):
+    def hook(now):
         raise OSError(28, "of the hook")
 
     with pytest.raises(OSError, match="of the hook"):
-        build_pairs(store, KEYS, PairSettings(**QUICK), hook=hook)
+        build_pairs(store, KEYS, PairSettings(**QUICK), on_progress=hook)
 
 
 def test_unknown_settings():

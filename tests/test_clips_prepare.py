@@ -65,7 +65,9 @@ def test_whole_recordings_become_segments(macro, tmp_path):
     store = ClipStore(tmp_path, RECIPE)
     ticks = []
     recordings = macro.recordings()
-    prepared = prepare_recordings(recordings, store, hook=lambda *t: ticks.append(t))
+    prepared = prepare_recordings(
+        recordings, store, on_progress=lambda now: ticks.append((now.done, now.total))
+    )
     assert ticks == [(1, 2), (2, 2)]
     assert [p.recording for p in prepared] == [r.key for r in recordings]
     for recording, one in zip(recordings, prepared, strict=True):
@@ -316,8 +318,8 @@ def test_opening_a_store_writes_nothing(macro, tmp_path):
 
 
 def test_a_hook_that_raises_is_not_blamed_on_the_disk(wallpaper, tmp_path):
-    def hook(done, of):
+    def hook(now):
         raise OSError(28, "of the hook")
 
     with pytest.raises(OSError, match="of the hook"):
-        prepare_recordings([wallpaper], ClipStore(tmp_path, RECIPE), hook=hook)
+        prepare_recordings([wallpaper], ClipStore(tmp_path, RECIPE), on_progress=hook)

@@ -222,9 +222,9 @@ class TestHonestRun:
 
     def test_the_hook_hears_each_fold(self):
         heard = []
-        run(NearestMean(), a_set(), hook=heard.append)
-        assert [(p.done, p.total, p.fold) for p in heard][-1] == (8, 8, "s07")
-        assert not any(p.resumed for p in heard)
+        run(NearestMean(), a_set(), on_progress=heard.append)
+        assert [(p.done, p.total, p.detail.fold) for p in heard][-1] == (8, 8, "s07")
+        assert not any(p.detail.resumed for p in heard)
 
 
 class TestNoLeak:
@@ -339,9 +339,9 @@ class TestSameBytes:
         with pytest.raises(EvaluationError, match="has not finished"):
             load_run(tmp_path / "cut")
         (tmp_path / "cut/folds/0-0004-s04.json.part").write_text("{half a fi")
-        again = run(NearestMean(), data, out=tmp_path / "cut", hook=heard.append)
+        again = run(NearestMean(), data, out=tmp_path / "cut", on_progress=heard.append)
         (tmp_path / "cut/folds/0-0004-s04.json.part").unlink(missing_ok=True)
-        assert [p.resumed for p in heard] == [True] * 4 + [False] * 4
+        assert [p.detail.resumed for p in heard] == [True] * 4 + [False] * 4
         assert again == whole == load_run(tmp_path / "cut")
         assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
 
@@ -515,7 +515,7 @@ class TestFolder:
             raise OSError(28, "of the hook")
 
         with pytest.raises(OSError, match="of the hook"):
-            run(NearestMean(), a_set(people=3), out=tmp_path / "run", hook=hook)
+            run(NearestMean(), a_set(people=3), out=tmp_path / "run", on_progress=hook)
 
     @pytest.mark.parametrize("backend", ["loky", "sequential", "threading"])
     def test_the_process_keeps_its_threads(self, backend):
@@ -526,7 +526,7 @@ class TestFolder:
             if backend != "threading":  # which shares them with its folds
                 heard.extend(pool["num_threads"] for pool in threadpool_info())
 
-        run(NearestMean(), a_set(people=3), backend=backend, hook=hook)
+        run(NearestMean(), a_set(people=3), backend=backend, on_progress=hook)
         after = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
         assert after == limits
         assert set(heard) <= {threads for _, threads in limits}

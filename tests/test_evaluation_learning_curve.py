@@ -243,8 +243,8 @@ class TestFolder:
         with pytest.raises(EvaluationError, match="has not finished"):
             load_curve(tmp_path / "cut")
         heard = []
-        again = trace(NearestMean(), out=tmp_path / "cut", hook=heard.append, jobs=2)
-        assert sum(p.resumed for p in heard) > 0
+        again = trace(NearestMean(), out=tmp_path / "cut", on_progress=heard.append, jobs=2)
+        assert sum(p.detail.resumed for p in heard) > 0
         assert [p.done for p in heard] == list(range(1, 49))
         assert {p.total for p in heard} == {48}
         assert again == whole
@@ -254,9 +254,13 @@ class TestFolder:
         trace(NearestMean(), out=tmp_path / "curve", draws=2)
         heard = []
         more = trace(
-            NearestMean(), out=tmp_path / "curve", sizes=(2, 3, 5), draws=3, hook=heard.append
+            NearestMean(),
+            out=tmp_path / "curve",
+            sizes=(2, 3, 5),
+            draws=3,
+            on_progress=heard.append,
         )
-        assert sum(p.resumed for p in heard) == 2 * 2 * 8
+        assert sum(p.detail.resumed for p in heard) == 2 * 2 * 8
         assert more == trace(NearestMean(), sizes=(2, 3, 5))
         assert load_curve(tmp_path / "curve") == more
 

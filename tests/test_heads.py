@@ -127,7 +127,7 @@ def test_bank_resumes_and_reads_back(head, tmp_path):
     parts.mkdir(parents=True)
     heads._write_head(5, 112, parts / "5.safetensors")
     told = []
-    heads.write_head_bank(file, 2, 5, hook=lambda done, total: told.append((done, total)))
+    heads.write_head_bank(file, 2, 5, on_progress=lambda now: told.append((now.done, now.total)))
     assert told == [(1, 2), (2, 2)]
     first, second = heads.read_head_bank(file)
     assert (first.seed, second.seed) == (5, 6)

@@ -195,7 +195,7 @@ def test_a_micro_corpus_reads_back(tmp_path):
         clips_per_subject=3,
         seed=1,
         settings=TINY,
-        hook=lambda done, total: seen.append((done, total)),
+        on_progress=lambda now: seen.append((now.done, now.total)),
     )
     assert seen == [(1, 2), (2, 2)]
     corpus = open_corpus("synthetic-micro", tmp_path)

@@ -77,16 +77,16 @@ def test_resumed_is_uninterrupted_bit_for_bit(pairs, grown, tmp_path, task):
     }[task]
     whole = pretrain(given, tmp_path / "whole", settings)
 
-    def dies(epoch, epochs, figures):
-        if epoch == 3:
+    def dies(now):
+        if now.done == 3:
             raise Killed
 
     with pytest.raises(Killed):
-        pretrain(given, tmp_path / "halves", settings, hook=dies)
+        pretrain(given, tmp_path / "halves", settings, on_progress=dies)
     assert not (tmp_path / "halves" / "model.safetensors").exists()
     heard = []
     resumed = pretrain(
-        given, tmp_path / "halves", settings, hook=lambda epoch, *_: heard.append(epoch)
+        given, tmp_path / "halves", settings, on_progress=lambda now: heard.append(now.done)
     )
     assert heard == [3]  # the finished epochs were not done again
     assert resumed == whole
@@ -98,7 +98,7 @@ import sys
 from pathlib import Path
 from ma2mi.training.pretrain import PretrainSettings, pretrain
 settings = PretrainSettings.model_validate_json(sys.argv[2])
-pretrain(None, Path(sys.argv[1]), settings, hook=lambda epoch, *_: print(epoch, flush=True))
+pretrain(None, Path(sys.argv[1]), settings, on_progress=lambda now: print(now.done, flush=True))
 """
 
 
@@ -335,11 +335,11 @@ def test_settings_file_tells_everything(tmp_path):
 def test_a_call_that_learned_nothing_claims_nothing(grown, tmp_path):
     """The folder of a run that failed before its first epoch is free for the corrected call."""
 
-    def dies(epoch, epochs, figures):
+    def dies(_):
         raise Killed
 
     with pytest.raises(Killed):
-        pretrain(grown, tmp_path, make_settings(), hook=dies)
+        pretrain(grown, tmp_path, make_settings(), on_progress=dies)
     assert (tmp_path / "settings.json").is_file()
     with pytest.raises(SettingsError, match=r"the loss is nan in step \d of epoch 1"):
         pretrain(grown, tmp_path, make_settings(loop={"lr": 1e12, "warmup": 0}))
@@ -373,7 +373,7 @@ def test_more_epochs_go_on_and_are_told(grown, tmp_path):
     first = pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}))
     heard = []
     longer = make_settings(loop={"epochs": 3})
-    history = pretrain(grown, tmp_path, longer, hook=lambda epoch, *_: heard.append(epoch))
+    history = pretrain(grown, tmp_path, longer, on_progress=lambda now: heard.append(now.done))
     assert heard == [2, 3]
     assert history[:1] == first
     planned = [{"from_epoch": 1, "epochs": 1}, {"from_epoch": 2, "epochs": 3}]
@@ -389,15 +389,15 @@ def test_more_epochs_go_on_and_are_told(grown, tmp_path):
 def test_more_epochs_killed_and_resumed_are_as_never_stopped(grown, tmp_path):
     longer = make_settings(loop={"epochs": 3})
 
-    def dies(epoch, epochs, figures):
-        if epoch == 3:
+    def dies(now):
+        if now.done == 3:
             raise Killed
 
     for name in ("whole", "halves"):
         pretrain(grown, tmp_path / name, make_settings(loop={"epochs": 1}))
     pretrain(grown, tmp_path / "whole", longer)
     with pytest.raises(Killed):
-        pretrain(grown, tmp_path / "halves", longer, hook=dies)
+        pretrain(grown, tmp_path / "halves", longer, on_progress=dies)
     pretrain(grown, tmp_path / "halves", longer)
     assert written(tmp_path / "halves") == written(tmp_path / "whole")
 
@@ -423,12 +423,12 @@ def test_another_version_is_refused_and_another_state_of_the_code_is_said(
 ):
     settings = make_settings(loop={"epochs": 2})
 
-    def dies(epoch, epochs, figures):
-        if epoch == 2:
+    def dies(now):
+        if now.done == 2:
             raise Killed
 
     with pytest.raises(Killed):
-        pretrain(grown, tmp_path, settings, hook=dies)
+        pretrain(grown, tmp_path, settings, on_progress=dies)
     monkeypatch.setattr("ma2mi.training.claim.code_digest", lambda: "another")
     with pytest.warns(CodeChanged, match="another state of ma2mi's code"):
         pretrain(grown, tmp_path, settings)
@@ -504,7 +504,7 @@ def test_a_hook_that_raises_is_not_blamed_on_the_disk(grown, tmp_path):
         raise OSError(28, "of the hook")
 
     with pytest.raises(OSError, match="of the hook"):
-        pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}), hook=hook)
+        pretrain(grown, tmp_path, make_settings(loop={"epochs": 1}), on_progress=hook)
 
 
 def test_the_process_stays_as_it_was(grown, tmp_path):

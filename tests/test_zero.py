@@ -148,6 +148,6 @@ def test_it_learns(basis, monkeypatch):
     monkeypatch.setattr(zero, "KEPT_EVERY", 10)
     told = []
     easy = SMALL.model_copy(update={"steps": 60, "images": 0.5, "lr": 5e-3})
-    train_zero(basis, None, easy, hook=lambda step, steps, loss: told.append(loss))
+    train_zero(basis, None, easy, on_progress=lambda now: told.append(now.detail))
     assert len(told) == 6
     assert told[-1] < 0.93 * told[0]

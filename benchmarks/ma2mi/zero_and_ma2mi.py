@@ -193,7 +193,9 @@ class Study:
             RECIPE.model_copy(update=changes),
             init=self._pretrained(seed) if arm == "a" else None,
             state=self.out / f"{arm}-{seed}.state",
-            hook=lambda step, of, loss: print(f"  {arm}-{seed} {step}/{of} {loss:.3f}", flush=True),
+            on_progress=lambda p: print(
+                f"  {arm}-{seed} {p.done}/{p.total} {p.detail:.3f}", flush=True
+            ),
         )
         return net, RECIPE.size
 

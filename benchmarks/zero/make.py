@@ -19,6 +19,7 @@ from judge import calibrate_on, write_card
 from pairs import read_pairs, write_pairs
 
 from ma2mi.files import replace_file
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
 from ma2mi.synthesis.heads import read_head_bank, write_head_bank
 from ma2mi.training.checkpoint import WEIGHTS
@@ -37,18 +38,21 @@ JUDGING_PAIRS = (800, 5_000)
 def make_worlds(out: Path, jobs: int) -> None:
     """Everything that training and judging need, as files."""
     if not (out / "basis.npy").is_file():
-        np.save(out / "basis-part.npy", make_basis(*PAINTED, jobs=jobs, hook=told("people")).fields)
+        np.save(
+            out / "basis-part.npy",
+            make_basis(*PAINTED, jobs=jobs, on_progress=printer("people")).fields,
+        )
         (out / "basis-part.npy").rename(out / "basis.npy")
     if not (out / "heads.safetensors").is_file():
         write_head_bank(
-            out / "heads.safetensors", HEADS, 0, size=SIDE, jobs=jobs, hook=told("heads")
+            out / "heads.safetensors", HEADS, 0, size=SIDE, jobs=jobs, on_progress=printer("heads")
         )
     for name, (count, first), methods in (
         ("training.npz", TRAINING_PAIRS, ("thin-plate",)),
         ("judging.npz", JUDGING_PAIRS, ("thin-plate", "opencv-tvl1", "farneback")),
     ):
         if not (out / name).is_file():
-            write_pairs(out / name, count, first, methods, jobs=jobs, hook=told(name))
+            write_pairs(out / name, count, first, methods, jobs=jobs, on_progress=printer(name))
 
 
 def training_basis(out: Path) -> FlowBasis:
@@ -63,19 +67,19 @@ def head_fields(out: Path) -> np.ndarray:
     return np.stack([head.fields.transpose(0, 3, 1, 2).astype(np.float32) for head in heads])
 
 
-def told(what: str):  # type: ignore[no-untyped-def]
-    """A hook that prints now and then."""
+def printer(what: str) -> OnProgress:
+    """Prints now and then how far it is."""
     began = last = time.monotonic()
 
-    def hook(done: int, total: int, loss: float | None = None) -> None:
+    def on_progress(now: Progress) -> None:
         nonlocal last
-        if done < total and time.monotonic() < last + 10:
+        if now.done < (now.total or 0) and time.monotonic() < last + 10:
             return
         last = time.monotonic()
-        tail = "" if loss is None else f"  loss {loss:.4f}"
-        print(f"{what}: {done}/{total}  {last - began:.0f} s{tail}", flush=True)
+        tail = "" if now.detail is None else f"  loss {now.detail:.4f}"
+        print(f"{what}: {now.done}/{now.total}  {last - began:.0f} s{tail}", flush=True)
 
-    return hook
+    return on_progress
 
 
 def main() -> None:
@@ -98,7 +102,7 @@ def main() -> None:
         settings,
         init=options.init,
         state=out / "state.safetensors",
-        hook=told("step"),
+        on_progress=printer("step"),
     )
     recognizer = calibrate_on(net, settings, out)
     card = write_card(recognizer, settings, out, head_fields(out)[TRAINING_HEADS:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from ma2mi.files import replace_file
 from ma2mi.motion import flow
+from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
 from ma2mi.synthesis.flow_simulator import UNITS
 from ma2mi.training.zero import MeasuredPairs
@@ -90,7 +90,7 @@ def write_pairs(
     methods: tuple[str, ...],
     *,
     jobs: int,
-    hook: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = ignore,
 ) -> None:
     """``count`` pairs of people from seed ``first`` on, ten each; parts are kept until all are."""
     parts = [path.with_suffix(f".{start:05d}.npz") for start in range(0, count, CHUNK)]
@@ -104,7 +104,7 @@ def write_pairs(
 
     tasks = (joblib.delayed(write_part)(at) for at in range(len(parts)))
     for done, _ in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), start=1):
-        hook(min(done * CHUNK, count), count)
+        on_progress(Progress("pairs", min(done * CHUNK, count), count))
     loaded = [np.load(part) for part in parts]
     _save(path, {name: np.concatenate([part[name] for part in loaded]) for name in loaded[0]})
     for part in parts:

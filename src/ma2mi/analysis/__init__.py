@@ -1,6 +1,6 @@
 """A user's video or camera: find faces, spot movements, have them read, write it all down."""
 
-from ma2mi.analysis.run import Progress, analyze, analyze_camera
+from ma2mi.analysis.run import analyze, analyze_camera
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Watcher, watch_frames
 from ma2mi.face.track import FaceTracker
 from ma2mi.video.camera import camera_frames
@@ -9,7 +9,6 @@ __all__ = [
     "AnalysisSettings",
     "FaceTracker",
     "Finding",
-    "Progress",
     "Watcher",
     "analyze",
     "analyze_camera",

@@ -28,6 +28,7 @@ from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_fo
 from ma2mi.formats.events import Analysis, Event, Level
 from ma2mi.formats.exports import EXPORTS, without_paths
 from ma2mi.formats.tables import FrameTable, read_json
+from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
 from ma2mi.report.videos import check_blurred, write_annotated, write_magnified
 from ma2mi.video import (
@@ -59,30 +60,11 @@ SAVE_S = 60.0  # how often an unfinished analysis is kept, so that a long video 
 WAIT_S = 5.0  # for a process that was told to end and still holds the folder
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where an analysis is.
-
-    Args:
-        step: "watch", then "write".
-        done, total: frames, or files to write; total is None where the container does not say.
-        event: one that was just decided, else None.
-    """
-
-    step: str
-    done: int
-    total: int | None
-    event: Event | None = None
-
-
-Hook = Callable[[Progress], None]
-
-
 def analyze(
     path: Path | str,
     out: Path | str | None = None,
     *,
-    hook: Hook | None = None,
+    on_progress: OnProgress | None = None,
     weights: Path | str | None = "zero",
     settings: AnalysisSettings | None = None,
     fps: Fraction | None = None,
@@ -103,7 +85,8 @@ def analyze(
         path: a video file, or a folder of frames.
         out: results go to the folder ``out/NAME``, whole or not at all; None writes nothing.
             ``Analysis.name`` says which it is.
-        hook: is told how far it is, frame by frame; what it raises ends the analysis.
+        on_progress: called frame by frame ("watch", with an event that was just decided as
+            ``detail``), then for each file ("write"); what it raises ends the analysis.
         weights: "zero", a folder, or None to name no classes and action units.
         settings: by default ``AnalysisSettings()``.
         fps: frame rate of a folder of frames; of a file, the rate at which slow motion was
@@ -150,7 +133,7 @@ def analyze(
             state = {"watcher": Watcher(eyes, recognizer, settings), "events": [], "book": None}
         watcher: Watcher = state["watcher"]
         with _book(place.work, recognizer, blur_faces, state["book"]) as book:
-            tell = hook or _nobody
+            tell = on_progress or ignore
 
             def save(events: list[Event]) -> None:
                 if place.work is not None and book is not None:
@@ -186,7 +169,7 @@ def analyze_camera(
     number: int = 0,
     out: Path | str | None = None,
     *,
-    hook: Hook | None = None,
+    on_progress: OnProgress | None = None,
     seconds: float | None = None,
     stop: Callable[[], bool] | None = None,
     weights: Path | str | None = "zero",
@@ -216,7 +199,7 @@ def analyze_camera(
         _own_folder(out, name, source, about) as place,
         _book(place.work, recognizer, blur_faces) as book,
     ):
-        tell = hook or _nobody
+        tell = on_progress or ignore
         frames = camera_frames(number, seconds=seconds, stop=stop)
         events = _watch(frames, watcher, book, None, tell)
         if not watcher.frames:
@@ -232,10 +215,6 @@ def _frame_count(info: VideoInfo) -> int | None:
     if info.frame_count is None and info.duration_s is not None:
         return round(info.duration_s * info.fps)
     return info.frame_count
-
-
-def _nobody(progress: Progress) -> None:
-    """Listens to no progress."""
 
 
 def folder_name(path: Path) -> str:
@@ -454,7 +433,7 @@ class Book:
         *,
         fps: Fraction | None,
         videos: bool,
-        tell: Hook,
+        tell: OnProgress,
     ) -> Analysis:
         """Write everything else; ``analysis.json`` last, which says that all of it is there.
 
@@ -600,7 +579,7 @@ def _watch(
     watcher: Watcher,
     book: Book | None,
     total: int | None,
-    tell: Hook,
+    tell: OnProgress,
     events: list[Event] | None = None,
     save: Callable[[list[Event]], None] | None = None,
 ) -> list[Event]:

@@ -55,6 +55,7 @@ def adapt(
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets.folder import list_recordings
+    from ma2mi.progress import Progress
     from ma2mi.training import adapt as adapting
     from ma2mi.training.checkpoint import find_weights
     from ma2mi.training.claim import check_folder
@@ -83,12 +84,12 @@ def adapt(
     }
     with console.progress("Adapting (MA2MI)") as tick:
 
-        def hook(epoch: int, of: int, figures: dict[str, Any]) -> None:
-            tick(epoch, of)
-            console.out.print(f"epoch {epoch:3d}  {_line(figures)}")
+        def after_epoch(now: Progress) -> None:
+            tick(now)
+            console.out.print(f"epoch {now.done:3d}  {_line(now.detail)}")
 
         history = adapting.adapt(
-            pairs, out, folder, settings, fabric=fabric, about=about, hook=hook
+            pairs, out, folder, settings, fabric=fabric, about=about, on_progress=after_epoch
         )
     count = len(set(pairs.subjects.tolist()))
     console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {count} subjects")

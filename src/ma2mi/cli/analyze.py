@@ -14,8 +14,9 @@ from rich.text import Text
 from ma2mi.cli import console
 
 if TYPE_CHECKING:
-    from ma2mi.analysis import AnalysisSettings, Progress
+    from ma2mi.analysis import AnalysisSettings
     from ma2mi.formats.events import Analysis
+    from ma2mi.progress import Progress
 
 SHOWN = 10  # of files that are passed over
 COLOURS = {"green": "green", "amber": "yellow", "red": "red"}
@@ -139,16 +140,17 @@ def analyze(
 def _watch_videos(paths: list[Path], out: Path, jobs: int, options: dict[str, Any]) -> list[str]:
     from ma2mi.analysis.batch import analyze_all
     from ma2mi.analysis.run import one_thread_each
+    from ma2mi.progress import Progress
 
     several = len(paths) > 1
     failures = []
     with one_thread_each(), console.progress("videos" if several else "frames") as tick:
         if not several:
-            options["hook"] = lambda p: tick(p.done, p.total or 0) if p.step == "watch" else None
+            options["on_progress"] = lambda p: tick(p) if p.step == "watch" else None
         outcomes = analyze_all(paths, out, jobs=jobs if several else 1, **options)
         for done, outcome in enumerate(outcomes, start=1):
             if several:
-                tick(done, len(paths))
+                tick(Progress("videos", done, len(paths)))
             if outcome.analysis is None:
                 failures.append(outcome.failure)
             else:
@@ -200,7 +202,7 @@ def _watch_camera(
         analysis = analyze_camera(
             number,
             out,
-            hook=_tell_event,
+            on_progress=_print_event,
             seconds=seconds,
             stop=ended.is_set,
             weights=weights,
@@ -212,6 +214,6 @@ def _watch_camera(
     _say(analysis, out)
 
 
-def _tell_event(progress: Progress) -> None:
-    if progress.event is not None:
-        console.out.print(f"{progress.event.onset_s:8.2f} s  {progress.event.words}")
+def _print_event(progress: Progress) -> None:
+    if progress.detail is not None:
+        console.out.print(f"{progress.detail.onset_s:8.2f} s  {progress.detail.words}")

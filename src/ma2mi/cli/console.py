@@ -6,24 +6,25 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import rich.progress
 import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from ma2mi.errors import SettingsError
+from ma2mi.progress import OnProgress, Progress
 
 FAILED = 3
 #: No camera is faster; a rate above it is a slip of the finger.
@@ -33,8 +34,6 @@ LONGEST_S = 1_000_000.0
 _RATE = re.compile(r"\d{1,9}(\.\d{1,9})?(/\d{1,9})?", re.ASCII)
 #: What rearranges the rest of a line when it is shown; a name has no use for it.
 _REARRANGE = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-Tick = Callable[[int, int], None]
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -74,9 +73,9 @@ out = _Terminal(
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Tick]:
-    """A bar that shows (done, of how many), and a figure beside it if one is given."""
-    bar = Progress(
+def progress(title: str) -> Iterator[OnProgress]:
+    """A bar that moves with what it is called with."""
+    bar = rich.progress.Progress(
         TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
@@ -87,8 +86,8 @@ def progress(title: str) -> Iterator[Tick]:
     with bar:
         task = bar.add_task(visible(title), total=None)
 
-        def tick(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def tick(now: Progress) -> None:
+            bar.update(task, completed=now.done, total=now.total)
 
         yield tick
 

@@ -72,7 +72,7 @@ def check(
     else:
         with console.progress(f"Checking {corpus}") as tick:
             findings = check_corpus(
-                corpus, root, layout=layout, repairs=repair_table or repairs, hook=tick
+                corpus, root, layout=layout, repairs=repair_table or repairs, on_progress=tick
             )
         for line in side_by_side(findings.expected, findings.found):
             console.out.print(line, markup=False)
@@ -108,7 +108,7 @@ def fake(
             fault=fault,
             layout=layout,
             version=version,
-            hook=tick,
+            on_progress=tick,
         )
     console.out.print(f"fake of {corpus}: {out}")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ma2mi.cli import console
+from ma2mi.progress import Progress
 
 if TYPE_CHECKING:
     from ma2mi.cli.steps import Marked
@@ -202,7 +203,7 @@ def _analyze_video(folder: Path, seed: int) -> Path:
 def _counted(frames: Any, total: int, tick: Any) -> Any:
     for number, frame in enumerate(frames, start=1):
         yield frame
-        tick(number, total)
+        tick(Progress("render", number, total))
 
 
 def _write_summary(

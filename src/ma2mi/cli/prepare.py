@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ma2mi.cli import console
+from ma2mi.progress import Progress
 
 if TYPE_CHECKING:
     from ma2mi.clips.prepare import Prepared
@@ -83,9 +84,9 @@ def prepare(
         recordings = list_recordings(source, fps=frame_rate)
     with console.progress("Preparing") as tick:
         if marked or lost:
-            prepared = prepare_expressions(marked, store, jobs=jobs, hook=tick)
+            prepared = prepare_expressions(marked, store, jobs=jobs, on_progress=tick)
         else:
-            prepared = prepare_recordings(recordings, store, jobs=jobs, hook=tick)
+            prepared = prepare_recordings(recordings, store, jobs=jobs, on_progress=tick)
     keys, failed = steps.keys_and_failures(prepared, store, lost)
     _write_sheets(sheets, origin, store, prepared, failed)
     console.out.print(f"\n{len(keys)} clips in {store.folder}")
@@ -159,7 +160,8 @@ def _write_sheets(
                 (work / name).write_bytes(content)
             for number, page in enumerate(draw_pages(crops), 1):
                 (work / f"contact-{number:03d}.png").write_bytes(page)
-                tick(min(number * PER_PAGE, len(rows)), len(rows))
+                done = min(number * PER_PAGE, len(rows))
+                tick(Progress("sheets", done, len(rows)))
         except OSError as error:
             raise store_error(error, folder) from error
 

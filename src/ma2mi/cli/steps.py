@@ -34,6 +34,7 @@ from ma2mi.evaluation.audit import Fingerprint, fingerprint
 from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.formats.findings import LeftOut
+from ma2mi.progress import Progress
 from ma2mi.records import Expression, Recording
 from ma2mi.training.pretrain import PretrainSettings, pretrain
 
@@ -124,7 +125,7 @@ def paint_corpus(name: str, root: Path, subjects: int, clips: int, seed: int, jo
             clips_per_subject=clips,
             seed=seed,
             jobs=jobs,
-            hook=tick,
+            on_progress=tick,
         )
     return open_corpus(name, root)
 
@@ -134,7 +135,9 @@ def cut_recordings(
 ) -> tuple[list[str], list[str]]:
     """Keys of the clips cut from whole recordings, and a line for each that failed."""
     with progress("Preparing videos") as tick:
-        return keys_and_failures(prepare_recordings(recordings, store, jobs=jobs, hook=tick), store)
+        return keys_and_failures(
+            prepare_recordings(recordings, store, jobs=jobs, on_progress=tick), store
+        )
 
 
 def cut_expressions(
@@ -143,7 +146,7 @@ def cut_expressions(
     """Keys of the clips cut around marked expressions, and a line for each that failed."""
     with progress("Preparing expressions") as tick:
         return keys_and_failures(
-            prepare_expressions(expressions, store, jobs=jobs, hook=tick), store
+            prepare_expressions(expressions, store, jobs=jobs, on_progress=tick), store
         )
 
 
@@ -168,7 +171,7 @@ def near_future_pairs(
 ) -> tuple[Pairs, list[str]]:
     """Pairs to pre-train on, and a line for each that failed; what was left out is printed."""
     with progress("Measuring movement") as tick:
-        pairs, failures = build_pairs(store, keys, settings, jobs=jobs, hook=tick)
+        pairs, failures = build_pairs(store, keys, settings, jobs=jobs, on_progress=tick)
     if left_out := count_left_out(store, keys, settings):
         out.print(f"{len(pairs)} pairs of movements; left out: {counted(left_out)}")
     videos = {key.rpartition("@")[0] for key in keys}
@@ -266,7 +269,7 @@ def mark_expressions(
         store = ClipStore(store_root, recipe)
         keys, not_cut = cut_expressions([e for e, _ in chosen], store, jobs)
         with progress("Measuring onset to apex") as tick:
-            pairs, unpaired = build_pairs(store, keys, draw, jobs=jobs, hook=tick)
+            pairs, unpaired = build_pairs(store, keys, draw, jobs=jobs, on_progress=tick)
         failures += [*not_cut, *unpaired]
         clips_hash = store.digest(keys)
     return Marked(
@@ -337,11 +340,13 @@ def learn(
     """Pre-train with a bar and the figures of each epoch; without pairs on the simulator."""
     with progress("Pre-training (MA2MI)") as tick:
 
-        def hook(epoch: int, epochs: int, figures: dict[str, Any]) -> None:
-            tick(epoch, epochs)
-            out.print(f"epoch {epoch:3d}  {figures_line(figures)}")
+        def after_epoch(now: Progress) -> None:
+            tick(now)
+            out.print(f"epoch {now.done:3d}  {figures_line(now.detail)}")
 
-        return pretrain(pairs, folder, settings, init=init, fabric=fabric, about=about, hook=hook)
+        return pretrain(
+            pairs, folder, settings, init=init, fabric=fabric, about=about, on_progress=after_epoch
+        )
 
 
 def figures_line(figures: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -30,6 +30,7 @@ from ma2mi.motion import (
     flow,
     remove_rigid,
 )
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression
 from ma2mi.video import read_image
 
@@ -187,7 +188,7 @@ def build_pairs(
     settings: PairSettings,
     *,
     jobs: int = 1,
-    hook: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Pairs, list[str]]:
     """Pairs of these clips, in their order; what was built before is read, not built again.
 
@@ -200,7 +201,7 @@ def build_pairs(
         keys: clips of the store.
         settings: see :class:`PairSettings`.
         jobs: processes, as joblib counts them.
-        hook: told (done, of how many) as clips are finished.
+        on_progress: called as clips are finished.
 
     Returns:
         the pairs, and a line for each that cannot be built, such as one of flat pictures.
@@ -214,7 +215,7 @@ def build_pairs(
         with hold(folder, wait_s=-1):
             found = _finished(folder)  # by another process, meanwhile
             if found is None:
-                _build(store, keys, settings, folder, jobs, hook)
+                _build(store, keys, settings, folder, jobs, on_progress)
                 found = _finished(folder)
     if found is None:
         raise StoreError(
@@ -244,7 +245,7 @@ def _build(
     settings: PairSettings,
     folder: Path,
     jobs: int,
-    hook: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> None:
     """Build all pairs into ``folder``; see :func:`build_pairs`."""
     try:
@@ -269,8 +270,9 @@ def _build(
         counts.append(count)
         failures += failed
         left_out += rejected
-        if hook:
-            hook(min(len(counts) * CHUNK, len(keys)), len(keys))
+        if on_progress:
+            done = min(len(counts) * CHUNK, len(keys))
+            on_progress(Progress("pairs", done, len(keys)))
     if not sum(counts):
         cure = "Clips must move, and last longer than the interval"
         if left_out:

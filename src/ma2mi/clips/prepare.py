@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector, find_model
 from ma2mi.face.quality import FrameQuality, look_at
 from ma2mi.files import digest, replace_file
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Recording
 from ma2mi.video import (
     ClockRestart,
@@ -65,7 +66,7 @@ def prepare_recordings(
     store: ClipStore,
     *,
     jobs: int = 1,
-    hook: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Prepared]:
     """Cut whole recordings into short clips, for pre-training. Finished ones are not done again.
 
@@ -78,13 +79,13 @@ def prepare_recordings(
             ``failures``.
         store: where the clips go; it learns their sources.
         jobs: processes, as joblib counts them.
-        hook: told (done, of how many) after each recording.
+        on_progress: called after each recording.
 
     Raises:
         StoreError: the disk is full or not writable.
         FaceError: the face model is not installed.
     """
-    return _prepare([(r, ()) for r in recordings], store, jobs, hook)
+    return _prepare([(r, ()) for r in recordings], store, jobs, on_progress)
 
 
 def prepare_expressions(
@@ -92,7 +93,7 @@ def prepare_expressions(
     store: ClipStore,
     *,
     jobs: int = 1,
-    hook: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Prepared]:
     """Cut out the marked expressions, each from a little before its onset to after its offset.
 
@@ -101,14 +102,14 @@ def prepare_expressions(
     by_recording: dict[Recording, list[Expression]] = {}
     for expression in expressions:
         by_recording.setdefault(expression.recording, []).append(expression)
-    return _prepare([(r, tuple(e)) for r, e in by_recording.items()], store, jobs, hook)
+    return _prepare([(r, tuple(e)) for r, e in by_recording.items()], store, jobs, on_progress)
 
 
 Task = tuple[Recording, tuple[Expression, ...]]
 
 
 def _prepare(
-    tasks: list[Task], store: ClipStore, jobs: int, hook: Callable[[int, int], None] | None
+    tasks: list[Task], store: ClipStore, jobs: int, on_progress: OnProgress | None
 ) -> list[Prepared]:
     first: dict[str, Recording] = {}
     twins: dict[int, Prepared] = {}
@@ -127,8 +128,8 @@ def _prepare(
         result = twins.get(place) or next(done)
         results.append(result)
         store.sources |= dict.fromkeys(result.clips, result.source)
-        if hook:
-            hook(len(results), len(tasks))
+        if on_progress:
+            on_progress(Progress("prepare", len(results), len(tasks)))
     return results
 
 

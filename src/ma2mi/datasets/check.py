@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from ma2mi.datasets.base import Corpus, DataSheet, corpus_class
 from ma2mi.datasets.coded import CodedCorpus, natural
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.formats.findings import Finding, Findings, LeftOut
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Recording
 from ma2mi.video.folders import FrameIndex, index_frames, picture_size
 from ma2mi.video.times import frame_times
@@ -30,7 +31,7 @@ def check_corpus(
     *,
     layout: str = "",
     repairs: bool | Path = True,
-    hook: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Findings:
     """Look at everything: the sheet, the folders, whether each frame decodes to its end, and
     whether each mark lies within its recording.
@@ -39,7 +40,7 @@ def check_corpus(
         name: of a registered corpus.
         root: its folder.
         layout, repairs: as ``CodedCorpus``; other corpora have neither.
-        hook: called with (recordings looked at, all recordings).
+        on_progress: called after each recording.
 
     Raises:
         CorpusError: no corpus has this name, or it has no layouts. All else becomes a finding.
@@ -58,7 +59,7 @@ def check_corpus(
             else kind(root)
         )
         recordings = corpus.recordings()
-        items += _look_at(corpus, recordings, hook)
+        items += _look_at(corpus, recordings, on_progress)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LeftOut)  # the findings tell it in full
             expressions = corpus.expressions()
@@ -94,7 +95,7 @@ class _Looked:
 
 
 def _look_at(
-    corpus: Corpus, recordings: list[Recording], hook: Callable[[int, int], None] | None
+    corpus: Corpus, recordings: list[Recording], on_progress: OnProgress | None
 ) -> Iterator[Finding]:
     frame = corpus.layout.frame if isinstance(corpus, CodedCorpus) else ""
     first_with: dict[str, Path] = {}
@@ -116,8 +117,8 @@ def _look_at(
                     f"holds the same pictures as {twin}",
                     "Copy both again; one of them is misplaced",
                 )
-            if hook:
-                hook(done, len(recordings))
+            if on_progress:
+                on_progress(Progress("check", done, len(recordings)))
     if misnamed and isinstance(corpus, CodedCorpus):
         folder, name = misnamed[0]
         yield Finding(

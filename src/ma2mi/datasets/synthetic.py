@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.manifest import COLUMNS, Manifest
 from ma2mi.errors import CorpusError, SettingsError, optional_part
 from ma2mi.files import replace_file
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Kind
 from ma2mi.synthesis.clip import SyntheticClip, make_clip
 from ma2mi.synthesis.settings import SyntheticSettings
@@ -112,7 +112,7 @@ def write_corpus(
     jobs: int = 1,
     size: int | None = None,
     lossless: bool = False,
-    hook: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Write a synthetic corpus; clips that are there already are kept.
 
@@ -128,7 +128,7 @@ def write_corpus(
         jobs: processes, one subject at a time each; -1 takes all cores.
         size: side of the images in px, instead of the settings'.
         lossless: write FFV1 video (.mkv) in both kinds of corpus.
-        hook: called with (subjects done, all subjects).
+        on_progress: called after each subject.
 
     Returns:
         the manifest's path.
@@ -158,8 +158,8 @@ def write_corpus(
     rows: list[dict[str, object]] = []
     for done, lines in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
         rows += lines
-        if hook is not None:
-            hook(done, subjects)
+        if on_progress is not None:
+            on_progress(Progress("render", done, subjects))
     manifest = out / "manifest.csv"
     text = StringIO()
     table = csv.DictWriter(text, (*COLUMNS, "kind"), lineterminator="\n")

@@ -1,6 +1,6 @@
 """The referee: leaves people out, judges any learner on them, and cannot leak a test label."""
 
-from ma2mi.evaluation.benchmark import Progress, run_benchmark
+from ma2mi.evaluation.benchmark import FoldProgress, run_benchmark
 from ma2mi.evaluation.labels import LABEL_SETS, LabelSet, encode_action_units, label_set
 from ma2mi.evaluation.learner import EpochPredictor, Learner, Predictor
 from ma2mi.evaluation.learning_curve import (
@@ -24,12 +24,12 @@ __all__ = [
     "LABEL_SETS",
     "PROTOCOLS",
     "EpochPredictor",
+    "FoldProgress",
     "FoldResult",
     "LabelSet",
     "Learner",
     "LearningCurve",
     "Predictor",
-    "Progress",
     "Protocol",
     "RunFolder",
     "RunResult",

@@ -12,7 +12,7 @@ import json
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -48,11 +48,12 @@ from ma2mi.evaluation.results import (
 )
 from ma2mi.evaluation.splits import People, Split, TrainingDraw, draw_training, people
 from ma2mi.files import code_digest, hold
+from ma2mi.progress import OnProgress, Progress
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What the hook hears after each fold.
+class FoldProgress:
+    """What ``on_progress`` receives as ``detail`` after each fold.
 
     Args:
         done, total: folds, over all seeds.
@@ -61,8 +62,6 @@ class Progress:
         resumed: whether it was read back from the run folder.
     """
 
-    done: int
-    total: int
     seed: int
     fold: str
     fit_s: float
@@ -84,7 +83,7 @@ def run_benchmark(
     backend: Backend = "loky",
     cluster: str | None = None,
     out: Path | str | None = None,
-    hook: Callable[[Progress], None] | None = None,
+    on_progress: OnProgress | None = None,
     also_best_on_test: bool = False,
     aliases: Mapping[str, str] | None = None,
     settings: Mapping[str, object] | None = None,
@@ -112,7 +111,7 @@ def run_benchmark(
         backend: how they run side by side; "dask" and "ray" start a local cluster unless
             ``cluster`` gives the address of one.
         out: run folder; a run that was interrupted there goes on, finished folds are kept.
-        hook: called with a ``Progress`` after each fold, in this process.
+        on_progress: called after each fold, in this process; ``detail`` is a ``FoldProgress``.
         also_best_on_test: compute the field's number, too: the epoch that is best on the
             left-out people. It stands apart and is stamped as selected on test data.
         aliases: other names of the same people, see ``splits.people``.
@@ -187,8 +186,9 @@ def run_benchmark(
         def tell(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
             nonlocal done
             done += 1
-            if hook:
-                hook(Progress(done, len(tasks), fold.seed, fold.fold, seconds, resumed))
+            if on_progress:
+                detail = FoldProgress(fold.seed, fold.fold, seconds, resumed)
+                on_progress(Progress("folds", done, len(tasks), detail))
 
         for fold in list(finished.values()):
             tell(fold, 0.0, resumed=True)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ma2mi.errors import EvaluationError, store_error
-from ma2mi.evaluation.benchmark import Progress, run_benchmark
+from ma2mi.evaluation.benchmark import run_benchmark
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
@@ -36,6 +36,7 @@ from ma2mi.evaluation.statistics import (
     score_named,
 )
 from ma2mi.files import hold, replace_file
+from ma2mi.progress import OnProgress, Progress
 
 CURVE = "curve.json"
 DRAWS = 5
@@ -142,7 +143,7 @@ def run_learning_curve(
     databases: Sequence[str] | People | None = None,
     aliases: Mapping[str, str] | None = None,
     out: Path | str | None = None,
-    hook: Callable[[Progress], None] | None = None,
+    on_progress: OnProgress | None = None,
     on_run: Callable[[Path], None] | None = None,
     **options: Any,
 ) -> LearningCurve:
@@ -204,9 +205,10 @@ def run_learning_curve(
         runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
 
         def tell(done: Progress) -> None:
-            if hook:
-                before = sum(map(len, runs.values())) * done.total
-                hook(replace(done, done=before + done.done, total=len(plan) * done.total))
+            if on_progress:
+                total = done.total or 0
+                before = sum(map(len, runs.values())) * total
+                on_progress(replace(done, done=before + done.done, total=len(plan) * total))
 
         for drawn in plan:
             size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
@@ -220,7 +222,7 @@ def run_learning_curve(
                 databases=databases,
                 aliases=aliases,
                 out=place,
-                hook=tell,
+                on_progress=tell,
                 training=drawn,
                 **options,
             )

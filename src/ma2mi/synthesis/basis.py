@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.motion.facs import ACTION_UNITS, SIDES, Side
+from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis.movement import FACE, MOUTH_IN_FACE, Track, grid, unit_field
 from ma2mi.synthesis.subject import FACE_SIDE, Person, make_person
 
@@ -74,7 +74,7 @@ def make_basis(
     seed: int,
     *,
     jobs: int = 1,
-    hook: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = ignore,
 ) -> FlowBasis:
     """The fields of painted people.
 
@@ -82,13 +82,13 @@ def make_basis(
         people: how many.
         seed: of the first; the others follow.
         jobs: processes, as joblib counts them.
-        hook: told (done, of how many).
+        on_progress: called after each subject.
     """
     tasks = (joblib.delayed(_fields_of)(seed + i) for i in range(people))
     fields = []
     for one in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
         fields.append(one)
-        hook(len(fields), people)
+        on_progress(Progress("basis", len(fields), people))
     return FlowBasis(np.stack(fields))
 
 

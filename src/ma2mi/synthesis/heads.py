@@ -33,6 +33,7 @@ from ma2mi.face.detect import Face
 from ma2mi.files import replace_file
 from ma2mi.motion.compiler import compiler
 from ma2mi.motion.facs import SIDES, Side
+from ma2mi.progress import OnProgress, Progress, ignore
 
 Floats = NDArray[np.float64]
 
@@ -374,7 +375,7 @@ def write_head_bank(
     *,
     size: int = 112,
     jobs: int = 1,
-    hook: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = ignore,
 ) -> None:
     """Write many heads into one file; heads that an interrupted run left are not made again.
 
@@ -384,16 +385,16 @@ def write_head_bank(
         seed: of the first; the others follow.
         size: side of the crops in pixels.
         jobs: processes, as joblib counts them.
-        hook: told (done, of how many).
+        on_progress: called after each head.
     """
     parts = _parts(path, size)
     parts.mkdir(parents=True, exist_ok=True)
     files = [parts / f"{seed + number}.safetensors" for number in range(heads)]
     missing = [number for number, file in enumerate(files) if not file.exists()]
     tasks = (joblib.delayed(_write_head)(seed + n, size, files[n]) for n in missing)
-    hook(heads - len(missing), heads)
+    on_progress(Progress("heads", heads - len(missing), heads))
     for done, _ in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
-        hook(heads - len(missing) + done, heads)
+        on_progress(Progress("heads", heads - len(missing) + done, heads))
     made = [_read(file) for file in files]
     _write(path, {name: np.concatenate([one[name] for one in made]) for name in made[0]})
     for file in files:

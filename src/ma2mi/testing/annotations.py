@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ma2mi.datasets.annotations import LABELS, Annotations
 from ma2mi.formats.annotation_files import Annotation, write_annotations
+from ma2mi.progress import Progress
 from ma2mi.testing.base import Fake, Order, Table, fake_of, layout_names, write_table
 from ma2mi.testing.macro import painted
 
@@ -56,8 +57,8 @@ class FakeAnnotations(Fake):
                 "table": f"{video.stem}.csv",
             }[order.layout]
             write_annotations(marks, video.with_name(stem))
-            if order.hook:
-                order.hook(number, 3)
+            if order.on_progress:
+                order.on_progress(Progress("render", number, 3))
         meanings: Table = [["label", "emotion"], ["apex", "apex"]]
         meanings += [[word, emotion] for emotion, word, _ in _MARKS]
         write_table(out / LABELS, meanings)

@@ -17,6 +17,7 @@ from ma2mi.datasets.base import Layout
 from ma2mi.datasets.coded import CodedCorpus
 from ma2mi.errors import CorpusError, optional_part, store_error
 from ma2mi.files import hold
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis import SyntheticClip, SyntheticSettings, make_clip, make_person
 
 SIDE = 176  # px; the smallest round side at which the detector finds every painted face
@@ -44,7 +45,6 @@ _PAINTED = {
     "tense": "repression",
 }
 
-Hook = Callable[[int, int], None]
 Table = list[list[object]]
 """The cells of a sheet, header and rows of text included."""
 
@@ -84,7 +84,7 @@ class Order:
         fault: one of ``FAULTS``, or "".
         layout, version: one of the fake's own.
         pictures: False writes empty files for frames, which is enough to read the sheet.
-        hook: called with (clips done, all clips).
+        on_progress: called after each clip.
     """
 
     full_size: bool = False
@@ -92,7 +92,7 @@ class Order:
     layout: str = ""
     version: str = ""
     pictures: bool = True
-    hook: Hook | None = None
+    on_progress: OnProgress | None = None
 
 
 class Fake(ABC):
@@ -247,8 +247,8 @@ class CodedFake(Fake):
                 ):
                     path.write_bytes(content)
                 done += 1
-                if order.hook:
-                    order.hook(done, len(clips))
+                if order.on_progress:
+                    order.on_progress(Progress("render", done, len(clips)))
             if person:
                 vars(person).pop("layers", None)  # tens of megabytes a person
 
@@ -304,7 +304,7 @@ def write_fake(
     layout: str = "",
     version: str = "",
     pictures: bool = True,
-    hook: Hook | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """Write a fake of the corpus ``name``: same arguments, same bytes.
 
@@ -314,7 +314,7 @@ def write_fake(
     Args:
         name: of a registered corpus.
         out: an empty or missing folder.
-        full_size, fault, layout, version, pictures, hook: as ``Order``; the first layout and
+        full_size, fault, layout, version, pictures, on_progress: as ``Order``; the first layout and
             the newest version if empty.
 
     Raises:
@@ -336,7 +336,7 @@ def write_fake(
             choice = ", ".join(filter(None, known)) or "no other"
             raise CorpusError(f"has no {word} {value!r}", where=name, cure=f"It has {choice}")
     layout, version = layout or fake.layouts[0], version or fake.versions[0]
-    order = Order(full_size, fault, layout, version, pictures, hook)
+    order = Order(full_size, fault, layout, version, pictures, on_progress)
     with hold(final := out.resolve()):
         # Not files.whole_folder: its list of what was written marks results of an analysis, which
         # are passed over where videos are looked for.

@@ -31,6 +31,7 @@ from ma2mi.datasets.macro import (
 )
 from ma2mi.errors import optional_part
 from ma2mi.motion.facs import EMOTIONS
+from ma2mi.progress import Progress
 from ma2mi.synthesis import Person, SyntheticSettings, make_clip, make_person
 from ma2mi.testing.base import SIDE, Fake, Order, Table, fake_of, layout_names, write_table
 
@@ -109,8 +110,8 @@ class _FakeMacro(Fake):
                 _write_clip(path, _images(clip, self.corpus.peaks_last), self.rate)
             else:
                 _touch(path)
-            if order.hook:
-                order.hook(done, len(clips))
+            if order.on_progress:
+                order.on_progress(Progress("render", done, len(clips)))
         self.write_labels(out, clips, order.layout)
         if order.fault:
             frames = sorted((out / self.place(clips[0], order.layout)).parent.iterdir())

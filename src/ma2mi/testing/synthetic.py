@@ -23,7 +23,7 @@ class _Painted(Fake):
             subjects=people,
             clips_per_subject=clips,
             seed=0,
-            hook=order.hook,
+            on_progress=order.on_progress,
         )
 
 

@@ -13,7 +13,6 @@ On synthetic videos of a poor camera it brought nothing, see
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import digest
 from ma2mi.models.backbone import Backbone
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.claim import STATE, run_folder, writing
@@ -45,8 +45,6 @@ from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.views import one_thread
 from ma2mi.training.zero import WorldBatches, ZeroSettings
-
-Hook = Callable[[int, int, dict[str, Any]], None]
 
 #: Synthetic subjects whose movements hold the answers, and others by which it is told how far these
 #: have moved: how many, and the seed of the first.
@@ -145,7 +143,7 @@ def adapt(
     *,
     fabric: Fabric | None = None,
     about: dict[str, Any] | None = None,
-    hook: Hook | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Adapt a recognizer to videos, going on from where a killed run stopped.
 
@@ -159,7 +157,7 @@ def adapt(
         settings: see :class:`AdaptSettings`.
         fabric: Lightning's, launched; one CPU by default.
         about: written into ``config.json`` beside the settings (version, data hash).
-        hook: told (epoch from 1, epochs, figures of the epoch).
+        on_progress: called after each epoch (from 1); ``detail`` holds its figures.
 
     Returns:
         The figures of every epoch: those of ``Probe.figures`` on held-out subjects; "drift", how
@@ -212,7 +210,9 @@ def adapt(
     ):
         torch.manual_seed(settings.loop.seed)
         adaptation = Adaptation(net, settings.pretext)
-        history = _learn(adaptation, before, source, (train, held), settings, out, fabric, hook)
+        history = _learn(
+            adaptation, before, source, (train, held), settings, out, fabric, on_progress
+        )
         write_log(out / "log.csv", history, COLUMNS)
         told["figures"] = history[-1]
         if "planned" in claimed:
@@ -230,7 +230,7 @@ def _learn(
     settings: AdaptSettings,
     out: Path,
     fabric: Fabric,
-    hook: Hook | None,
+    on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
     train, held = parts
@@ -259,8 +259,8 @@ def _learn(
     def after_epoch(epoch: int) -> dict[str, Any]:
         figures: dict[str, Any] = probe.figures(adaptation.task)
         figures |= _moved(adaptation.task.trunk, teacher, asked.to(fabric.device), drift)
-        if hook:
-            hook(epoch + 1, settings.loop.epochs, figures)
+        if on_progress:
+            on_progress(Progress("adapt", epoch + 1, settings.loop.epochs, figures))
         return {"epoch": epoch + 1, **figures}
 
     return run_epochs(

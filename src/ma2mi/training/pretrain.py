@@ -28,6 +28,7 @@ from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
+from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.checkpoint import load_backbone, read_config, save_model, weights_digest
 from ma2mi.training.claim import SETTINGS, STATE, run_folder, writing
@@ -37,7 +38,6 @@ from ma2mi.training.movements import Movements, SimulatedMovements, Source, Vide
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 
-Hook = Callable[[int, int, dict[str, Any]], None]
 Rows = NDArray[np.int64]
 
 #: Fewer pairs than this are nothing to tell each other apart.
@@ -89,7 +89,7 @@ def pretrain(
     init: Path | None = None,
     fabric: Fabric | None = None,
     about: dict[str, Any] | None = None,
-    hook: Hook | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Train until ``settings.loop.epochs``, going on from where a killed run stopped.
 
@@ -109,7 +109,7 @@ def pretrain(
         fabric: Lightning's, launched; one CPU by default. Its flags choose devices, nodes,
             strategy and precision.
         about: written into ``config.json`` beside the settings (version, data hash).
-        hook: told (epoch from 1, epochs, figures of the epoch).
+        on_progress: called after each epoch (from 1); ``detail`` holds its figures.
 
     Returns:
         The figures of every epoch, on held-out subjects: see ``Probe.figures``; for "near future"
@@ -141,7 +141,7 @@ def pretrain(
         }
         refused = _other_pretext(out, settings)
         with run_folder(out, meant, fabric, epochs="loop.epochs", refused=refused) as claimed:
-            history = _learn(plan, backbone, (train, held), out, settings, fabric, hook)
+            history = _learn(plan, backbone, (train, held), out, settings, fabric, on_progress)
             if fabric.is_global_zero:
                 chosen = _choose(plan, backbone, history, out, settings)
                 config = {
@@ -172,7 +172,7 @@ def _learn(
     out: Path,
     settings: PretrainSettings,
     fabric: Fabric,
-    hook: Hook | None,
+    on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
     train, held = parts
@@ -196,8 +196,8 @@ def _learn(
             board.log_metrics(figures, epoch + 1)
         if settings.stop == "probe" and fabric.is_global_zero:
             _keep_if_best(out / BEST, backbone, figures[plan.measure(figures)])
-        if hook and fabric.is_global_zero:
-            hook(epoch + 1, settings.loop.epochs, figures)
+        if on_progress and fabric.is_global_zero:
+            on_progress(Progress("pretrain", epoch + 1, settings.loop.epochs, figures))
         return {"epoch": epoch + 1, **figures}
 
     history = run_epochs(

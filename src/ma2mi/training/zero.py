@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
 from ma2mi.motion.facs import CLASSES
+from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.flow_simulator import (
     FOREIGN,
@@ -202,7 +203,7 @@ def train_zero(
     *,
     init: Path | None = None,
     state: Path | None = None,
-    hook: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    on_progress: OnProgress = ignore,
 ) -> Backbone:
     """A network with ``OUTPUTS`` outputs, learned from worlds alone.
 
@@ -216,7 +217,7 @@ def train_zero(
         init: folder of pre-trained weights to start from, such as MA2MI's, of a network with the
             settings of this one.
         state: file of the training state.
-        hook: told (step, of how many, mean loss) now and then.
+        on_progress: called now and then; ``detail`` is the mean loss since.
     """
     # Threads and random numbers of whoever calls stay as they were.
     with one_thread(), torch.random.fork_rng(devices=[]):
@@ -224,7 +225,7 @@ def train_zero(
         net = build_model(settings.model, OUTPUTS, **settings.model_settings)
         if init:
             load_backbone(net, init)
-        return _learn(net, WorldBatches(basis, pairs, settings), settings, state, hook)
+        return _learn(net, WorldBatches(basis, pairs, settings), settings, state, on_progress)
 
 
 def _learn(
@@ -232,7 +233,7 @@ def _learn(
     batches: WorldBatches,
     settings: ZeroSettings,
     state: Path | None,
-    hook: Callable[[int, int, float], None],
+    on_progress: OnProgress,
 ) -> Backbone:
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(settings.average))  # type: ignore[no-untyped-call]
     both = nn.ModuleDict({"net": net, "average": average})
@@ -268,7 +269,7 @@ def _learn(
         average.update_parameters(net)
         told.append(float(loss.detach()))
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == settings.steps:
-            hook(step + 1, settings.steps, float(np.mean(told)))
+            on_progress(Progress("zero", step + 1, settings.steps, float(np.mean(told))))
             told = []
             if state:
                 save_state(state, both, optimizer, {"done": step + 1})
