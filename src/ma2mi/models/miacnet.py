@@ -79,8 +79,8 @@ class MIACNetSettings:
         branches: "both", or one of them alone, for ablations; weights fit all three.
         drop_position: chance that training hides the position and the null position stands in.
         dropout: before the classifier.
-        center: take the median of u and of v for rest. Flow images that are scaled by their own
-            range (MEGC2019's) have lost where zero is; and a head that drifts moves all alike.
+        center: subtract the median of u and of v. Flow images that are scaled by their own range
+            (MEGC2019's) have lost where zero is; and a head that drifts moves all alike.
         padding: what convolutions of the action see beyond the edge: "replicate" what lies there,
             or "zeros", a line along which everything seems to move.
         side: side in px that the movement is scaled to; None takes it as it comes.
@@ -189,7 +189,7 @@ class MIACNet(Backbone):
                 f"inputs of {width} x {height} px", cure="Take a side that is a multiple of 16"
             )
         if self.settings.center and self.action_input == "flow":
-            action = take_rest_off(action)
+            action = subtract_median_flow(action)
         if self.finder is not None and self.settings.branches == "both":
             return self._look_from(self.finder, position, action)
         where = self._position_grid(position, action)
@@ -334,8 +334,8 @@ class GlobalAttention(nn.Module):
         return torch.sigmoid(self.read(grid)).reshape(-1, 1, 8, 8)
 
 
-def take_rest_off(action: Tensor) -> Tensor:
-    """Subtract from u and v [B, 3, H, W] their medians over the face; strain knows no rest."""
+def subtract_median_flow(action: Tensor) -> Tensor:
+    """Subtract from u and v [B, 3, H, W] their medians over the face; strain has none."""
     few = nn.functional.adaptive_avg_pool2d(action[:, :2], 28).flatten(2)
     middle = few.sort(dim=2).values[:, :, few.shape[2] // 2, None, None]
     return torch.cat((action[:, :2] - middle, action[:, 2:]), dim=1)
