@@ -5,11 +5,11 @@ The split into two branches, and pre-training them together, is the paper's (Li,
 read; blocks and widths of ``paper`` follow the parent network MMNet (Li et al., IJCAI 2022).
 ``tiny`` and ``base``, flow as the action, and the null position are our choices.
 
-How the branches meet is ours, too. Added to the movement's features (fusion "sum"), the face tells
-who somebody is, and a classifier with few labels learns that. With fusion "where" the position
-branch says one thing only: where the parts of this face are, 17 points. The action branch looks at
-the movement from there: turned, scaled and shifted so that this face lies where the mean face
-does, and first of all at the parts that expressions move.
+How the branches meet is ours, too. Added to the movement's features (fusion "sum"), the face
+reveals the subject's identity, and a classifier with few labels learns that. With fusion "where"
+the position branch outputs one thing only: where the parts of this face are, 17 points. The action
+branch sees the movement under the affine pose that follows from them, in the frame of the mean
+face, and its attention starts from the parts that expressions move.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PARTS = (
 #: Attention starts from 1 on the parts, falls off as a Gaussian whose deviation is the half axis
 #: and this share of the side, and never starts lower than the second number.
 PRIOR_BLUR, PRIOR_FLOOR = 0.06, 0.05
-#: How strongly a pose is drawn to none at all, relative to what 17 parts say of it.
+#: How strongly a pose is drawn to none at all, relative to the evidence of 17 parts.
 POSE_PRIOR = 0.1
 
 
@@ -73,7 +73,7 @@ class MIACNetSettings:
         position: "conv", or "vit": a small transformer over the face at grid size (MMNet).
         position_stages: channels of the convolutional position encoder.
         vit_depth: layers of the "vit" position encoder.
-        fusion: "where" (position tells where to look, and nothing else), "sum" (Z = P + A) or
+        fusion: "where" (the position branch sets the pose, and nothing else), "sum" (Z = P + A) or
             "concat" (followed by a 1 x 1 convolution).
         action_input: "flow" (u, v, strain) or "difference" of the frames (as the paper's parent).
         branches: "both", or one of them alone, for ablations; weights fit all three.
@@ -84,8 +84,8 @@ class MIACNetSettings:
         padding: what convolutions of the action see beyond the edge: "replicate" what lies there,
             or "zeros", a line along which everything seems to move.
         side: side in px that the movement is scaled to; None takes it as it comes.
-        global_attention: a last attention map is told by the whole grid: what moves at one place
-            says where else to look, and a blink is no expression though it moves most.
+        global_attention: a last attention map depends on the whole grid: what moves at one place
+            decides where else to look, and a blink is no expression though it moves most.
     """
 
     action_stem: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (32,)
@@ -105,9 +105,11 @@ class MIACNetSettings:
     global_attention: bool = True
 
     def __post_init__(self) -> None:
-        halved = 3 if self.stem_stride == 2 else 2
-        if len(self.action_stages) < halved:
-            raise ValueError(f"{halved} action_stages are needed after a stride of 16 / 2^{halved}")
+        halvings = 3 if self.stem_stride == 2 else 2
+        if len(self.action_stages) < halvings:
+            raise ValueError(
+                f"{halvings} action_stages are needed after a stride of 16 / 2^{halvings}"
+            )
         if self.position == "conv" and self.position_stages[-1] != self.action_stages[-1]:
             raise ValueError("position_stages and action_stages end with other widths")
         later = (*self.action_stem[1:], *self.action_stages, *self.position_stages[1:])
@@ -192,22 +194,22 @@ class MIACNet(Backbone):
             action = subtract_median_flow(action)
         if self.finder is not None and self.settings.branches == "both":
             return self._look_from(self.finder, position, action)
-        where = self._position_grid(position, action)
-        what, attention = self.action_encoder(action)  # [B, width, gh, gw], [B, 1, gh, gw]
+        face = self._position_grid(position, action)
+        moved, attention = self.action_encoder(action)  # [B, width, gh, gw], [B, 1, gh, gw]
         if self.settings.branches == "position":
-            return Grid(where, where, None, None)
+            return Grid(face, face, None, None)
         if self.settings.branches == "action":
-            return Grid(what, None, what, attention)
-        fused = where + what if self.fuse is None else self.fuse(torch.cat((where, what), dim=1))
-        return Grid(fused, where, what, attention)
+            return Grid(moved, None, moved, attention)
+        fused = face + moved if self.fuse is None else self.fuse(torch.cat((face, moved), dim=1))
+        return Grid(fused, face, moved, attention)
 
     def _look_from(self, finder: PartFinder, position: Tensor | None, action: Tensor) -> Grid:
         """Fusion "where": the movement as the mean face would show it."""
         height, width = action.shape[2:]
-        where = parts = pose = None
+        face = parts = pose = None
         if position is not None:
-            where = self._resized(self.position_encoder(position), action)
-            parts = finder(where)
+            face = self._resized(self.position_encoder(position), action)
+            parts = finder(face)
             # Detached: what an expression is called must not bend where the face is found.
             pose = finder.pose(parts.detach())
             if self.training and self.settings.drop_position > 0:
@@ -217,10 +219,10 @@ class MIACNet(Backbone):
             action = look_from(action, pose, vectors=self.action_input == "flow")
         stride = self.settings.stem_stride
         prior = finder.prior(height // stride, width // stride)
-        what, attention = self.action_encoder(action, prior)
+        moved, attention = self.action_encoder(action, prior)
         if pose is not None:  # shown on the face as it lies
             attention = sampled(attention, inverse(pose))
-        return Grid(what, where, what, attention, parts, pose)
+        return Grid(moved, face, moved, attention, parts, pose)
 
     def _resized(self, grid: Tensor, action: Tensor) -> Tensor:
         """A grid of the face at the size of the action's, where their inputs differ in size."""
@@ -363,7 +365,7 @@ class AttentionBlock(nn.Module):
 class PartFinder(nn.Module):
     """Where the parts of a face are, read off the position branch's grid.
 
-    Fresh, it answers with the mean face, whoever is shown.
+    Untrained, it outputs the mean face for every input.
 
     Args:
         width: channels of the grid.
