@@ -198,15 +198,15 @@ def affine_part(data: Tensor, grid: Tensor) -> Tensor:
     basis, flat = linear_basis(data), grid.flatten(2)
     weight = (data[:, 0] + data[:, 2]).flatten(1)
     weight = torch.minimum(weight, 4 * weight.mean(1, keepdim=True))
-    trust, fit = weight, torch.zeros_like(flat)
+    weights, fit = weight, torch.zeros_like(flat)
     for _ in range(4):
-        normal = torch.einsum("ik,jk,tk->tij", basis, basis, trust)
+        normal = torch.einsum("ik,jk,tk->tij", basis, basis, weights)
         size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
         normal = normal + torch.eye(3, device=grid.device) * (1e-6 * size + 1e-12)
-        right = torch.einsum("ik,tck,tk->tic", basis, flat, trust)
+        right = torch.einsum("ik,tck,tk->tic", basis, flat, weights)
         fit = torch.linalg.solve(normal, right).mT @ basis
-        off = (flat - fit).square().sum(1)
-        trust = weight / (1 + off / (off.median(1, keepdim=True).values + 1e-8)) ** 2
+        residual = (flat - fit).square().sum(1)
+        weights = weight / (1 + residual / (residual.median(1, keepdim=True).values + 1e-8)) ** 2
     return fit.view_as(grid)
 
 
@@ -220,8 +220,8 @@ def pyramid(images: Tensor) -> list[Tensor]:
 def blurred(images: Tensor, sd_px: float) -> Tensor:
     half = torch.as_tensor(taps(sd_px), device=images.device)
     kernel = torch.cat([half.flip(0), half[1:]])
-    reach = len(half) - 1
-    padded = fn.pad(images, (reach, reach, reach, reach), mode="replicate")
+    radius = len(half) - 1
+    padded = fn.pad(images, (radius, radius, radius, radius), mode="replicate")
     return fn.conv2d(fn.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
 
 

@@ -30,7 +30,7 @@ def flow(
 ) -> Plane:
     """Movement of every pixel of ``onset`` to each of ``frames``.
 
-    Our method ("thin-plate", see ``thinplate.Onset``) starts each frame from the flow of the frame
+    Our method ("thin-plate", see ``thin_plate.Onset``) starts each frame from the flow of the frame
     before, so frames should follow in time. It runs on one thread and lets go of the GIL; the same
     input gives the same bytes on the same CPU. The references are OpenCV's: they take 8 bits, one
     pair after the other, and know neither settings nor mask.
@@ -41,7 +41,7 @@ def flow(
         frames: one frame of the same H, W or [T, H, W(, 3)].
         method: ours or one of OpenCV's.
         settings: of ours only; by default ``FlowSettings()``.
-        mask: [H, W], true or above 0 where the image is to be believed (false on eyes, hair);
+        mask: [H, W], true or above 0 where the image counts (false on eyes, hair);
             movement is continued smoothly into the rest.
 
     Returns:
@@ -106,8 +106,8 @@ def _thin_plate(
 
 def neighbours(clip: Plane, index: int, count: int) -> Plane:
     """Mean of ``count`` frames around ``index``; near the ends fewer, as many on each side."""
-    reach = min(count // 2, index, len(clip) - 1 - index)
-    return np.asarray(clip[index - reach : index + reach + 1].mean(axis=0))
+    radius = min(count // 2, index, len(clip) - 1 - index)
+    return np.asarray(clip[index - radius : index + radius + 1].mean(axis=0))
 
 
 def matched(frame: Plane, onset: Plane, weight: Plane) -> Plane:
@@ -119,14 +119,14 @@ def matched(frame: Plane, onset: Plane, weight: Plane) -> Plane:
     small = np.stack([frame, onset, weight])
     while min(small.shape[1:]) >= 56:
         small = downsample(small)
-    moved, still, trust = (plane.ravel().astype(np.float64) for plane in small)
+    moved, still, initial = (plane.ravel().astype(np.float64) for plane in small)
     basis = np.stack([moved - moved.mean(), np.ones_like(moved)])
-    weights_now = trust
+    weights = initial
     for _ in range(3):
-        normal = (basis * weights_now) @ basis.T + 1e-9 * np.eye(2)
-        gain, offset = np.linalg.solve(normal, (basis * weights_now) @ still)
-        left = np.square(still - gain * basis[0] - offset)
-        weights_now = trust / (1 + left / (4 * median(left) + 1e-6))
+        normal = (basis * weights) @ basis.T + 1e-9 * np.eye(2)
+        gain, offset = np.linalg.solve(normal, (basis * weights) @ still)
+        residual = np.square(still - gain * basis[0] - offset)
+        weights = initial / (1 + residual / (4 * median(residual) + 1e-6))
     return np.asarray(np.float32(gain) * (frame - np.float32(moved.mean())) + np.float32(offset))
 
 

@@ -15,8 +15,8 @@ from ma2mi.motion.regions import REGIONS, face_mask, region_mask
 Plane = NDArray[np.float32]
 Floats = NDArray[np.floating]
 
-SETTLED_PX = 1e-3  # a fit that moves no pixel further than this is done
-EXPRESSIVE = 0.1  # say of a pixel where expressions show, beside 1 of the rest of the face
+CONVERGED_PX = 1e-3  # a fit that moves no pixel further than this has converged
+EXPRESSIVE = 0.1  # weight of a pixel where expressions show; the rest of the face has 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,16 +66,16 @@ class RigidMotion:
 def stable_weights(
     shape: tuple[int, int], landmarks: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:
-    """How far each pixel of a face is trusted to move with the head, [H, W] in [0, 1].
+    """Weight of each pixel of a face in the fit of the head's motion, [H, W] in [0, 1].
 
     Args:
         shape: H, W.
         landmarks: [478, 2] in pixels of the crop; without them the crop must be aligned.
     """
-    trust = face_mask(shape, landmarks).astype(np.float64)
+    weights = face_mask(shape, landmarks).astype(np.float64)
     for region in REGIONS.values():
-        trust[region_mask(region, shape, landmarks)] *= EXPRESSIVE
-    return trust
+        weights[region_mask(region, shape, landmarks)] *= EXPRESSIVE
+    return weights
 
 
 def remove_rigid(
@@ -110,60 +110,64 @@ def remove_rigid(
         raise MotionError(f"flow must be finite [T, H, W, 2], not {np.shape(flow)}")
     height, width = field.shape[1:3]
     if weights is None:
-        trust = stable_weights((height, width), landmarks)
+        initial = stable_weights((height, width), landmarks)
     else:
-        trust = np.asarray(weights, np.float64)
-    if trust.shape != (height, width) or (trust < 0).any() or np.count_nonzero(trust) < 3:
+        initial = np.asarray(weights, np.float64)
+    if initial.shape != (height, width) or (initial < 0).any() or np.count_nonzero(initial) < 3:
         raise MotionError("need [H, W], at least 0, above 0 in three pixels", where="weights")
     # A third of the pixels each way says as much about six numbers, in a ninth of the time.
-    step = 3 if np.count_nonzero(trust[::3, ::3]) >= 500 else 1
-    fits = [_fit(frame, trust, step, rounds) for frame in field]
+    step = 3 if np.count_nonzero(initial[::3, ::3]) >= 500 else 1
+    fits = [_fit(frame, initial, step, rounds) for frame in field]
     motion = RigidMotion(np.stack(fits))
     residual = field - motion.field(height, width)
     return (residual[0] if single else residual), motion
 
 
 @compiled
-def _fit(flow: Plane, trust: Floats, step: int, rounds: int) -> Floats:
+def _fit(flow: Plane, initial: Floats, step: int, rounds: int) -> Floats:
     """The matrix [2, 3] that fits every ``step``-th pixel's movement best."""
-    height, width = trust.shape
-    places, moved, sure = np.empty((trust.size, 3)), np.empty((trust.size, 2)), np.empty(trust.size)
-    count, reach = 0, 1.0
+    height, width = initial.shape
+    basis, moved, start = (
+        np.empty((initial.size, 3)),
+        np.empty((initial.size, 2)),
+        np.empty(initial.size),
+    )
+    count, radius = 0, 1.0
     for row in range(0, height, step):
         for column in range(0, width, step):
-            if trust[row, column] > 0:
+            if initial[row, column] > 0:
                 x, y = column - (width - 1) / 2, row - (height - 1) / 2
-                places[count, 0], places[count, 1], places[count, 2] = 1.0, x, y
+                basis[count, 0], basis[count, 1], basis[count, 2] = 1.0, x, y
                 moved[count] = flow[row, column]
-                sure[count] = trust[row, column]
-                reach = max(reach, abs(x), abs(y))
+                start[count] = initial[row, column]
+                radius = max(radius, abs(x), abs(y))
                 count += 1
-    weight, off = sure[:count].copy(), np.empty(count)
+    weights, residual = start[:count].copy(), np.empty(count)
     solution: Floats = np.zeros((3, 2))
     for _ in range(rounds):
         normal, right = np.zeros((3, 3)), np.zeros((3, 2))
         for n in range(count):
             for i in range(3):
-                share = weight[n] * places[n, i]
+                share = weights[n] * basis[n, i]
                 for j in range(3):
-                    normal[i, j] += share * places[n, j]
+                    normal[i, j] += share * basis[n, j]
                 for c in range(2):
                     right[i, c] += share * moved[n, c]
         for i in range(3):
             normal[i, i] *= 1 + 1e-9
             normal[i, i] += 1e-12
         before, solution = solution, np.linalg.solve(normal, right)
-        if np.abs(solution - before).sum(axis=0).max() * reach < SETTLED_PX:
+        if np.abs(solution - before).sum(axis=0).max() * radius < CONVERGED_PX:
             break
         for n in range(count):
             u, v = moved[n, 0], moved[n, 1]
             for i in range(3):
-                u -= places[n, i] * solution[i, 0]
-                v -= places[n, i] * solution[i, 1]
-            off[n] = u * u + v * v
-        usual = np.median(off) + 1e-8
+                u -= basis[n, i] * solution[i, 0]
+                v -= basis[n, i] * solution[i, 1]
+            residual[n] = u * u + v * v
+        scale = np.median(residual) + 1e-8
         for n in range(count):
-            weight[n] = sure[n] / (1 + off[n] / usual) ** 2
+            weights[n] = start[n] / (1 + residual[n] / scale) ** 2
     return solution.T.copy()
 
 

@@ -21,30 +21,30 @@ compiled = compiler(fastmath=True, nogil=True)
 def smooth(image: Plane, taps: Plane) -> Plane:
     """Separable symmetric blur, edges repeated. ``taps``: centre first, fewer than half a side."""
     height, width = image.shape
-    reach = taps.size - 1
-    rows = np.empty((height + 2 * reach, width), np.float32)
+    radius = taps.size - 1
+    rows = np.empty((height + 2 * radius, width), np.float32)
     for y in range(height):
         for x in range(width):
-            rows[y + reach, x] = taps[0] * image[y, x]
-        for k in range(1, reach + 1):
+            rows[y + radius, x] = taps[0] * image[y, x]
+        for k in range(1, radius + 1):
             tap = taps[k]
             for x in range(k, width - k):
-                rows[y + reach, x] += tap * (image[y, x - k] + image[y, x + k])
+                rows[y + radius, x] += tap * (image[y, x - k] + image[y, x + k])
             for x in range(k):
-                rows[y + reach, x] += tap * (image[y, 0] + image[y, x + k])
+                rows[y + radius, x] += tap * (image[y, 0] + image[y, x + k])
                 far = width - 1 - x
-                rows[y + reach, far] += tap * (image[y, far - k] + image[y, width - 1])
-    for k in range(reach):
-        rows[k] = rows[reach]
-        rows[height + reach + k] = rows[height + reach - 1]
+                rows[y + radius, far] += tap * (image[y, far - k] + image[y, width - 1])
+    for k in range(radius):
+        rows[k] = rows[radius]
+        rows[height + radius + k] = rows[height + radius - 1]
     out = np.empty((height, width), np.float32)
     for y in range(height):
         for x in range(width):
-            out[y, x] = taps[0] * rows[y + reach, x]
-        for k in range(1, reach + 1):
+            out[y, x] = taps[0] * rows[y + radius, x]
+        for k in range(1, radius + 1):
             tap = taps[k]
             for x in range(width):
-                out[y, x] += tap * (rows[y + reach - k, x] + rows[y + reach + k, x])
+                out[y, x] += tap * (rows[y + radius - k, x] + rows[y + radius + k, x])
     return out
 
 
@@ -195,7 +195,7 @@ def tensors(
     # One array written per loop: with more, the compiler gives up vectorising.
     for y in range(height):
         up2, up, here, down, down2 = mean[y], mean[y + 1], mean[y + 2], mean[y + 3], mean[y + 4]
-        u, v, trust = flow[0, y], flow[1, y], weight[y]
+        u, v, given = flow[0, y], flow[1, y], weight[y]
         for x in range(width):
             gx[x] = near * (here[x + 3] - here[x + 1]) - far * (here[x + 4] - here[x])
         for x in range(width):
@@ -206,7 +206,7 @@ def tensors(
             tx, ty = np.float32(x) + u[x], np.float32(y) + v[x]
             inside = min(tx, right - tx, ty, bottom - ty) >= np.float32(0)
             variance = base + grow * (gx[x] * gx[x] + gy[x] * gy[x]) + it[x] * it[x] * scale
-            w[x] = trust[x] / variance if inside else np.float32(0)
+            w[x] = given[x] / variance if inside else np.float32(0)
         for c in range(5):
             a = gx if c == 0 or c == 1 or c == 3 else gy
             b = gx if c == 0 else (gy if c < 3 else it)

@@ -208,8 +208,8 @@ class _Key:
     def misses(self, face: Face) -> bool:
         """Whether what it follows is not the head: the landmarks are elsewhere."""
         anchors = [index for index, _, _ in self.template.anchors]
-        off = warp_points(face.points[anchors], self._following()) - self.points[anchors]
-        return not float(np.abs(off).max()) < LOST * self.template.size
+        residual = warp_points(face.points[anchors], self._following()) - self.points[anchors]
+        return not float(np.abs(residual).max()) < LOST * self.template.size
 
     def _following(self) -> Warp:
         """From the image to the crop, as the head lies by now."""

@@ -20,7 +20,7 @@ CURVATURES = (1e-9, 1e-2)
 COARSE_ITERATIONS = 20
 REGISTRATIONS = 2  # affine steps at the coarsest level, before any non-rigid step
 SMALLEST_REACH_PX = 16.0
-SCALE_FLOOR = 0.05  # of 255: below the rounding of 8 bits no noise is believed
+SCALE_FLOOR = 0.05  # of 255: the least noise, below the rounding of 8 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class FlowSettings:
         warps: times that the finest level is warped and solved again.
         iterations: conjugate gradient steps at the finest grid; coarser grids get 20.
         independent: share of the pixels whose noise counts as independent of its neighbours'.
-        misfit_px: error of the model at edges, in pixels: caps the say of strong edges.
+        misfit_px: error of the model at edges, in pixels: caps the weight of strong edges.
         outlier: brightness differences beyond this many noise sds count less (Cauchy).
         curvature: mean squared second derivative of the movement, of which its stiffness follows.
-            By default each frame's own, from the evidence: then little is taken for nothing.
-        reach: how far movement is believed beyond the texture that shows it, as a share of the
+            By default each frame's own, from the evidence, which loses some small movements.
+        reach: how far movement is extrapolated beyond the texture that shows it, as a share of the
             shorter side.
         brightness: "global" takes a gain and an offset of the whole frame out, "local" also
             what changes slowly over the face, "none" neither.
@@ -95,14 +95,14 @@ class Onset:
     - Nothing is tuned by hand to a recording: the noise is the median deviation of what is left
       unexplained, and the mean squared curvature k of the movement follows from the evidence
       (MacKay 1992, "Bayesian interpolation"), its trace from one random probe.
-    - Away from texture the flow falls back, within the reach r, to a, the affine movement that
+    - Away from texture the flow falls back, within the radius r, to a, the affine movement that
       most of the picture shares.
     - w is Cauchy's weight, and edges are normalised by the misfit they cause; gradients are those
       of the mean of both images (Wedel et al. 2009).
 
     Args:
         image: float32 [H, W] in 0..255, sides that ``2 ** (levels + 1)`` divides.
-        weight: float32 [H, W], 0 where the image is not to be believed.
+        weight: float32 [H, W], 0 where the image does not count.
     """
 
     def __init__(self, image: Plane, weight: Plane, settings: FlowSettings) -> None:
@@ -236,15 +236,15 @@ def affine_part(weight: Plane, grid: Plane) -> Plane:
     """The affine flow that most of the textured picture shares (Cauchy, four rounds)."""
     basis = linear_basis(weight.shape)
     flat, weight = grid.reshape(2, -1), np.minimum(weight, 4 * weight.mean()).ravel()
-    trust, fit = weight, np.zeros_like(flat)
+    weights, fit = weight, np.zeros_like(flat)
     for _ in range(4):
         # einsum, since BLAS would wake threads for these few numbers.
-        normal = np.einsum("ik,jk,k->ij", basis, basis, trust)
+        normal = np.einsum("ik,jk,k->ij", basis, basis, weights)
         normal += np.eye(3, dtype=np.float32) * (1e-6 * np.trace(normal) + 1e-12)
-        right = np.einsum("ik,ck,k->ic", basis, flat, trust)
+        right = np.einsum("ik,ck,k->ic", basis, flat, weights)
         fit = np.einsum("ic,ik->ck", np.linalg.solve(normal, right), basis)
-        off = np.square(flat - fit).sum(axis=0)
-        trust = weight / np.square(1 + off / (median(off) + np.float32(1e-8)))
+        residual = np.square(flat - fit).sum(axis=0)
+        weights = weight / np.square(1 + residual / (median(residual) + np.float32(1e-8)))
     return fit.reshape(grid.shape).astype(np.float32)
 
 
@@ -290,7 +290,7 @@ def bending_energy(grid: Plane) -> float:
 
 
 def spread(difference: Plane, weight: Plane) -> float:
-    """Standard deviation by the median, of every few pixels where the image is believed."""
+    """Standard deviation by the median, of a sample of the pixels that count."""
     step = max(1, min(difference.shape) // 96)
     sample = np.abs(difference[::step, ::step])[weight[::step, ::step] > 0]
     return 1.4826 * float(median(sample)) if sample.size else 0.0
