@@ -82,7 +82,7 @@ def test_teacher_follows_by_its_momentum():
     with torch.no_grad():
         for p in task.trunk.position_encoder.parameters():
             p.add_(torch.randn_like(p))
-    task.follow()
+    task.update_target()
     for target, source, before, _ in pairs_of:
         torch.testing.assert_close(target, 0.9 * before + 0.1 * source)
 
@@ -93,7 +93,7 @@ def test_frozen_teacher_stays():
     with torch.no_grad():
         for p in task.trunk.position_encoder.parameters():
             p.add_(1)
-    task.follow()
+    task.update_target()
     assert all(torch.equal(a, b) for a, b in zip(before, task.teacher.parameters(), strict=True))
 
 

@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ma2mi.models.backbone import Grid  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from ma2mi.errors import SettingsError  # noqa: E402
+from ma2mi.models.backbone import Grid  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
 from ma2mi.models.miacnet import PARTS  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
@@ -95,7 +95,7 @@ def test_the_momentum_target_follows_and_is_not_taught(grown):
     with torch.no_grad():
         for p in (*task.trunk.parameters(), *task.projector.parameters()):
             p.add_(1)
-    task.follow()
+    task.update_target()
     for old, new in zip(before, task.target.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.1)
 
@@ -103,7 +103,7 @@ def test_the_momentum_target_follows_and_is_not_taught(grown):
 def test_a_shared_target_is_the_encoder_itself(grown):
     task = make_task()
     assert task.target is None
-    task.follow()
+    task.update_target()
     batch = batch_of(grown, task)
     mirrored = batch._replace(early=batch.late, early_face=batch.late_face)
     task.eval()
@@ -140,7 +140,7 @@ def train(task, grown, steps, rows):
         optimizer.zero_grad()
         task(batch_of(grown, task, rows, seed=step)).loss.backward()
         optimizer.step()
-        task.follow()
+        task.update_target()
     return task.eval()
 
 

@@ -358,7 +358,7 @@ def test_rates_that_are_no_rates(rate):
 
 def test_weights_that_are_no_longer_finite_end_the_run(grown, tmp_path, monkeypatch):
     """As where several devices work: the loss of each is looked at after the epoch only."""
-    monkeypatch.setattr(module.FutureMovement, "follow", lambda self: spoil(self))
+    monkeypatch.setattr(module.FutureMovement, "update_target", lambda self: spoil(self))
 
     def spoil(task):
         with torch.no_grad():

@@ -271,7 +271,7 @@ def _learn(
         len(train),
         settings.loop,
         state=out / STATE,
-        after_step=adaptation.task.follow,
+        after_step=adaptation.task.update_target,
         after_epoch=after_epoch,
         order=video_order(source.videos[train], settings.pretext.per_video),
     )

@@ -34,7 +34,7 @@ class PretextSettings(BaseModel):
         space: "latent" (a target encoder's grid), "pixel" (the face, 4 x 4 px a cell) or "flow"
             (the movement, 4 x 4 values a cell).
         target: "t+k" reconstructs the frame that the action leads to, "t+2k" predicts the next.
-        teacher: the latent's target encoder: "ema", a moving average of the position encoder, or
+        teacher: the target encoder of the latent: "ema", a moving average of the position encoder, or
             "frozen", its random start.
         momentum: of that average, per step.
         beta: where smooth-L1 turns from square to absolute.
@@ -77,10 +77,10 @@ class PretextLoss(NamedTuple):
 
 
 class MA2MI(nn.Module):
-    """A backbone, a light decoder, and what the decoder's answer is held against.
+    """A backbone, a light decoder, and the target encoder.
 
     Args:
-        backbone: any; a latent target is a copy of its position encoder, or of a fresh
+        backbone: any; the target encoder starts as a copy of its position encoder, or of a fresh
             convolutional one where it has none.
         settings: see :class:`PretextSettings`.
     """
@@ -91,8 +91,8 @@ class MA2MI(nn.Module):
         self.settings = settings
         for p in backbone.head_parameters():  # the pretext task has no classes
             p.requires_grad_(False)
-        student = backbone.face_encoder() or FaceConv((32, 64, backbone.width))
-        self.teacher = deepcopy(student).requires_grad_(False)
+        encoder = backbone.face_encoder() or FaceConv((32, 64, backbone.width))
+        self.teacher = deepcopy(encoder).requires_grad_(False)  # so named in the states of runs
         self.decoder = KernelDecoder(backbone.width, settings.space)
 
     def train(self, mode: bool = True) -> MA2MI:
@@ -114,12 +114,12 @@ class MA2MI(nn.Module):
         )
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move the target encoder towards the position encoder, after an optimizer step."""
-        student = self.trunk.face_encoder()
-        if self.settings.teacher == "frozen" or student is None:
+    def update_target(self) -> None:
+        """Update the target encoder towards the position encoder, after an optimizer step."""
+        encoder = self.trunk.face_encoder()
+        if self.settings.teacher == "frozen" or encoder is None:
             return
-        for target, source in zip(self.teacher.parameters(), student.parameters(), strict=True):
+        for target, source in zip(self.teacher.parameters(), encoder.parameters(), strict=True):
             target.lerp_(source, 1 - self.settings.momentum)
 
     @torch.no_grad()

@@ -145,8 +145,8 @@ class FutureMovement(nn.Module):
         return target
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move the momentum target towards the encoder, after an optimizer step."""
+    def update_target(self) -> None:
+        """Update the momentum target towards the encoder, after an optimizer step."""
         if self.target is None:
             return
         sources = (*self.trunk.parameters(), *self.projector.parameters())

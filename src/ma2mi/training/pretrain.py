@@ -208,7 +208,7 @@ def _learn(
         len(train),
         settings.loop,
         state=out / STATE,
-        after_step=plan.task.follow,
+        after_step=plan.task.update_target,
         after_epoch=after_epoch,
         order=plan.order(train),
         enough=lambda so_far: settings.stop == "probe" and _stale(so_far, plan, settings.patience),

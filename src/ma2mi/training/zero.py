@@ -265,7 +265,7 @@ def _learn(
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         if task:
-            task.follow()
+            task.update_target()
         average.update_parameters(net)
         told.append(float(loss.detach()))
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == settings.steps:
