@@ -21,9 +21,9 @@ from ma2mi.clips.batches import Batch
 from ma2mi.models.backbone import Backbone, ConvStage
 from ma2mi.models.miacnet import FaceConv
 
-#: Standard deviation over faces that a position grid starts with (measured: 0.53 on painted faces,
-#: 0.62 on real ones) and is asked to keep.
-SPREAD = 0.5
+#: Standard deviation over faces that a position grid starts with (measured: 0.53 on synthetic
+#: faces, 0.62 on real ones) and is asked to keep.
+LEAST_DEVIATION = 0.5
 
 
 class PretextSettings(BaseModel):
@@ -38,9 +38,9 @@ class PretextSettings(BaseModel):
             "frozen", its random start.
         momentum: of that average, per step.
         beta: where smooth-L1 turns from square to absolute.
-        keep_spread: weight of a hinge that keeps the position grids of different faces apart
+        keep_spread: weight of a hinge on the variance of position grids over different faces
             (Bardes, Ponce, LeCun, "VICReg", ICLR 2022): without it a moving-average target
-            forgets who is who, since a constant is easy to predict.
+            collapses to a constant, which is easy to predict.
         moved_weight: extra weight of cells that move, relative to the pair's mean movement.
     """
 
@@ -65,8 +65,8 @@ class PretextLoss(NamedTuple):
 
     Attributes:
         loss: smooth-L1 of the reconstruction.
-        lost_spread: how far the faces' position grids have come together, 0 if not.
-        copy: the same for answering "nothing changes"; a task is learned when loss < copy.
+        lost_spread: shortfall of the position grids' standard deviation over the batch; 0 if none.
+        copy: the same of the identity (no-change) baseline; a task is learned when loss < copy.
         variance: of the target over the batch, per channel and cell, averaged; 0 is collapse.
     """
 
@@ -108,7 +108,7 @@ class MA2MI(nn.Module):
         weight = self._weight(batch, (future.shape[2], future.shape[3]))
         return PretextLoss(
             self._distance(present + change, future, weight),
-            self._lost_spread(grid.position),
+            self._shortfall(grid.position),
             self._distance(present, future, weight).detach(),
             future.var(dim=0).mean().detach() if len(future) > 1 else future.new_zeros(()),
         )
@@ -135,12 +135,12 @@ class MA2MI(nn.Module):
         moved = pool(batch.action[:, :2], cells)
         return torch.zeros_like(moved), moved
 
-    def _lost_spread(self, position: Tensor | None) -> Tensor:
+    def _shortfall(self, position: Tensor | None) -> Tensor:
         """Mean shortfall of the position grid's standard deviation over the batch."""
         if self.settings.space != "latent" or position is None or len(position) < 2:
             return next(self.decoder.parameters()).new_zeros(())
-        spread = _normalised(position).var(dim=0).add(1e-6).sqrt()
-        return functional.relu(SPREAD - spread).mean()
+        deviation = _normalised(position).var(dim=0).add(1e-6).sqrt()
+        return functional.relu(LEAST_DEVIATION - deviation).mean()
 
     def _latent(self, face: Tensor, cells: tuple[int, int]) -> Tensor:
         """The target grid, normalised over channels in every cell."""
@@ -154,8 +154,10 @@ class MA2MI(nn.Module):
         relative = moved / moved.mean(dim=(2, 3), keepdim=True).clamp_min(1e-6)
         return (1 + self.settings.moved_weight * relative) / (1 + self.settings.moved_weight)
 
-    def _distance(self, guess: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-        each = functional.smooth_l1_loss(guess, truth, beta=self.settings.beta, reduction="none")
+    def _distance(self, predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        each = functional.smooth_l1_loss(
+            predicted, truth, beta=self.settings.beta, reduction="none"
+        )
         return (each * weight).mean()
 
 
@@ -168,8 +170,8 @@ class KernelDecoder(nn.Module):
     """From the grid Z to what changes: per cell a small kernel, applied to what is there now.
 
     A change is movement times what is there, so a decoder that must find that product by itself
-    learns next to nothing in the first hundreds of steps (measured: 0.0 % over copying after 300
-    steps on real clips, against 6 % after 150 with kernels). Predicted kernels are as in Jia et
+    learns next to nothing in the first hundreds of steps (measured: 0.0 % over the identity
+    baseline after 300 steps on real clips, against 6 % after 150 with kernels). Predicted kernels are as in Jia et
     al., "Dynamic filter networks", and Finn et al., "Unsupervised learning for physical
     interaction through video prediction" (both NIPS 2016). In the space "flow" nothing is there
     before, and the change is read off Z directly.
@@ -185,7 +187,7 @@ class KernelDecoder(nn.Module):
         # latent: 3 x 3 weights a channel; pixel: 3 x 3 weights and flow: u, v, at 4 x 4 places
         out_channels = {"latent": 9 * width, "pixel": 9 * 16, "flow": 2 * 16}[space]
         last = nn.Conv2d(width, out_channels, 1)
-        for p in last.parameters():  # start at the copy baseline: "nothing changes"
+        for p in last.parameters():  # start at the identity baseline
             nn.init.zeros_(p)
         self.layers = nn.Sequential(ConvStage(width, width), last)
 
@@ -196,14 +198,14 @@ class KernelDecoder(nn.Module):
 
     def forward(self, features: Tensor, present: Tensor) -> Tensor:
         """Change [B, C, h, w] of ``present`` [B, C, h, w], read off ``features`` [B, W, gh, gw]."""
-        said: Tensor = self.layers(features)
+        output: Tensor = self.layers(features)
         if self.space != "latent":
-            said = functional.pixel_shuffle(said, 4)
+            output = functional.pixel_shuffle(output, 4)
         if self.space == "flow":
-            return said
+            return output
         batch, channels, height, width = present.shape
         around = functional.unfold(functional.pad(present, (1, 1, 1, 1), mode="replicate"), 3)
         around = around.view(batch, channels, 9, height, width)
-        kernels = said.view(batch, -1, 9, height, width)  # [B, C or 1, 9, h, w]
+        kernels = output.view(batch, -1, 9, height, width)  # [B, C or 1, 9, h, w]
         change: Tensor = (kernels * around).sum(2)
         return change

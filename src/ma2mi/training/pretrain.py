@@ -113,7 +113,7 @@ def pretrain(
 
     Returns:
         The figures of every epoch, on held-out subjects: see ``Probe.figures``; for "near future"
-        loss, copy (the loss of "nothing changes"), gain (1 - loss/copy) and variance.
+        loss, copy (the loss of the identity baseline), gain (1 - loss/copy) and variance.
 
     Raises:
         SettingsError: ``out`` holds a run with another pretext task, other settings or other
@@ -357,7 +357,7 @@ class _NearPlan:
 
     @torch.no_grad()
     def judge(self, held: Rows) -> dict[str, float]:
-        """Loss, copy baseline, gain and latent variance, averaged over these pairs."""
+        """Loss, that of the identity baseline, gain and latent variance, means over these pairs."""
         self.task.eval()
         device = next(self.task.parameters()).device
         totals = np.zeros(4)
