@@ -29,7 +29,7 @@ import numpy as np
 from ma2mi.analysis import analyze, run, watch
 from ma2mi.face.detect import FaceDetector
 from ma2mi.face.quality import QualityMeter
-from ma2mi.motion.region_tracker import RegionMeter
+from ma2mi.motion.region_tracker import RegionTracker
 from ma2mi.spotting import Spotter
 from ma2mi.synthesis import SyntheticSettings, make_person
 from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
@@ -155,7 +155,7 @@ def clocks() -> dict[str, float]:
         (FaceDetector, "follow", "faces"),
         (QualityMeter, "push", "quality"),
         (watch, "warp_image", "crop"),
-        (RegionMeter, "push", "movement"),
+        (RegionTracker, "push", "movement"),
         (Spotter, "push", "spot"),
         (Spotter, "finish", "spot"),
         (watch, "examine", "read"),

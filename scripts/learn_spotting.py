@@ -180,7 +180,7 @@ def with_more(what: Video, measured: Measured) -> Measured:
         name: track.regions[name] + FLOW_SHARE * px[:, index] for index, name in enumerate(REGIONS)
     }
     shapes = [
-        None if one is None else one._replace(places=one.places + LANDMARK_SHARE * px[row])
+        None if one is None else one._replace(positions=one.positions + LANDMARK_SHARE * px[row])
         for row, one in enumerate(track.shapes or ())
     ]
     busy = [(e.onset, e.offset) for e in events if e.kind in ("micro", "macro")]

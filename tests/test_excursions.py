@@ -36,7 +36,7 @@ class Face:
         rng = np.random.default_rng(seed)
         self.times = np.arange(round(seconds * FPS)) / FPS
         count = len(self.times)
-        self.places = rng.normal(0, jitter, (count, len(NAMES), 2))
+        self.positions = rng.normal(0, jitter, (count, len(NAMES), 2))
         self.turns = rng.normal(0, 0.15, (count, 3))
         self.mouth = 0.01 + rng.normal(0, 0.002, count)
         self.width = 0.52 + rng.normal(0, 0.003, count)
@@ -49,7 +49,7 @@ class Face:
         for index, name in enumerate(NAMES):
             for key, way in px.items():
                 if key in name:
-                    self.places[:, index] += course[:, None] * way
+                    self.positions[:, index] += course[:, None] * way
                     self.flow[:, index] += FLOW * course[:, None] * way
 
     def raise_brows(self, course: Floats, px: float = 2.0) -> None:
@@ -66,9 +66,9 @@ class Face:
 
     def track(self) -> MovementTrack:
         shapes = [
-            Shape(places, turn, 0.13, float(mouth), float(width), POINTS)
-            for places, turn, mouth, width in zip(
-                self.places, self.turns, self.mouth, self.width, strict=True
+            Shape(positions, turn, 0.13, float(mouth), float(width), POINTS)
+            for positions, turn, mouth, width in zip(
+                self.positions, self.turns, self.mouth, self.width, strict=True
             )
         ]
         regions = {name: self.flow[:, index] for index, name in enumerate(NAMES)}
@@ -176,7 +176,7 @@ def test_a_small_excursion_must_be_seen_by_flow_too() -> None:
     course = between(face.times, 10.0, 12.0)
     for index, name in enumerate(NAMES):
         if "brow" in name:
-            face.places[:, index, 1] -= 2.0 * course
+            face.positions[:, index, 1] -= 2.0 * course
     assert face.events("macro") == []
     (one,) = (each for each in face.candidates() if each.by_landmarks)
     assert one.reason == "flow does not show it (score 0.20 below 0.50)"
@@ -248,9 +248,9 @@ def test_a_stream_reports_as_a_whole_does() -> None:
     assert track.shapes is not None and track.openings is not None
     late, found = [], []
     for row, time in enumerate(face.times):
-        places = {name: tuple(track.regions[name][row]) for name in NAMES}
+        displacements = {name: tuple(track.regions[name][row]) for name in NAMES}
         for one in spotter.push(
-            float(time), places, openings=tuple(track.openings[row]), shape=track.shapes[row]
+            float(time), displacements, openings=tuple(track.openings[row]), shape=track.shapes[row]
         ):
             found.append(one)
             late.append(time - one.offset / FPS)
@@ -263,8 +263,8 @@ def test_after_a_reset_nothing_is_left() -> None:
     face, spotter = Face(10), Spotter()
     track = face.track()
     for row in range(100):
-        places = {name: tuple(track.regions[name][row]) for name in NAMES}
-        spotter.push(float(face.times[row]), places)
+        displacements = {name: tuple(track.regions[name][row]) for name in NAMES}
+        spotter.push(float(face.times[row]), displacements)
     spotter.reset()
     assert spotter.finish() == []
     spotter.push(0.0, {"chin": (0, 0)})  # other regions, and a time before: another shot

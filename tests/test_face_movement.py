@@ -1,4 +1,4 @@
-"""Where regions go: known movement of a real face's skin and head, told frame by frame."""
+"""Where regions go: known movement of a real face's skin and head, samples frame by frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skimage.data import astronaut  # noqa: E402
 from ma2mi.errors import FaceError  # noqa: E402
 from ma2mi.face.detect import Face, FaceDetector  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
-from ma2mi.motion.region_tracker import RegionMeter  # noqa: E402
+from ma2mi.motion.region_tracker import RegionTracker  # noqa: E402
 
 BROW = 55  # landmark at the inner end of the right brow
 SKIN = [name for name in REGIONS if not name.endswith("lid")]
@@ -55,69 +55,73 @@ def scale(face: Face) -> float:
 
 @pytest.mark.parametrize("held", [True, False], ids=["slow head", "fast head, new references"])
 def test_a_moving_head_moves_no_skin(portrait: np.ndarray, face: Face, held: bool) -> None:
-    meter, places, heads = RegionMeter(), [], []
+    tracker, displacements, heads = RegionTracker(), [], []
     for step in range(24):
         shift = 0.4 * step if held else 1.5 * step  # px of the image
         image = moved(portrait, shift, 0.3 * shift, 0.08 * step)
         way = np.array([0, 0] if held else [shift, 0.3 * shift], np.float32)
         there = Face(face.points + way, face.confidence, face.box)
-        moment = meter.push(image, there, step / 30, step)
-        assert moment is not None
-        places.append([moment.places[name] for name in SKIN])
-        heads.append(moment.head)
-    steps = np.diff(np.array(places), axis=0)
+        sample = tracker.push(image, there, step / 30, step)
+        assert sample is not None
+        displacements.append([sample.displacements[name] for name in SKIN])
+        heads.append(sample.head)
+    steps = np.diff(np.array(displacements), axis=0)
     assert np.abs(steps).max() < 0.15  # while the head goes up to a whole pixel of the crop
-    assert np.abs(places[-1]).max() < (0.12 if held else 0.3)
+    assert np.abs(displacements[-1]).max() < (0.12 if held else 0.3)
     assert np.hypot(*heads[-1]) == pytest.approx(np.hypot(1, 0.3) * shift * scale(face), rel=0.2)
 
 
-def test_a_brow_is_told_apart_from_the_head(portrait: np.ndarray, face: Face) -> None:
-    rng, meter, px = np.random.default_rng(0), RegionMeter(), 0.8
+def test_a_brow_is_separated_from_the_head(portrait: np.ndarray, face: Face) -> None:
+    rng, tracker, px = np.random.default_rng(0), RegionTracker(), 0.8
     for step in range(12):
         image = raised(portrait, face, px * min(step, 6) / 6)
-        moment = meter.push(noisy(moved(image, 0.3 * step, 0.2 * step), rng), face, step / 30, step)
-    assert moment is not None
-    across, up = moment.places["right_inner_brow"]
+        sample = tracker.push(
+            noisy(moved(image, 0.3 * step, 0.2 * step), rng), face, step / 30, step
+        )
+    assert sample is not None
+    across, up = sample.displacements["right_inner_brow"]
     assert -up == pytest.approx(px * scale(face), rel=0.35)
     assert abs(across) < 0.15
     for name in ("left_cheek", "left_lip_corner", "chin"):
-        assert np.hypot(*moment.places[name]) < 0.15
+        assert np.hypot(*sample.displacements[name]) < 0.15
 
 
 def test_fast_frames_are_averaged(portrait: np.ndarray, face: Face) -> None:
     noise = {}
     for rate in (np.inf, 60.0):
-        rng, meter = np.random.default_rng(1), RegionMeter(rate=rate)
+        rng, tracker = np.random.default_rng(1), RegionTracker(rate=rate)
         pushed = [
-            meter.push(noisy(portrait, rng), face, step / 200, 10 + step) for step in range(60)
+            tracker.push(noisy(portrait, rng), face, step / 200, 10 + step) for step in range(60)
         ]
-        told = [moment for moment in pushed if moment is not None]
-        noise[rate] = np.diff([[m.places[name] for name in SKIN] for m in told[4:]], axis=0).std()
+        samples = [sample for sample in pushed if sample is not None]
+        noise[rate] = np.diff(
+            [[s.displacements[name] for name in SKIN] for s in samples[4:]], axis=0
+        ).std()
         if rate == 60:
-            assert [m.frame for m in told[:4]] == [10, 12, 15, 18]
-            assert len(told) == 20
-            assert told[1].time_s == pytest.approx(2 / 200)
+            assert [m.frame for s in samples[:4]] == [10, 12, 15, 18]
+            assert len(samples) == 20
+            assert samples[1].time_s == pytest.approx(2 / 200)
         else:
-            assert len(told) == 60
+            assert len(samples) == 60
     assert noise[60.0] < 0.75 * noise[np.inf]
 
 
-def test_what_moves_before_the_face_is_not_told(portrait: np.ndarray, face: Face) -> None:
+def test_what_moves_in_front_of_the_face_is_not_measured(portrait: np.ndarray, face: Face) -> None:
     """The picture slides away from landmarks that stay: nothing is known of the skin."""
-    meter, keys = RegionMeter(), []
+    tracker, keys = RegionTracker(), []
     for step in range(12):
-        moment = meter.push(moved(portrait, 3.0 * step, 0), face, step / 30, step)
-        assert moment is not None
-        keys.append(meter._key)
-        assert np.abs(list(moment.places.values())).max() < 0.5  # of 20
+        sample = tracker.push(moved(portrait, 3.0 * step, 0), face, step / 30, step)
+        assert sample is not None
+        keys.append(tracker._key)
+        assert np.abs(list(sample.displacements.values())).max() < 0.5  # of 20
     assert keys[0] is not keys[-1]  # it began anew at the landmarks
 
 
 def test_landmarks_in_a_heap_are_refused(portrait: np.ndarray, face: Face) -> None:
-    meter = RegionMeter()
+    tracker = RegionTracker()
     with pytest.raises(FaceError):
-        meter.push(portrait, Face(np.full_like(face.points, np.nan), 1.0, face.box), 0.1, 1)
+        tracker.push(portrait, Face(np.full_like(face.points, np.nan), 1.0, face.box), 0.1, 1)
     for step in (2, 3):
-        moment = meter.push(portrait, face, step / 10, step)
-        assert moment is not None
-        assert np.abs(list(moment.places.values())).max() < 0.01
+        sample = tracker.push(portrait, face, step / 10, step)
+        assert sample is not None
+        assert np.abs(list(sample.displacements.values())).max() < 0.01

@@ -38,7 +38,7 @@ def test_turn_size_and_place_leave_no_trace(angles: tuple[int, int, int], scale:
     still = shape_of(seen(points))
     turn = Rotation.from_euler("yxz", angles, degrees=True)
     turned = shape_of(seen(points, turn, scale))
-    assert turned.places == pytest.approx(still.places, abs=1e-2)
+    assert turned.positions == pytest.approx(still.positions, abs=1e-2)
     assert turned.mouth == pytest.approx(still.mouth, abs=1e-3)
     # scipy's own answer to the same question.
     stable = points[[*STABLE]] - points[[*STABLE]].mean(axis=0)
@@ -55,7 +55,7 @@ def test_a_raised_brow_moves_by_as_much_as_it_does() -> None:
     for name in ("right_inner_brow", "left_inner_brow"):
         raised[list(REGIONS[name].landmarks), 1] -= 0.05
     turn = Rotation.from_euler("y", 15, degrees=True)
-    moved = shape_of(seen(raised, turn)).places - shape_of(seen(points)).places
+    moved = shape_of(seen(raised, turn)).positions - shape_of(seen(points)).positions
     brow = moved[names.index("right_inner_brow")]
     assert brow == pytest.approx((0, -0.05 * EYE_DISTANCE_PX), abs=0.02)
     assert moved[names.index("chin")] == pytest.approx((0, 0), abs=0.02)
@@ -70,9 +70,9 @@ def test_without_depths_there_is_no_shape() -> None:
 
 def test_a_landmark_flow_is_linear_between_landmarks_and_nothing_outside() -> None:
     rng = np.random.default_rng(1)
-    places = rng.uniform(20, 100, (478, 2))
-    moved = places @ np.array([[0.05, 0.0], [0.02, -0.03]]) + (1, 2)
-    field = landmark_flow(places, moved, (128, 128))
+    positions = rng.uniform(20, 100, (478, 2))
+    moved = positions @ np.array([[0.05, 0.0], [0.02, -0.03]]) + (1, 2)
+    field = landmark_flow(positions, moved, (128, 128))
     assert field.shape == (128, 128, 2)
     assert field.dtype == np.float32
     want = np.array([60, 50]) @ np.array([[0.05, 0.0], [0.02, -0.03]]) + (1, 2)

@@ -1,4 +1,4 @@
-"""The spotter on made-up places: what is planted is found, what is none is not."""
+"""The spotter on made-up displacements: what is planted is found, what is none is not."""
 
 from dataclasses import replace
 
@@ -44,12 +44,12 @@ def make_track(
     if uneven:
         times = times + rng.uniform(-0.3, 0.3, len(times)) / fps
         times -= times[0]
-    places = noise * rng.standard_normal((len(times), len(REGIONS), 2))
-    places += np.cumsum(0.002 * rng.standard_normal(places.shape), axis=0)
+    displacements = noise * rng.standard_normal((len(times), len(REGIONS), 2))
+    displacements += np.cumsum(0.002 * rng.standard_normal(displacements.shape), axis=0)
     for start, length, px in brows:
         for name in BROWS:
-            places[:, list(REGIONS).index(name), 1] -= px * bump(times, start, length)
-    regions = {name: places[:, index] for index, name in enumerate(REGIONS)}
+            displacements[:, list(REGIONS).index(name), 1] -= px * bump(times, start, length)
+    regions = {name: displacements[:, index] for index, name in enumerate(REGIONS)}
     openings = np.tile([0.13, 0.002], (len(times), 1))
     openings += 0.0005 * rng.standard_normal(openings.shape)
     return MovementTrack(times, regions, np.ones(len(times), bool), openings)
@@ -94,7 +94,7 @@ def test_a_quiet_face_has_no_events(settings: SpottingSettings) -> None:
 
 def test_a_still_picture_has_no_events() -> None:
     still = make_track(20)
-    frozen = {name: np.zeros_like(places) for name, places in still.regions.items()}
+    frozen = {name: np.zeros_like(displacements) for name, displacements in still.regions.items()}
     assert spot(MovementTrack(still.times_s, frozen, still.present, still.openings)) == []
 
 
@@ -102,8 +102,8 @@ def test_a_codec_that_refreshes_a_frozen_picture_makes_no_events() -> None:
     """Each region stays where it is for seconds and is set elsewhere by a tenth of a pixel."""
     still, rng = make_track(40), np.random.default_rng(5)
     frozen = {}
-    for name, places in still.regions.items():
-        steps = np.zeros_like(places)
+    for name, displacements in still.regions.items():
+        steps = np.zeros_like(displacements)
         steps[rng.integers(0, len(steps), 12)] = rng.normal(0, 0.03, (12, 2))
         frozen[name] = np.cumsum(steps, axis=0)
     track = MovementTrack(still.times_s, frozen, still.present, still.openings)
@@ -182,8 +182,10 @@ def test_streaming_is_bounded_in_delay_and_memory() -> None:
     spotter, reported = Spotter(FLOOR), {}
     longest = 0
     for row, time in enumerate(track.times_s):
-        places = {name: tuple(places[row]) for name, places in track.regions.items()}
-        for event in spotter.push(float(time), places, openings=tuple(track.openings[row])):
+        displacements = {
+            name: tuple(displacements[row]) for name, displacements in track.regions.items()
+        }
+        for event in spotter.push(float(time), displacements, openings=tuple(track.openings[row])):
             if not event.reason:
                 reported[event.apex] = float(time)
         longest = max(longest, len(spotter._rows))
@@ -198,9 +200,9 @@ def test_a_face_that_leaves_and_returns() -> None:
     track = make_track(40, brows=((10.0, 0.36, 0.5), (30.0, 0.36, 0.5)))
     away = (track.times_s > 18) & (track.times_s < 22)
     track.present[away] = False
-    for places in track.regions.values():
-        places[track.times_s >= 22] += 5  # it sits elsewhere now
-        places[away] = np.nan
+    for displacements in track.regions.values():
+        displacements[track.times_s >= 22] += 5  # it sits elsewhere now
+        displacements[away] = np.nan
     found = of_kind(spot(track, FLOOR), "micro", "macro")
     assert [round(one.apex / 50) for one in found] == [10, 30]
 
@@ -270,8 +272,8 @@ class TestNeutral:
         rng = np.random.default_rng(1)
         busy = (quiet.times_s > 2.3)[:, None] * bump(quiet.times_s % 0.7, 0.1, 0.3)[:, None]
         regions = {
-            name: places + busy * rng.uniform(-0.12, 0.12, 2)
-            for name, places in quiet.regions.items()
+            name: displacements + busy * rng.uniform(-0.12, 0.12, 2)
+            for name, displacements in quiet.regions.items()
         }
         return MovementTrack(quiet.times_s, regions, quiet.present, quiet.openings)
 

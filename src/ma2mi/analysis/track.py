@@ -12,7 +12,7 @@ from ma2mi.errors import MotionError
 from ma2mi.face.stabilize import CROP
 from ma2mi.face.track import Detector, FaceTracker
 from ma2mi.motion import REGIONS
-from ma2mi.motion.region_tracker import RegionMeter, openings
+from ma2mi.motion.region_tracker import RegionTracker, openings
 from ma2mi.motion.shape import Shape, face_shape
 from ma2mi.spotting import MovementTrack
 
@@ -45,7 +45,7 @@ def measure_track(
 
         detector = FaceDetector()
     tracker = FaceTracker(detector, 1, settings.landmark_rate)
-    meter, newest, shape = RegionMeter(CROP, rate=settings.rate), None, None
+    regions, newest, shape = RegionTracker(CROP, rate=settings.rate), None, None
     nothing = np.zeros((len(REGIONS), 2))
     rows: list[tuple[float, int, np.ndarray, tuple[float, float], tuple[float, float], bool]] = []
     shapes: list[Shape | None] = []
@@ -55,26 +55,26 @@ def measure_track(
         time_s = round(float(frame.time_s - start), 6)
         face = tracker.push(frame.image, time_s).get(0)
         if face is None:
-            meter.forget()
+            regions.forget()
             rows.append((time_s, frame.index, nothing, (np.nan, np.nan), (0.0, 0.0), False))
             shapes.append(None)
             continue
         try:
-            moment = meter.push(frame.image, face, time_s, frame.index)
+            sample = regions.push(frame.image, face, time_s, frame.index)
         except MotionError:
             continue  # a blank frame, or a face half outside: nothing to measure
-        if moment is None:
+        if sample is None:
             continue
         anew = face is not newest  # between two looks a face counts as it was
         newest, shape = face, face_shape(face) if anew else shape
         opened = openings(face) if shape is None else (shape.eye, shape.mouth)
-        places = np.array(list(moment.places.values()))
-        rows.append((moment.time_s, moment.frame, places, opened, moment.head, True))
+        displacements = np.array(list(sample.displacements.values()))
+        rows.append((sample.time_s, sample.frame, displacements, opened, sample.head, True))
         shapes.append(shape if anew else None)
     if not rows:
         raise MotionError("no frames to measure")
-    times, numbers, places, opened, head, present = zip(*rows, strict=True)
-    regions = {name: np.stack(places)[:, index] for index, name in enumerate(REGIONS)}
+    times, numbers, displacements, opened, head, present = zip(*rows, strict=True)
+    regions = {name: np.stack(displacements)[:, index] for index, name in enumerate(REGIONS)}
     return MovementTrack(
         np.array(times),
         regions,

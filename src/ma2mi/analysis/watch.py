@@ -25,7 +25,7 @@ from ma2mi.face.stabilize import CROP, SteadyWarp
 from ma2mi.face.track import Detector, FaceTracker
 from ma2mi.formats.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.motion import REGIONS
-from ma2mi.motion.region_tracker import Moment, RegionMeter, openings
+from ma2mi.motion.region_tracker import RegionSample, RegionTracker, openings
 from ma2mi.motion.shape import Shape, face_shape, landmark_flow
 from ma2mi.spotting import BEGUN, Spotted, Spotter, SpottingSettings
 from ma2mi.video import StepMeter
@@ -261,7 +261,7 @@ class FaceWatch:
         self.frames = 0
         self.first_s = self.last_s = 0.0
         self.sizes = Sample()
-        self._meter = RegionMeter(CROP, rate=settings.rate)
+        self._meter = RegionTracker(CROP, rate=settings.rate)
         self._quality = QualityMeter()
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
@@ -304,12 +304,12 @@ class FaceWatch:
             "face_h": y1 - y0,
         }
         try:
-            moment = self._meter.push(sight.image, face, sight.time_s, sight.index)
+            sample = self._meter.push(sight.image, face, sight.time_s, sight.index)
         except MotionError:
             return found  # a blank frame, or a face half outside: nothing to measure
-        if moment is None:
+        if sample is None:
             return found
-        self._add_curve(moment)
+        self._add_curve(sample)
         anew = face is not self._newest  # between two looks a face counts as it was
         self._newest, self._shape = face, face_shape(face) if anew else self._shape
         shape = self._shape
@@ -317,11 +317,11 @@ class FaceWatch:
             crop_points = warp_points(face.points, sight.warps[self.face_id]).astype(np.float32)
             self._landmarks.append(_Landmarks(sight.index, sight.time_s, shape.points, crop_points))
         return found + self._spotter.push(
-            moment.time_s,
-            moment.places,
+            sample.time_s,
+            sample.displacements,
             openings=openings(face) if shape is None else (shape.eye, shape.mouth),
-            frame=moment.frame,
-            head=moment.head,
+            frame=sample.frame,
+            head=sample.head,
             shape=shape if anew else None,
         )
 
@@ -443,9 +443,9 @@ class FaceWatch:
         times = [look.time_s for look in islice(reversed(self._looks), 8)]
         return float(np.median(-np.diff(times))) if len(times) > 1 else 0.0
 
-    def _add_curve(self, moment: Moment) -> None:
+    def _add_curve(self, sample: RegionSample) -> None:
         """Movement of each region against a moment ago, into the row."""
-        time_s, places = moment.time_s, np.array(list(moment.places.values()))
+        time_s, places = sample.time_s, np.array(list(sample.displacements.values()))
         self._places.append((time_s, places))
         while len(self._places) > 1 and time_s - self._places[1][0] >= LAG_S - 1e-6:
             self._places.popleft()

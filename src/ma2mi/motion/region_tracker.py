@@ -1,4 +1,4 @@
-"""Where each region of a face goes in a video of any length, frame by frame, in constant memory."""
+"""Displacements of the regions of a face in a video of any length, in constant memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ma2mi.motion.thin_plate import FlowSettings, Onset, downsample, upsample
 Image = NDArray[np.uint8]
 
 KEY_EVERY_S = 1.0
-BLINKING = 0.75  # of the usual opening: a closed eye is no reference for an open one
+BLINKING = 0.75  # of the typical opening: a closed eye is no reference for an open one
 KEY_SHIFT = 0.1  # head motion, of the crop's side, after which a new reference is taken
 LOST = 0.08  # of the crop's side: head motion by flow and by landmarks may differ so far
-METER_FLOW = FlowSettings(presmooth_px=0.4, warps=1, curvature=1e-3)
+TRACKER_FLOW = FlowSettings(presmooth_px=0.4, warps=1, curvature=1e-3)
 """One warp, since each frame starts where the last one ended; a stiffness that does not follow the
 frame, since a flow that sees noise in one frame and movement in the next cannot be held against
 the noise of a minute."""
@@ -54,23 +54,23 @@ def _apart(points: NDArray[np.float64], pair: tuple[int, int]) -> float:
     return float(np.linalg.norm(points[pair[0]] - points[pair[1]]))
 
 
-class Moment(NamedTuple):
-    """Where the regions were.
+class RegionSample(NamedTuple):
+    """Displacements of all regions at one time.
 
     Args:
-        frame, time_s: of the moment; where several frames were averaged, the middle one's.
-        places: each of ``REGIONS`` to its place (right, down) in px of the crop, from where it
-            was in the first frame.
+        frame, time_s: of the sample; where several frames were averaged, the middle one's.
+        displacements: each of ``REGIONS`` to its displacement (right, down) in px of the crop, from
+            the first frame on.
         head: likewise where the head has gone, the middle of the crop.
     """
 
     frame: int
     time_s: float
-    places: dict[str, tuple[float, float]]
+    displacements: dict[str, tuple[float, float]]
     head: tuple[float, float]
 
 
-class RegionMeter:
+class RegionTracker:
     r"""Movement of one face's regions against a reference frame that follows the head.
 
     ::
@@ -78,20 +78,20 @@ class RegionMeter:
         time       0 s          1 s          2 s
         frames     | | | | | | || | | | | | || | | |
         reference  K------------K------------K------      flow runs from K to each frame
-        place      0 ..........p1 ..........p2 .....      the new K starts where the old one ended
+        moved      0 ..........p1 ..........p2 .....      the new K starts where the old one ended
 
     Within a stretch all frames are cut out by one warp, moved by what the head has done since: so
     landmarks add no jitter, and the flow measures small movements only, whose error is small. What
-    is left of the head's is taken out of the flow. Places are chained at the references, so they
+    is left of the head's is taken out of the flow. Displacements are chained at the references, so they
     drift slowly (a random walk of the flow's error, a step a second) and brief movements stay as
     they are: look at them against their own surroundings.
 
     Args:
         template: the crop that movement is measured in; its side is the unit's scale.
-        settings: of the flow; by default ``METER_FLOW``.
-        rate: moments a second, or up to a ninth more. Where frames come faster, those of a moment
+        settings: of the flow; by default ``TRACKER_FLOW``.
+        rate: samples a second, or up to a ninth more. Where frames come faster, those of a sample
             are averaged, which takes their noise down: at 200 frames a second and a rate of 60
-            always three, 67 moments a second, since moments are even.
+            always three, 67 samples a second, since samples are even.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class RegionMeter:
         rate: float = np.inf,
     ) -> None:
         self.template = template or Template(size=128)
-        self.settings = settings or METER_FLOW
+        self.settings = settings or TRACKER_FLOW
         self.step_s = 0.9 / rate - 1e-6  # times jitter, and are rounded
         self.forget()
 
@@ -110,13 +110,13 @@ class RegionMeter:
         self._key: _Key | None = None
         self._frames: list[tuple[int, float, Image]] = []
         self._newest_s = -np.inf
-        self._start = self._places = np.zeros((len(REGIONS), 2))
+        self._start = self._displacements = np.zeros((len(REGIONS), 2))
         self._head_start = np.zeros(2)
         self._eye = 0.0
 
     def push(
         self, image: Image, face: Face, time_s: float | Fraction, frame: int = 0
-    ) -> Moment | None:
+    ) -> RegionSample | None:
         """Take the next frame.
 
         Args:
@@ -126,7 +126,7 @@ class RegionMeter:
             frame: its number.
 
         Returns:
-            The moment that ends with this frame, or None where it waits for the next ones.
+            The sample that ends with this frame, or None where it waits for the next ones.
 
         Raises:
             MotionError: an image without structure, or a face partly outside of any sense.
@@ -140,9 +140,11 @@ class RegionMeter:
         self._measure([image for _, _, image in frames], face, now)
         self._newest_s = now
         number, middle_s, _ = frames[(len(frames) - 1) // 2]
-        places = zip(REGIONS, self._places.tolist(), strict=True)
+        displacements = zip(REGIONS, self._displacements.tolist(), strict=True)
         x, y = (self._head_start + (0 if self._key is None else self._key.shift)).tolist()
-        return Moment(number, middle_s, {name: (u, v) for name, (u, v) in places}, (x, y))
+        return RegionSample(
+            number, middle_s, {name: (u, v) for name, (u, v) in displacements}, (x, y)
+        )
 
     def _measure(self, images: list[Image], face: Face, time_s: float) -> None:
         if self._key is None:
@@ -150,9 +152,9 @@ class RegionMeter:
         moved = self._key.measure(images)
         lost = self._key.misses(face)
         if not lost:  # else something moved before the face, and of the skin nothing is known
-            self._places = self._start + moved
+            self._displacements = self._start + moved
         if lost or self._is_old(time_s, face):
-            self._start, self._head_start = self._places, self._head_start + self._key.shift
+            self._start, self._head_start = self._displacements, self._head_start + self._key.shift
             self._key = None  # even if there can be no other yet
             self._key = _Key(images, face, time_s, self.template, self.settings)
 

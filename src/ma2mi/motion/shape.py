@@ -58,9 +58,9 @@ between them. Means over 25 faces as the landmark net sees them, made symmetrica
 level where the bridge lies as in ``align.Template``."""
 
 _INDICES = np.array([*STABLE])
-_PLACES = np.array([*STABLE.values()])
-_CENTRE = _PLACES.mean(axis=0)
-_SPREAD = _PLACES - _CENTRE
+_POSITIONS = np.array([*STABLE.values()])
+_CENTRE = _POSITIONS.mean(axis=0)
+_SPREAD = _POSITIONS - _CENTRE
 _REGION_POINTS = [list(region.landmarks) for region in REGIONS.values()]
 
 
@@ -68,16 +68,16 @@ class Shape(NamedTuple):
     """A face in its own frame.
 
     Args:
-        places: float64 [len(REGIONS), 2], each of ``REGIONS`` right and down of the middle between
+        positions: float64 [len(REGIONS), 2], each of ``REGIONS`` right and down of the middle between
             the eyes, px of the aligned crop of 128 px (``EYE_DISTANCE_PX`` between the eyes).
         turn: float64 [3], yaw, pitch and roll of the head in degrees; 0 faces the camera.
         eye: mean opening of both eyes, shares of the distance between the eyes' outer corners.
         mouth: opening of the mouth between the inner edges of the lips, likewise.
         width: of the mouth, likewise.
-        points: float32 [478, 2], all landmarks, as ``places``.
+        points: float32 [478, 2], all landmarks, as ``positions``.
     """
 
-    places: Floats
+    positions: Floats
     turn: Floats
     eye: float
     mouth: float
@@ -122,7 +122,7 @@ def face_shape(face: Face) -> Shape | None:
 
 
 def landmark_flow(
-    places: NDArray[np.floating], moved: NDArray[np.floating], shape: tuple[int, int]
+    positions: NDArray[np.floating], moved: NDArray[np.floating], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """A flow from what the landmarks did: for movements of many pixels, which no flow follows.
 
@@ -130,7 +130,7 @@ def landmark_flow(
     one, skin does not.
 
     Args:
-        places: [478, 2], where the landmarks are in the crop before the movement, px.
+        positions: [478, 2], where the landmarks are in the crop before the movement, px.
         moved: [478, 2], how far each goes, px of that crop.
         shape: H, W of the crop.
 
@@ -138,7 +138,7 @@ def landmark_flow(
         float32 [H, W, 2], px right and down.
     """
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    field = LinearNDInterpolator(places, moved, fill_value=0)(columns, rows)
+    field = LinearNDInterpolator(positions, moved, fill_value=0)(columns, rows)
     blur = BLUR_SHARE * shape[1]
     return np.asarray(gaussian_filter(field, (blur, blur, 0), mode="nearest"), np.float32)
 

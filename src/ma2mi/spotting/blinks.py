@@ -73,22 +73,26 @@ def find_blinks(
 
 
 def bridge_lids(
-    places: Floats, eye: Floats, names: tuple[str, ...], usual: float, settings: SpottingSettings
+    displacements: Floats,
+    eye: Floats,
+    names: tuple[str, ...],
+    usual: float,
+    settings: SpottingSettings,
 ) -> Floats:
     """Displacements [T, R, 2] with those of the lids bridged over each blink, where flow sees no
     eye."""
     lids = [index for index, name in enumerate(names) if name in LIDS]
     if not lids or not np.isfinite(eye).all() or not np.isfinite(usual) or usual <= 0:
-        return places
+        return displacements
     closed = eye / usual < (1 + settings.blink_share) / 2
     reach = 2
     closed = np.convolve(closed, np.ones(2 * reach + 1), mode="same") > 0
     seen = np.flatnonzero(~closed)
     if not closed.any() or len(seen) < 2:
-        return places
-    bridged = places.copy()
-    rows = np.arange(len(places))
+        return displacements
+    bridged = displacements.copy()
+    rows = np.arange(len(displacements))
     for index in lids:
         for axis in (0, 1):
-            bridged[:, index, axis] = np.interp(rows, seen, places[seen, index, axis])
+            bridged[:, index, axis] = np.interp(rows, seen, displacements[seen, index, axis])
     return bridged

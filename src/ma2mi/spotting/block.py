@@ -31,7 +31,7 @@ class Block:
 
     Args:
         times: [T] seconds, even.
-        places: [T, R, 2], displacements in px of the crop.
+        displacements: [T, R, 2], px of the crop.
         eye, mouth: [T], openings; NaN where they were not measured.
         head: [T], where the head has gone, right + 1j down, px of the crop.
         row_times, row_frames: of the frames that it was made from.
@@ -41,7 +41,7 @@ class Block:
     def __init__(
         self,
         times: Floats,
-        places: Floats,
+        displacements: Floats,
         eye: Floats,
         mouth: Floats,
         head: NDArray[np.complex128],
@@ -50,13 +50,14 @@ class Block:
         row_frames: NDArray[np.intp],
         names: tuple[str, ...],
     ) -> None:
-        self.times, self.places, self.eye, self.mouth = times, places, eye, mouth
+        self.times, self.displacements = times, displacements
+        self.eye, self.mouth = eye, mouth
         self.step_s, self.names = step_s, names
         self._row_times, self._row_frames = row_times, row_frames
         reach = max(1, round(HEAD_S / 2 / step_s))
         way = np.pad(head, reach, mode="edge")
         self.head_px_s = np.abs(way[2 * reach :] - way[: -2 * reach]) / (2 * reach * step_s)
-        self.responses = np.stack([_matched(places, scale / step_s) for scale in SCALES_S])
+        self.responses = np.stack([_matched(displacements, scale / step_s) for scale in SCALES_S])
 
     def members(self, area: str) -> NDArray[np.intp]:
         """Which of the regions belong to an area."""
@@ -82,16 +83,16 @@ def pulse(width: float) -> Floats:
     return np.asarray(blind / (blind @ bump))
 
 
-def _matched(places: Floats, width: float) -> Floats:
+def _matched(displacements: Floats, width: float) -> Floats:
     """Correlation of every column of [T, R, 2] with the pulse, same shape; borders repeat."""
     kernel = pulse(width)
     half = len(kernel) // 2
-    size = len(places) + 2 * half
-    padded = np.pad(places, ((half, half), (0, 0), (0, 0)), mode="edge")
+    size = len(displacements) + 2 * half
+    padded = np.pad(displacements, ((half, half), (0, 0), (0, 0)), mode="edge")
     length = 1 << int(np.ceil(np.log2(size + len(kernel))))
     spectrum = np.fft.rfft(padded, length, axis=0)
     spectrum *= np.fft.rfft(kernel[::-1], length)[:, None, None]
-    return np.fft.irfft(spectrum, length, axis=0)[2 * half : 2 * half + len(places)]
+    return np.fft.irfft(spectrum, length, axis=0)[2 * half : 2 * half + len(displacements)]
 
 
 def smooth(curve: Floats, width: float) -> Floats:

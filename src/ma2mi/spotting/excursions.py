@@ -108,7 +108,7 @@ class Displacement:
 
 def displacement(
     times_s: Floats,
-    places: Floats,
+    positions: Floats,
     turns: Floats,
     mouth: Floats,
     width: Floats,
@@ -121,11 +121,11 @@ def displacement(
 
     Args:
         times_s: [T], rising, of the landmarks.
-        places, turns, mouth, width: as ``motion.shape.Shape`` has them, [T, ...].
+        positions, turns, mouth, width: as ``motion.shape.Shape`` has them, [T, ...].
         neutral_s: a stretch known to be at rest, in seconds.
     """
     times = np.arange(times_s[0], times_s[-1] + 1e-9, STEP_S)
-    columns = np.column_stack([places.reshape(len(places), -1), turns, mouth, width])
+    columns = np.column_stack([positions.reshape(len(positions), -1), turns, mouth, width])
     even = np.stack([np.interp(times, times_s, column) for column in columns.T], axis=1)
     flat, fine = (
         np.stack([smooth(column, seconds / STEP_S) for column in even.T], axis=1)
@@ -325,13 +325,13 @@ def _joined(found: list[Excursion]) -> list[Excursion]:
     return whole
 
 
-def with_flow(one: Excursion, times: Floats, places: Floats) -> Excursion:
+def with_flow(one: Excursion, times: Floats, displacements: Floats) -> Excursion:
     """The excursion with the share of it that flow shows, in the flank that shows more.
 
     Args:
         one: an excursion.
         times: [T] seconds of the flow's displacements.
-        places: [T, R, 2], displacements by flow, px of the crop.
+        displacements: [T, R, 2], by flow, px of the crop.
     """
     way = one.px / max(float(np.square(one.px).sum()), 1e-9)
     flanks = (
@@ -342,6 +342,6 @@ def with_flow(one: Excursion, times: Floats, places: Floats) -> Excursion:
     for rest_s, away_s in flanks:
         rest, away = (np.abs(times - moment) <= FLANK_S / 2 for moment in (rest_s, away_s))
         if rest.any() and away.any():
-            moved = places[away].mean(axis=0) - places[rest].mean(axis=0)
+            moved = displacements[away].mean(axis=0) - displacements[rest].mean(axis=0)
             shares.append(float((way * moved).sum()))
     return replace(one, flow_share=max(shares, default=np.nan))

@@ -111,18 +111,18 @@ class Landmarks:
 
     Args:
         times_s: [L], rising.
-        places: [L, R, 2], px of the crop.
+        positions: [L, R, 2], px of the crop.
         turns: [L, 3], degrees.
     """
 
     times_s: Floats
-    places: Floats
+    positions: Floats
     turns: Floats
 
 
 def find_holds(
     times_s: Floats,
-    places: Floats,
+    displacements: Floats,
     names: tuple[str, ...],
     landmarks: Landmarks,
     *,
@@ -133,7 +133,7 @@ def find_holds(
 
     Args:
         times_s: [T], rising.
-        places: [T, R, 2], displacements by flow, px of the crop.
+        displacements: [T, R, 2], displacements by flow, px of the crop.
         names: of the regions.
         landmarks: of the same stretch.
         least: height in multiples of the noise floor.
@@ -143,7 +143,7 @@ def find_holds(
     times = np.arange(times_s[0], times_s[-1] + 1e-9, step_s)
     if len(times) < round((RAMPS_S[-1] + 2 * PLATEAU_S) / step_s) + 2:
         return [], []
-    flat = places.reshape(len(places), -1)
+    flat = displacements.reshape(len(displacements), -1)
     even = np.stack([np.interp(times, times_s, column) for column in flat.T], axis=1)
     level = even.reshape(len(times), -1, 2)
     turns = np.stack(
@@ -392,7 +392,7 @@ def _landmark_share(
     """Of a displacement [R, 2]; NaN where the face was hardly looked at."""
     if inside.sum() < LEAST_LOOKS or beside.sum() < LEAST_LOOKS:
         return np.nan
-    moved = landmarks.places[inside].mean(axis=0) - landmarks.places[beside].mean(axis=0)
+    moved = landmarks.positions[inside].mean(axis=0) - landmarks.positions[beside].mean(axis=0)
     return float((px * moved).sum() / np.square(px).sum())
 
 
@@ -401,9 +401,9 @@ def _leaves_rest(
 ) -> bool:
     """Whether the face is farther from its usual place between the flanks than beside them: the
     rest between two expressions has two flanks as well."""
-    usual = np.median(landmarks.places, axis=0)
+    home = np.median(landmarks.positions, axis=0)
     away, home = (
-        float((px * (landmarks.places[rows].mean(axis=0) - usual)).sum())
+        float((px * (landmarks.positions[rows].mean(axis=0) - usual)).sum())
         for rows in (inside, beside)
     )
     return away > abs(home)

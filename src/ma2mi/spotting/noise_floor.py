@@ -154,7 +154,9 @@ def _noise(block: Block, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
 def _changes(block: Block, rows: NDArray[np.intp]) -> tuple[float, float]:
     """Root mean square of what changes from frame to frame in some rows, px, and its evenness: the
     usual change over that; means over regions."""
-    second = np.abs(np.diff(block.places[rows], 2, axis=0)).reshape(max(len(rows) - 2, 0), -1)
+    second = np.abs(np.diff(block.displacements[rows], 2, axis=0)).reshape(
+        max(len(rows) - 2, 0), -1
+    )
     if len(second) < 3:
         return 0.0, EVEN
     size = np.sqrt(np.square(second).mean(axis=0))
@@ -164,10 +166,10 @@ def _changes(block: Block, rows: NDArray[np.intp]) -> tuple[float, float]:
 
 def _white_floor(block: Block) -> Floats | None:
     """[scales, regions], px an axis: the floor if the noise of neighbouring frames were all."""
-    if len(block.places) < 8:
+    if len(block.displacements) < 8:
         return None
     # Second differences are blind to movement that is slow against a frame.
-    second = np.diff(block.places, 2, axis=0)
+    second = np.diff(block.displacements, 2, axis=0)
     axis = np.median(np.abs(second), axis=0) * 1.4826 / np.sqrt(6)  # [regions, 2]
     white = np.sqrt(np.square(axis).mean(axis=1))
     norms = [float(np.linalg.norm(pulse(scale / block.step_s))) for scale in SCALES_S]

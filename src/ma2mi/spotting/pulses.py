@@ -165,7 +165,7 @@ def _shaped(
     width = SCALES_S[scale] / block.step_s
     reach = round(1.1 * width) + 2
     first, stop = max(row - reach, 0), min(row + reach + 1, len(block.times))
-    curve = np.einsum("trc,rc->t", block.places[first:stop], weights) / gain
+    curve = np.einsum("trc,rc->t", block.displacements[first:stop], weights) / gain
     onset, apex, offset = _feet(curve, row - first, width)
     times = block.times[first:stop]
     duration = float(times[offset] - times[onset])

@@ -51,7 +51,7 @@ class Spotted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MovementTrack:
-    """Movement of one face over a whole video, as a ``RegionMeter`` measures it.
+    """Movement of one face over a whole video, as a ``RegionTracker`` measures it.
 
     Args:
         times_s: [T], rising.
@@ -77,8 +77,8 @@ class MovementTrack:
     @property
     def curve_px(self) -> Floats:
         """Float64 [T]: movement against 0.12 s before, mean of the three strongest regions, px."""
-        places = np.stack(list(self.regions.values()), axis=1)  # [T, R, 2]
+        displacements = np.stack(list(self.regions.values()), axis=1)  # [T, R, 2]
         before = np.searchsorted(self.times_s, self.times_s - 0.12)
-        step = np.hypot(*np.moveaxis(places - places[before], -1, 0))
+        step = np.hypot(*np.moveaxis(displacements - displacements[before], -1, 0))
         strongest = np.sort(step, axis=1)[:, -3:].mean(axis=1)
         return np.where(self.present & self.present[before], strongest, 0.0)

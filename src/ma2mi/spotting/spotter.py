@@ -59,10 +59,10 @@ def spot_candidates(
     spotter, found = Spotter(settings), []
     names = list(track.regions)
     for row, time in enumerate(track.times_s):
-        places = {name: tuple(track.regions[name][row]) for name in names}
+        displacements = {name: tuple(track.regions[name][row]) for name in names}
         found += spotter.push(
             float(time),
-            places if track.present[row] else None,
+            displacements if track.present[row] else None,
             openings=None if track.openings is None else tuple(track.openings[row]),
             frame=row if track.frames is None else int(track.frames[row]),
             head=None if track.head is None else tuple(track.head[row]),
@@ -166,13 +166,15 @@ class Spotter:
         if self._names and names != self._names:
             raise MotionError("other regions than before", where=f"frame {number}")
         self._names = names
-        places = np.array([regions_px[name] for name in names], np.float64)
-        if places.shape != (len(names), 2) or not np.isfinite(places).all():
+        displacements = np.array([regions_px[name] for name in names], np.float64)
+        if displacements.shape != (len(names), 2) or not np.isfinite(displacements).all():
             raise MotionError("displacements must be finite pairs", where=f"frame {number}")
         eye, mouth = openings if openings is not None else (np.nan, np.nan)
         x, y = head if head is not None else (0.0, 0.0)
-        self._rows.append(_Row(time, number, places, float(eye), float(mouth), complex(x, y)))
-        self._mouths.append((time, number, float(mouth), self._jaw(places), places))
+        self._rows.append(
+            _Row(time, number, displacements, float(eye), float(mouth), complex(x, y))
+        )
+        self._mouths.append((time, number, float(mouth), self._jaw(displacements), displacements))
         if shape is not None:
             self._looks.append((time, shape))
         if not np.isfinite(self._decided_s):
@@ -216,7 +218,9 @@ class Spotter:
             find_pulses(block, self._floor.px(), near, settings, least), meanwhile, settings
         )
         meanwhile = replace(meanwhile, openings=self._openings_of(pulses))
-        excursions = [with_flow(one, history.times, history.places) for one in self._excursions()]
+        excursions = [
+            with_flow(one, history.times, history.displacements) for one in self._excursions()
+        ]
         assessments = [assess_excursion(one, meanwhile, settings) for one in excursions]
         events = [e for e, v in zip(excursions, assessments, strict=True) if not v.reason]
         holds, staying = self._holds(history)
@@ -326,16 +330,18 @@ class Spotter:
         # On multiples of the step, so that one and the same moment has one grid in all blocks.
         first, last = np.ceil(times[0] / self._step_s), np.floor(times[-1] / self._step_s)
         even = np.arange(first, last + 1) * self._step_s
-        flat = np.stack([row.places.ravel() for row in self._rows])
-        places = np.stack([np.interp(even, times, column) for column in flat.T], axis=1)
+        flat = np.stack([row.displacements.ravel() for row in self._rows])
+        displacements = np.stack([np.interp(even, times, column) for column in flat.T], axis=1)
         eye = _over_gaps(even, times, np.array([row.eye for row in self._rows]))
         mouth = _over_gaps(even, times, np.array([row.mouth for row in self._rows]))
         head = np.interp(even, times, np.array([row.head for row in self._rows]))
-        places = places.reshape(len(even), len(self._names), 2)
+        displacements = displacements.reshape(len(even), len(self._names), 2)
         usual = self._floor.usual_eye(eye)
-        places = bridge_lids(places, eye, self._names, usual, self.settings)
+        displacements = bridge_lids(displacements, eye, self._names, usual, self.settings)
         frames = np.array([row.frame for row in self._rows])
-        return Block(even, places, eye, mouth, head, self._step_s, times, frames, self._names)
+        return Block(
+            even, displacements, eye, mouth, head, self._step_s, times, frames, self._names
+        )
 
     def _turns(self, block: Block, blinks: list[Blink]) -> Floats:
         """[T, 3], how the head is turned, in degrees; 0 where no landmarks tell.
@@ -352,9 +358,9 @@ class Spotter:
         times, turns = np.array([time for time, _ in looks]), np.array([turn for _, turn in looks])
         return np.stack([np.interp(block.times, times, column) for column in turns.T], axis=1)
 
-    def _jaw(self, places: Floats) -> float:
+    def _jaw(self, displacements: Floats) -> float:
         """How far flow has taken the lower lip from the upper one, shares of the eye distance."""
-        down = dict(zip(self._names, places[:, 1].tolist(), strict=True))
+        down = dict(zip(self._names, displacements[:, 1].tolist(), strict=True))
         if not {"lower_lip", "upper_lip", "chin"} <= down.keys():
             return np.nan
         apart = (down["lower_lip"] + down["chin"]) / 2 - down["upper_lip"]
@@ -390,7 +396,7 @@ class Spotter:
         shapes = [shape for _, shape in self._looks]
         moved = displacement(
             times,
-            np.array([shape.places for shape in shapes]),
+            np.array([shape.positions for shape in shapes]),
             np.array([shape.turn for shape in shapes]),
             np.array([shape.mouth for shape in shapes]),
             np.array([shape.width for shape in shapes]),
@@ -410,12 +416,12 @@ class Spotter:
         shapes = [shape for _, shape in self._looks]
         landmarks = Landmarks(
             np.array([time for time, _ in self._looks]),
-            np.array([shape.places for shape in shapes]),
+            np.array([shape.positions for shape in shapes]),
             np.array([shape.turn for shape in shapes]),
         )
         return find_holds(
             history.times,
-            history.places,
+            history.displacements,
             self._names,
             landmarks,
             least=KEPT * self.settings.excursion_threshold,
@@ -482,14 +488,14 @@ class _History:
         times, frames: of the frames.
         openings: by landmarks, shares of the eye distance; NaN where they were not measured.
         jaws: the same as flow has it, added up.
-        places: [T, R, 2], displacements by flow.
+        displacements: [T, R, 2], by flow.
     """
 
     times: Floats
     frames: NDArray[np.intp]
     openings: Floats
     jaws: Floats
-    places: Floats
+    displacements: Floats
 
     def utterances(self) -> list[Utterance]:
         """Landmarks miss a mouth that hardly opens, and flow loses one that opens wide."""
@@ -506,7 +512,7 @@ class _History:
 class _Row:
     time_s: float
     frame: int
-    places: Floats
+    displacements: Floats
     eye: float
     mouth: float
     head: complex  # x + iy
