@@ -98,7 +98,7 @@ def test_fast_frames_are_averaged(portrait: np.ndarray, face: Face) -> None:
             [[s.displacements[name] for name in SKIN] for s in samples[4:]], axis=0
         ).std()
         if rate == 60:
-            assert [m.frame for s in samples[:4]] == [10, 12, 15, 18]
+            assert [s.frame for s in samples[:4]] == [10, 12, 15, 18]
             assert len(samples) == 20
             assert samples[1].time_s == pytest.approx(2 / 200)
         else:

@@ -268,7 +268,7 @@ class FaceWatch:
         self._older_crops: deque[tuple[int, float, Image]] = deque()
         self._looks: deque[_Look] = deque()
         self._landmarks: deque[_Landmarks] = deque()
-        self._places: deque[tuple[float, NDArray[np.float64]]] = deque()
+        self._displacements: deque[tuple[float, NDArray[np.float64]]] = deque()
         self._gone = True
         self._newest: Face | None = None
         self._shape: Shape | None = None
@@ -330,7 +330,7 @@ class FaceWatch:
         found = self._spotter.finish()
         self._spotter.reset()
         self._meter.forget()
-        self._places.clear()
+        self._displacements.clear()
         self._gone = True
         return found
 
@@ -421,7 +421,7 @@ class FaceWatch:
             return []
         self._gone = True
         self._meter.forget()
-        self._places.clear()
+        self._displacements.clear()
         return self._spotter.finish()
 
     def _forget(self, time_s: float) -> None:
@@ -444,14 +444,14 @@ class FaceWatch:
         return float(np.median(-np.diff(times))) if len(times) > 1 else 0.0
 
     def _add_curve(self, sample: RegionSample) -> None:
-        """Movement of each region against a moment ago, into the row."""
-        time_s, places = sample.time_s, np.array(list(sample.displacements.values()))
-        self._places.append((time_s, places))
-        while len(self._places) > 1 and time_s - self._places[1][0] >= LAG_S - 1e-6:
-            self._places.popleft()
-        if time_s - self._places[0][0] < 0.6 * LAG_S:
+        """Movement of each region over the last ``LAG_S``, into the row."""
+        time_s, displacements = sample.time_s, np.array(list(sample.displacements.values()))
+        self._displacements.append((time_s, displacements))
+        while len(self._displacements) > 1 and time_s - self._displacements[1][0] >= LAG_S - 1e-6:
+            self._displacements.popleft()
+        if time_s - self._displacements[0][0] < 0.6 * LAG_S:
             return
-        moved = np.hypot(*(places - self._places[0][1]).T)
+        moved = np.hypot(*(displacements - self._displacements[0][1]).T)
         self.row |= {f"{name}_px": float(px) for name, px in zip(REGIONS, moved, strict=True)}
         self.row["movement_px"] = float(np.sort(moved)[-3:].mean())
 

@@ -43,7 +43,7 @@ class Openings(NamedTuple):
 
 
 def openings(face: Face) -> Openings:
-    """Read off the landmarks: coarse, but a blink or a spoken word is large."""
+    """Measured on the landmarks: coarse, but a blink or a spoken word is large."""
     points = face.points.astype(np.float64)
     unit = max(_apart(points, (RIGHT_EYE_OUTER, LEFT_EYE_OUTER)), 1e-6)
     eyes = [_apart(points, pair) for pair in EYELIDS]
@@ -82,12 +82,12 @@ class RegionTracker:
 
     Within a stretch all frames are cut out by one warp, moved by what the head has done since: so
     landmarks add no jitter, and the flow measures small movements only, whose error is small. What
-    is left of the head's is taken out of the flow. Displacements are chained at the references, so they
-    drift slowly (a random walk of the flow's error, a step a second) and brief movements stay as
-    they are: look at them against their own surroundings.
+    is left of the head's motion is taken out of the flow. Displacements are chained at the
+    references, so they drift slowly (a random walk of the flow's error, a step a second); brief
+    movements are kept: compare them with the time around them.
 
     Args:
-        template: the crop that movement is measured in; its side is the unit's scale.
+        template: the crop that movement is measured in; its side sets the scale of a pixel.
         settings: of the flow; by default ``TRACKER_FLOW``.
         rate: samples a second, or up to a ninth more. Where frames come faster, those of a sample
             are averaged, which takes their noise down: at 200 frames a second and a rate of 60
@@ -129,7 +129,7 @@ class RegionTracker:
             The sample that ends with this frame, or None where it waits for the next ones.
 
         Raises:
-            MotionError: an image without structure, or a face partly outside of any sense.
+            MotionError: an image without structure, or a region outside the crop.
             FaceError: landmarks without direction.
         """
         now = float(time_s)

@@ -68,8 +68,8 @@ class Shape(NamedTuple):
     """A face in its own frame.
 
     Args:
-        positions: float64 [len(REGIONS), 2], each of ``REGIONS`` right and down of the middle between
-            the eyes, px of the aligned crop of 128 px (``EYE_DISTANCE_PX`` between the eyes).
+        positions: float64 [len(REGIONS), 2], of each of ``REGIONS``, right and down of the middle
+            between the eyes, px of the aligned crop of 128 px (eyes ``EYE_DISTANCE_PX`` apart).
         turn: float64 [3], yaw, pitch and roll of the head in degrees; 0 faces the camera.
         eye: mean opening of both eyes, shares of the distance between the eyes' outer corners.
         mouth: opening of the mouth between the inner edges of the lips, likewise.

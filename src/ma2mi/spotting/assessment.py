@@ -225,7 +225,7 @@ def _is_part(one: Pulse, other: Excursion | Hold) -> bool:
         return False
     if shared_time(one.interval, other.interval) > PART:
         return True
-    edges = any(one.onset_s <= moment <= one.offset_s for moment in other.interval)
+    edges = any(one.onset_s <= edge_s <= one.offset_s for edge_s in other.interval)
     # Flow measures a held movement as it does a pulse; landmarks show more of a large one.
     share = 1.0 if isinstance(other, Hold) else ECHO
     return edges and one.height_px < share * other.height_px

@@ -399,14 +399,14 @@ def _landmark_share(
 def _leaves_rest(
     landmarks: Landmarks, inside: NDArray[np.bool_], beside: NDArray[np.bool_], px: Floats
 ) -> bool:
-    """Whether the face is farther from its usual place between the flanks than beside them: the
+    """Whether the face is farther from its median position between the flanks than beside them: the
     rest between two expressions has two flanks as well."""
     home = np.median(landmarks.positions, axis=0)
-    away, home = (
-        float((px * (landmarks.positions[rows].mean(axis=0) - usual)).sum())
+    away, beside_px = (
+        float((px * (landmarks.positions[rows].mean(axis=0) - home)).sum())
         for rows in (inside, beside)
     )
-    return away > abs(home)
+    return away > abs(beside_px)
 
 
 def _joined(found: Sequence[Hold]) -> list[Hold]:
