@@ -411,7 +411,7 @@ def _read_mask(path: Path, corner: Doubles, shape: tuple[int, int]) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class TexturedHead:
     """One head to film.
 
     Args:
@@ -456,7 +456,7 @@ _GREY = _colours("a5a3a0")[0]
 _IRISES = _colours("3c2414 54341c 70582c 5c7052 607e98 6c7880")
 
 
-def make_subject(seed: int) -> Subject:
+def make_textured_head(seed: int) -> TexturedHead:
     """The subject of this seed: same seed, same head.
 
     Args:
@@ -509,7 +509,7 @@ def make_subject(seed: int) -> Subject:
     counts = np.cumsum([len(rest)] + [len(thing.vertices) for thing in things])
     corners = [thing.triangles + first for thing, first in zip(things, counts, strict=False)]
     more = sum(map(len, corners))
-    return Subject(
+    return TexturedHead(
         seed=seed,
         rest=np.concatenate([rest, *(thing.vertices for thing in things)]).astype(np.float32),
         actions=actions,

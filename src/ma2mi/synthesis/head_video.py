@@ -26,9 +26,9 @@ from ma2mi.synthesis.head_skin import (
     PLAIN,
     SKIN,
     TEETH,
-    Subject,
+    TexturedHead,
     head_mesh,
-    make_subject,
+    make_textured_head,
 )
 from ma2mi.synthesis.heads import LANDMARKS
 from ma2mi.synthesis.long_video import (
@@ -116,7 +116,7 @@ class HeadVideo:
         self.fps, self.frame_count = plan_video.fps, plan_video.frame_count
         self.seed, self.plan, self.settings = plan_video.seed, plan_video.plan, plan_video.settings
         self.gaze, self.light, self.blink = plan_video.gaze, plan_video.light, plan_video.blink
-        self.subject: Subject = make_subject(head_seed)
+        self.subject: TexturedHead = make_textured_head(head_seed)
         streams = np.random.SeedSequence([plan_video.seed, head_seed, 0x4EAD]).spawn(3)
         self._look_seed = streams[2]
         self._plan_tracks()

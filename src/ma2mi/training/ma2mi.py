@@ -34,8 +34,8 @@ class PretextSettings(BaseModel):
         space: "latent" (a target encoder's grid), "pixel" (the face, 4 x 4 px a cell) or "flow"
             (the movement, 4 x 4 values a cell).
         target: "t+k" reconstructs the frame that the action leads to, "t+2k" predicts the next.
-        teacher: the target encoder of the latent: "ema", a moving average of the position encoder, or
-            "frozen", its random start.
+        teacher: the target encoder of the latent: "ema", a moving average of the position
+            encoder, or "frozen", its random start.
         momentum: of that average, per step.
         beta: where smooth-L1 turns from square to absolute.
         keep_spread: weight of a hinge on the variance of position grids over different faces
@@ -171,9 +171,10 @@ class KernelDecoder(nn.Module):
 
     A change is movement times what is there, so a decoder that must find that product by itself
     learns next to nothing in the first hundreds of steps (measured: 0.0 % over the identity
-    baseline after 300 steps on real clips, against 6 % after 150 with kernels). Predicted kernels are as in Jia et
-    al., "Dynamic filter networks", and Finn et al., "Unsupervised learning for physical
-    interaction through video prediction" (both NIPS 2016). In the space "flow" nothing is there
+    baseline after 300 steps on real clips, against 6 % after 150 with kernels). Predicted kernels
+    are as in Jia et al., "Dynamic filter networks", and Finn et al., "Unsupervised learning for
+    physical interaction through video prediction" (both NIPS 2016). In the space "flow" nothing is
+    there before, and the change is read off Z directly. In the space "flow" nothing is there
     before, and the change is read off Z directly.
 
     Args:
