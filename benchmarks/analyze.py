@@ -31,7 +31,7 @@ from ma2mi.face.detect import FaceDetector
 from ma2mi.face.quality import QualityMeter
 from ma2mi.motion.region_tracker import RegionTracker
 from ma2mi.spotting import Spotter
-from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.training.recognizer import Recognizer
 
@@ -79,7 +79,7 @@ def paint(out: Path) -> list[Path]:
     paths = [out / f"{minutes}min.mp4" for minutes in MINUTES]
     if not all(path.is_file() for path in paths):
         plan = LongVideoSettings(scene=SyntheticSettings(size=320)).per_minute(1)
-        scene = make_long_video(make_person(7), seed=7, fps=Fraction(FPS), plan=plan)
+        scene = make_long_video(make_subject(7), seed=7, fps=Fraction(FPS), plan=plan)
         images = [
             cv2.copyMakeBorder(scene.frame(at), 80, 80, 160, 160, cv2.BORDER_REPLICATE)
             for at in range(scene.frame_count)

@@ -23,13 +23,13 @@ from ma2mi.motion import (
     remove_rigid,
 )
 from ma2mi.motion.facs import EMOTIONS
-from ma2mi.synthesis import make_clip, make_person
+from ma2mi.synthesis import make_clip, make_subject
 
 
 def errors(seed: int, settings: FlowSettings, detector: FaceDetector) -> list[float] | None:
     """Errors at onset, apex, offset, and the confidence; None where no face was found."""
     emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
-    clip = make_clip(make_person(100 + seed), kind="micro", emotion=emotion, seed=seed)
+    clip = make_clip(make_subject(100 + seed), kind="micro", emotion=emotion, seed=seed)
     images, template = list(clip.frames()), Template()
     faces = detector.detect(images[0])
     if not faces:

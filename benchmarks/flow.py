@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
 from ma2mi.motion import FlowSettings, flow
-from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.subject import CANVAS
 
 SIZE = 224
@@ -101,12 +101,12 @@ def astronaut() -> Array:
 
 
 def synthetic_face() -> Array:
-    """A painted person at three times the size, eyes where ``align.Template`` has them."""
+    """A painted subject at three times the size, eyes where ``align.Template`` has them."""
     quiet = SyntheticSettings(size=1024, noise=0, blur_px=0, head_drift_px=0, head_tremor_px=0)
-    clip = make_clip(make_person(2), kind="micro", emotion="happiness", seed=0, settings=quiet)
+    clip = make_clip(make_subject(2), kind="micro", emotion="happiness", seed=0, settings=quiet)
     matrix = clip.head[0]
-    eyes = matrix @ np.array([CANVAS / 2, clip.person.eye_y, 1])
-    side = 2 * clip.person.eye_x * float(np.hypot(*matrix[:, 0])) / 0.314
+    eyes = matrix @ np.array([CANVAS / 2, clip.subject.eye_y, 1])
+    side = 2 * clip.subject.eye_x * float(np.hypot(*matrix[:, 0])) / 0.314
     left, top = np.round(eyes - side * np.array([0.5, 0.285])).astype(int)
     return clip.frame(0)[top : top + round(side), left : left + round(side)] @ LUMA
 

@@ -29,7 +29,7 @@ from ma2mi.clips.prepare import prepare_expressions
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.face.detect import FaceDetector
 from ma2mi.records import Expression, Recording
-from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.video import write_frames
 
 CLIPS, LENGTH = 40, 50
@@ -71,7 +71,7 @@ def paint(out: Path) -> list[Expression]:
     expressions = []
     for number in range(CLIPS):
         scene = make_clip(
-            make_person(number % PEOPLE),
+            make_subject(number % PEOPLE),
             kind="micro",
             emotion=("happiness", "surprise", "disgust")[number % 3],
             seed=number,

@@ -40,7 +40,7 @@ from ma2mi.files import replace_file
 from ma2mi.motion import REGIONS
 from ma2mi.records import Interval
 from ma2mi.spotting import FEATURES, MovementTrack, Scorer, SpottingSettings, spot_candidates
-from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.head_video import HeadVideo
 from ma2mi.synthesis.long_video import (
     GroundTruthEvent,
@@ -50,8 +50,8 @@ from ma2mi.synthesis.long_video import (
 from ma2mi.synthesis.webcam import WebcamSettings, webcam
 from ma2mi.video import Frame
 
-FIRST_SUBJECT = 7000  # seeds of people whose plans are acted out; heads have seeds of their own
-FIRST_ADDED = 8000  # seeds of people whose micro-expressions are added to a track
+FIRST_SUBJECT = 7000  # seeds of subjects whose plans are acted out; heads have seeds of their own
+FIRST_ADDED = 8000  # seeds of subjects whose micro-expressions are added to a track
 ADDED_RATE = 20.0  # a minute
 ADDED_PX = (0.4, 3.0)  # peak, px of a 224 px crop
 FLOW_SHARE = 0.75  # of a true movement that the flow shows (measured on synthetic faces)
@@ -104,8 +104,8 @@ class Video:
         counts = {k: round(v * self.seconds / 60) for k, v in self.changes.items() if "count" in k}
         others = {k: v for k, v in self.changes.items() if "count" not in k}
         plan = plan.model_copy(update={"micro_count": round(self.seconds / 10), **counts, **others})
-        person = make_person(FIRST_SUBJECT + self.seed)
-        planned = make_long_video(person, seed=self.seed, fps=Fraction(self.fps), plan=plan)
+        subject = make_subject(FIRST_SUBJECT + self.seed)
+        planned = make_long_video(subject, seed=self.seed, fps=Fraction(self.fps), plan=plan)
         return HeadVideo(planned, self.seed, face_px=self.face_px)
 
     def frames(self, video: HeadVideo) -> Iterator[Frame]:
@@ -172,8 +172,8 @@ def with_more(what: Video, measured: Measured) -> Measured:
         apart_s=1.0,
         scene=scene,
     )
-    person = make_person(FIRST_ADDED + what.seed)
-    more = make_long_video(person, seed=what.seed, fps=Fraction(what.fps), plan=plan)
+    subject = make_subject(FIRST_ADDED + what.seed)
+    more = make_long_video(subject, seed=what.seed, fps=Fraction(what.fps), plan=plan)
     last = more.frame_count - 1
     px = more.region_places(np.clip(track.frames, 0, last)) * (CROP.size / 224)
     regions = {

@@ -34,7 +34,7 @@ from ma2mi.records import Interval
 from ma2mi.report.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
 from ma2mi.spotting.records import BLINK, HEAD
-from ma2mi.synthesis import make_person
+from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.video import Frame, camera, read_frames
 from ma2mi.video.camera import camera_frames
@@ -271,7 +271,7 @@ def test_a_stream_tells_the_same_event_with_bounded_delay(smiling):
 def test_events_keep_the_frames_of_planted_movements():
     """Through the whole pipeline: the crops' own curve once put the apex 200 ms beside them."""
     plan = LongVideoSettings(duration_s=9, micro_count=1, macro_count=1, speech_count=0)
-    video = make_long_video(make_person(2102), seed=2, fps=Fraction(30), plan=plan)
+    video = make_long_video(make_subject(2102), seed=2, fps=Fraction(30), plan=plan)
     frames = (Frame(i, Fraction(i, 30), video.frame(i)) for i in range(video.frame_count))
     events = [event for event in watch_frames(frames) if event.kind in ("micro", "macro")]
     for planted in video.of_kind("micro", "macro"):

@@ -16,7 +16,7 @@ import pytest
 
 import processes
 from ma2mi.files import hold, results_folder
-from ma2mi.synthesis import make_person
+from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.video import write_video
 
@@ -30,7 +30,7 @@ def shelf(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shelf")
     for number, name in enumerate(("a.mp4", "b.mp4", "more/a.mp4")):
         plan = LongVideoSettings.lifelike(3.0)
-        shown = make_long_video(make_person(number), seed=number, fps=Fraction(30), plan=plan)
+        shown = make_long_video(make_subject(number), seed=number, fps=Fraction(30), plan=plan)
         (folder / name).parent.mkdir(exist_ok=True)
         frames = (shown.frame(index) for index in range(shown.frame_count))
         write_video(folder / name, frames, Fraction(30))

@@ -20,7 +20,7 @@ from ma2mi.clips.quality import COLUMNS
 from ma2mi.clips.store import ClipStore, Recipe, find_recipe
 from ma2mi.errors import SettingsError
 from ma2mi.records import Expression, Recording
-from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.testing import write_fake
 from ma2mi.video import write_frames, write_video
 
@@ -114,7 +114,7 @@ def test_recipes():
 @pytest.fixture(scope="module")
 def frames():
     scene = make_clip(
-        make_person(5),
+        make_subject(5),
         kind="micro",
         emotion="happiness",
         seed=5,

@@ -142,13 +142,13 @@ def test_unmarked_apex_of_a_face_is_no_blink():
     from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
     from ma2mi.face.detect import FaceDetector
     from ma2mi.motion.facs import EMOTIONS
-    from ma2mi.synthesis import make_clip, make_person
+    from ma2mi.synthesis import make_clip, make_subject
 
     template, detector = Template(size=128), FaceDetector()
     found, largest = [], []
     for seed in range(40, 46):
         emotion = list(EMOTIONS)[seed % len(EMOTIONS)]
-        shown = make_clip(make_person(100 + seed), kind="micro", emotion=emotion, seed=seed)
+        shown = make_clip(make_subject(100 + seed), kind="micro", emotion=emotion, seed=seed)
         images = list(shown.frames())
         face = detector.detect(images[0])[0]
         warp = estimate_warp(face, template)

@@ -5,9 +5,9 @@ import pytest
 
 from ma2mi.motion.facs import ACTION_UNITS, EMOTIONS, SIDES, parse_unit
 from ma2mi.synthesis.movement import FACE, MOUTH, anchor, face_field, unit_field
-from ma2mi.synthesis.subject import make_person
+from ma2mi.synthesis.subject import make_subject
 
-PERSON = make_person(5)
+SUBJECT = make_subject(5)
 
 
 def test_the_table_holds_the_units_of_the_upper_and_the_lower_face():
@@ -39,10 +39,10 @@ def test_other_codes_are_refused(code):
 
 def movement_at(field, region, sign):
     """Displacement (outward, upward) where a region is anchored, canonical px."""
-    out, y = anchor(PERSON, region)
+    out, y = anchor(SUBJECT, region)
     if out == 0:
         out = 12.0  # the midline belongs to both sides by halves
-    x = round(PERSON.centre_x + sign * out)
+    x = round(SUBJECT.centre_x + sign * out)
     y = round(y)
     common = field.common[y - FACE[0].start, x - FACE[1].start]
     down = common[1]
@@ -57,8 +57,8 @@ def movement_at(field, region, sign):
 def test_every_field_moves_the_first_region_as_the_table_says(number, side):
     shift = ACTION_UNITS[number].shifts[0]
     sign = 1 if side == "L" else -1
-    moved = np.array(movement_at(unit_field(PERSON, number, side), shift.region, sign))
-    told = np.array([shift.outward, shift.upward]) * PERSON.pupil_distance / 100
+    moved = np.array(movement_at(unit_field(SUBJECT, number, side), shift.region, sign))
+    told = np.array([shift.outward, shift.upward]) * SUBJECT.pupil_distance / 100
     cosine = moved @ told / np.linalg.norm(moved) / np.linalg.norm(told)
     assert cosine > 0.9
     assert 0.3 < np.linalg.norm(moved) / np.linalg.norm(told) < 1.5
@@ -66,14 +66,14 @@ def test_every_field_moves_the_first_region_as_the_table_says(number, side):
 
 @pytest.mark.parametrize("number", ACTION_UNITS)
 def test_one_side_alone_leaves_the_other_eye_and_mouth_corner_at_rest(number):
-    left = unit_field(PERSON, number, "L")
+    left = unit_field(SUBJECT, number, "L")
     columns = np.arange(FACE[1].start, FACE[1].stop)
-    far = left.common[:, columns < PERSON.centre_x - 30]
+    far = left.common[:, columns < SUBJECT.centre_x - 30]
     assert np.abs(far).max() < 0.12 * np.abs(left.common).max() + 0.05
 
 
 def test_fields_mirror_and_add_up():
-    both = face_field(PERSON, {("12", "L"): 0.5, ("12", "R"): 0.5})
+    both = face_field(SUBJECT, {("12", "L"): 0.5, ("12", "R"): 0.5})
     # Column 192 is the midline; the box runs from 80 to 303, so 81 to 303 is symmetric.
     right_half = both.common[:, 1:]
     np.testing.assert_allclose(right_half[:, ::-1, 1], right_half[..., 1], atol=1e-4)

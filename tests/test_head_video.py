@@ -14,7 +14,7 @@ pytest.importorskip("cv2")
 
 from ma2mi.errors import FaceError, SettingsError
 from ma2mi.motion import REGIONS, FlowSettings, flow
-from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.head_video import HeadPose, HeadVideo, make_head_video
 from ma2mi.synthesis.heads import LANDMARKS
 from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
@@ -185,7 +185,7 @@ def test_the_landmark_net_sees_blinks_and_jaw_drops(acting):
 
 
 def test_what_users_get_wrong(still):
-    planned = make_long_video(make_person(0), seed=0, fps=Fraction(10), plan=NOTHING)
+    planned = make_long_video(make_subject(0), seed=0, fps=Fraction(10), plan=NOTHING)
     with pytest.raises(SettingsError, match="face of 500 px"):
         HeadVideo(planned, 0, size=SIZE, face_px=500)
     planned.tracks["99", "L"] = np.zeros(planned.frame_count, np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from ma2mi.errors import SettingsError
 from ma2mi.motion import REGIONS
-from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.behaviour import (
     BROWS,
     OTHERS,
@@ -42,7 +42,7 @@ SMALL = LongVideoSettings(
 
 @pytest.fixture(scope="module")
 def video() -> LongVideo:
-    return make_long_video(make_person(7), seed=3, plan=SMALL)
+    return make_long_video(make_subject(7), seed=3, plan=SMALL)
 
 
 def test_counts_and_order(video: LongVideo) -> None:
@@ -83,7 +83,7 @@ def test_region_places_are_linear_and_follow_units() -> None:
     plan = SMALL.model_copy(
         update={"scene": SMALL.scene.model_copy(update={"blink_rate": 0.0}), "speech_count": 0}
     )
-    video = make_long_video(make_person(8), seed=5, plan=plan)
+    video = make_long_video(make_subject(8), seed=5, plan=plan)
     brow = list(REGIONS).index("left_inner_brow")
     track = np.zeros(video.frame_count, np.float32)
     track[10] = 1.0
@@ -96,13 +96,13 @@ def test_region_places_are_linear_and_follow_units() -> None:
 
 
 def test_same_seed_same_frames(video: LongVideo) -> None:
-    again = make_long_video(make_person(7), seed=3, plan=SMALL)
+    again = make_long_video(make_subject(7), seed=3, plan=SMALL)
     assert again.events == video.events
     frame = video.frame(17)
     assert frame.shape == (96, 96, 3)
     assert frame.dtype == np.uint8
     assert np.array_equal(frame, again.frame(17))
-    other = make_long_video(make_person(7), seed=4, plan=SMALL)
+    other = make_long_video(make_subject(7), seed=4, plan=SMALL)
     assert other.events != video.events
 
 
@@ -115,7 +115,7 @@ def test_the_head_and_the_eyes_move_but_stay(video: LongVideo) -> None:
 
 
 def test_frame_rate_changes_frames_not_seconds() -> None:
-    fast = make_long_video(make_person(7), seed=3, fps=Fraction(200), plan=SMALL)
+    fast = make_long_video(make_subject(7), seed=3, fps=Fraction(200), plan=SMALL)
     assert fast.frame_count == 6000
     for event in fast.of_kind("micro"):
         assert 0.15 < (event.offset - event.onset) / 200 < 0.41
@@ -130,7 +130,7 @@ def test_per_minute_keeps_the_density() -> None:
 
 def test_too_much_for_too_little_time() -> None:
     with pytest.raises(SettingsError, match="too short"):
-        make_long_video(make_person(1), seed=1, plan=SMALL.model_copy(update={"micro_count": 40}))
+        make_long_video(make_subject(1), seed=1, plan=SMALL.model_copy(update={"micro_count": 40}))
 
 
 def test_no_events_at_all() -> None:
@@ -142,7 +142,7 @@ def test_no_events_at_all() -> None:
         head_move_rate=0,
         scene=SyntheticSettings(size=96, blink_rate=0, gaze_rate=0),
     )
-    video = make_long_video(make_person(2), seed=1, plan=plan)
+    video = make_long_video(make_subject(2), seed=1, plan=plan)
     assert video.events == ()
     assert not video.region_places().any()
 
@@ -153,15 +153,15 @@ def test_no_events_at_all() -> None:
 @pytest.fixture(scope="module")
 def lifelike() -> LongVideo:
     plan = LongVideoSettings.lifelike(90, scene=SyntheticSettings(size=96, neck_follows=True))
-    return make_long_video(make_person(9), seed=5, plan=plan)
+    return make_long_video(make_subject(9), seed=5, plan=plan)
 
 
 def test_lifelike_plans_fit_their_length() -> None:
-    person = make_person(9)
+    subject = make_subject(9)
     for seconds, seed in ((5, 1), (12, 2), (30, 3), (60, 4), (60, 5)):
         for fps in (25, 30):
             plan = LongVideoSettings.lifelike(seconds)
-            video = make_long_video(person, seed=seed, fps=Fraction(fps), plan=plan)
+            video = make_long_video(subject, seed=seed, fps=Fraction(fps), plan=plan)
             assert video.frame_count == seconds * fps
             assert len(video.of_kind("speech")) == plan.speech_count
             assert len(video.of_kind("macro")) >= plan.macro_count
@@ -188,7 +188,7 @@ def test_only_brows_meet_speech(lifelike: LongVideo) -> None:
             assert other.offset <= one.offset
             assert {code.strip("LR") for code in other.action_units} <= UPPER_FACE
     plan = lifelike.plan.model_copy(update={"talk": TalkSettings(brows_rate=1)})
-    always = make_long_video(make_person(9), seed=5, plan=plan)
+    always = make_long_video(make_subject(9), seed=5, plan=plan)
     speech, macro = always.of_kind("speech"), always.of_kind("macro")
     meanwhile = [m for m in macro for s in speech if s.onset <= m.onset and m.offset <= s.offset]
     assert len(meanwhile) == len(speech) == plan.speech_count
@@ -198,7 +198,7 @@ def test_only_brows_meet_speech(lifelike: LongVideo) -> None:
 def expression(seed: int, fps: float = 30, **settings: object):
     given = ExpressionSettings(**({"blend_share": 0.0} | settings))
     rng = np.random.default_rng(seed)
-    return plan_expression(make_person(9), rng, fps, given, asymmetry=0.2)
+    return plan_expression(make_subject(9), rng, fps, given, asymmetry=0.2)
 
 
 def test_a_held_expression_has_ramps_and_a_hold() -> None:
@@ -225,7 +225,7 @@ def test_expressions_have_the_promised_size_and_length() -> None:
     for seed in range(60):
         piece = expression(seed, held_share=0, hold_s=(0.1, 2.2))
         weights = {name: track[piece.event.apex] for name, track in piece.tracks.items()}
-        peak = peak_displacement(face_field(make_person(9), weights))
+        peak = peak_displacement(face_field(make_subject(9), weights))
         assert peak == pytest.approx(piece.event.peak_px, rel=0.01)
         peaks.append(peak)
         seconds.append(piece.event.offset / 30)
@@ -272,7 +272,7 @@ def test_expressions_that_the_video_cuts() -> None:
     plan = LongVideoSettings.lifelike(40).model_copy(
         update={"expressions": ExpressionSettings(begun_rate=1, unfinished_rate=1)}
     )
-    video = make_long_video(make_person(9), seed=1, plan=plan)
+    video = make_long_video(make_subject(9), seed=1, plan=plan)
     cut = [event for event in video.of_kind("macro") if event.begun or event.unfinished]
     assert [event.onset for event in cut if event.begun] == [0]
     assert [event.offset for event in cut if event.unfinished] == [video.frame_count - 1]
@@ -321,7 +321,7 @@ def test_eyes_that_a_yawn_closes_stay_closed() -> None:
         plan = LongVideoSettings(
             duration_s=12, micro_count=0, macro_count=0, speech_count=0, other_count=1
         )
-        video = make_long_video(make_person(9), seed=seed, plan=plan)
+        video = make_long_video(make_subject(9), seed=seed, plan=plan)
         (event,) = video.of_kind("other")
         if event.what == "yawn":
             assert video.tracks["45", "L"][event.apex] > 0.25
@@ -385,7 +385,7 @@ def test_a_plain_pose_is_the_head_as_a_picture(video: LongVideo) -> None:
 
 
 def test_lifelike_videos_are_the_same_each_time(lifelike: LongVideo) -> None:
-    again = make_long_video(make_person(9), seed=5, plan=lifelike.plan)
+    again = make_long_video(make_subject(9), seed=5, plan=lifelike.plan)
     assert again.events == lifelike.events
     np.testing.assert_array_equal(again.pose, lifelike.pose)
     macro = lifelike.of_kind("macro")[0]
@@ -394,16 +394,16 @@ def test_lifelike_videos_are_the_same_each_time(lifelike: LongVideo) -> None:
 
 def test_the_neck_ends_below_a_head_that_moved() -> None:
     plan = LongVideoSettings.lifelike(2, scene=SyntheticSettings(size=192, neck_follows=True))
-    video = make_long_video(make_person(2), seed=1, plan=plan)
+    video = make_long_video(make_subject(2), seed=1, plan=plan)
     fixed = make_long_video(
-        make_person(2),
+        make_subject(2),
         seed=1,
         plan=plan.model_copy(update={"scene": SyntheticSettings(size=192)}),
     )
     for one in (video, fixed):
         one.head = one.head.copy()
         one.head[:, 0, 2] += 20  # to the right
-    row = round(float((video.head[9] @ (192, make_person(2).chin_y + 18, 1))[1]))
+    row = round(float((video.head[9] @ (192, make_subject(2).chin_y + 18, 1))[1]))
     moved, stays = (one.frame(9)[row].astype(int).sum(axis=1) for one in (video, fixed))
     assert np.abs(moved - stays).max() > 60
 
@@ -416,4 +416,4 @@ def test_brows_leave_the_mouth_free() -> None:
 def test_too_short_for_a_lifelike_plan() -> None:
     plan = LongVideoSettings.lifelike(60).model_copy(update={"duration_s": 6.0})
     with pytest.raises(SettingsError, match="too short"):
-        make_long_video(make_person(1), seed=1, plan=plan)
+        make_long_video(make_subject(1), seed=1, plan=plan)

@@ -1,4 +1,4 @@
-"""Painted people: same seed, same bytes; true values that are true; faces that look like faces."""
+"""Painted subjects: same seed, same bytes; true values that are true; faces that look like faces."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.synthetic import SyntheticMicro, person_seed, write_corpus
+from ma2mi.datasets.synthetic import SyntheticMicro, subject_seed, write_corpus
 from ma2mi.errors import CorpusError, FaceError, SettingsError
 from ma2mi.face.detect import FaceDetector
 from ma2mi.motion.facs import EMOTIONS, parse_unit
-from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.movement import face_field, peak_displacement
 
 STILL = SyntheticSettings(
@@ -36,33 +36,33 @@ TINY = SyntheticSettings(size=64, noise=1, padding_frames=1, micro_duration_s=(0
 
 
 @pytest.fixture(scope="module")
-def person():
-    return make_person(4)
+def subject():
+    return make_subject(4)
 
 
-def clip_of(person, emotion="surprise", kind="micro", seed=1, settings=STILL, fps=200):
+def clip_of(subject, emotion="surprise", kind="micro", seed=1, settings=STILL, fps=200):
     return make_clip(
-        person, kind=kind, emotion=emotion, seed=seed, fps=Fraction(fps), settings=settings
+        subject, kind=kind, emotion=emotion, seed=seed, fps=Fraction(fps), settings=settings
     )
 
 
-def test_the_same_seed_gives_the_same_bytes(person):
+def test_the_same_seed_gives_the_same_bytes(subject):
     noisy = SyntheticSettings(size=96)
-    first, again = (clip_of(make_person(4), settings=noisy) for _ in range(2))
+    first, again = (clip_of(make_subject(4), settings=noisy) for _ in range(2))
     np.testing.assert_array_equal(first.frame(7), again.frame(7))
-    np.testing.assert_array_equal(first.frame(7), clip_of(person, settings=noisy).frame(7))
+    np.testing.assert_array_equal(first.frame(7), clip_of(subject, settings=noisy).frame(7))
     assert (first.frame(7) != first.frame(8)).any()
 
 
-def test_frames_do_not_depend_on_the_order_in_which_they_are_asked_for(person):
-    clip = clip_of(person, settings=SyntheticSettings(size=96))
+def test_frames_do_not_depend_on_the_order_in_which_they_are_asked_for(subject):
+    clip = clip_of(subject, settings=SyntheticSettings(size=96))
     forward = list(clip.frames())
     assert len(forward) == clip.frame_count
     np.testing.assert_array_equal(forward[3], clip.frame(3))
 
 
-def test_people_differ(person):
-    ours, other = clip_of(person).frame(0), clip_of(make_person(6)).frame(0)
+def test_people_differ(subject):
+    ours, other = clip_of(subject).frame(0), clip_of(make_subject(6)).frame(0)
     assert ours.shape == (192, 192, 3)
     assert ours.dtype == np.uint8
     assert np.abs(ours.astype(int) - other).mean() > 10
@@ -70,8 +70,8 @@ def test_people_differ(person):
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
 @pytest.mark.parametrize("kind", ["micro", "macro"])
-def test_the_truth_fits_together(person, emotion, kind):
-    clip = clip_of(person, emotion, kind, settings=SyntheticSettings(size=96))
+def test_the_truth_fits_together(subject, emotion, kind):
+    clip = clip_of(subject, emotion, kind, settings=SyntheticSettings(size=96))
     total = clip.intensities.sum(axis=1)
     assert clip.onset < clip.apex < clip.offset < clip.frame_count
     assert clip.apex == total.argmax()
@@ -88,13 +88,13 @@ def test_the_truth_fits_together(person, emotion, kind):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_micro_movement_stays_within_the_promised_range(person, seed):
+def test_micro_movement_stays_within_the_promised_range(subject, seed):
     promised = SyntheticSettings(micro_peak_px=(0.5, 0.8))
-    clip = clip_of(person, list(EMOTIONS)[seed], seed=seed, settings=promised)
+    clip = clip_of(subject, list(EMOTIONS)[seed], seed=seed, settings=promised)
     peaks = []
     for index in range(clip.frame_count):
         weights = {name: track[index] for name, track in clip.tracks.items() if name[0] != "45"}
-        peaks.append(peak_displacement(face_field(person, weights)))
+        peaks.append(peak_displacement(face_field(subject, weights)))
     assert 0.499 < peaks[clip.apex] < 0.801
     assert max(peaks) < 1.1 * peaks[clip.apex]
     assert abs(int(np.argmax(peaks)) - clip.apex) <= 4
@@ -104,9 +104,9 @@ def test_micro_movement_stays_within_the_promised_range(person, seed):
     ("kind", "factor"),
     [("micro", 1.4), ("macro", 3.0)],
 )
-def test_true_flow_explains_the_frames(person, kind, factor):
+def test_true_flow_explains_the_frames(subject, kind, factor):
     moving = SyntheticSettings(**(STILL.model_dump() | {"size": 320, "head_drift_px": 0.4}))
-    clip = clip_of(person, "surprise", kind, settings=moving, fps=200 if kind == "micro" else 30)
+    clip = clip_of(subject, "surprise", kind, settings=moving, fps=200 if kind == "micro" else 30)
     onset, apex = (clip.frame(index).astype(np.float32) for index in (clip.onset, clip.apex))
     flow, mask = clip.true_flow(clip.onset, clip.apex)
     assert flow.dtype == np.float32
@@ -119,8 +119,8 @@ def test_true_flow_explains_the_frames(person, kind, factor):
     assert still > factor * np.abs(fetched - onset)[inside].mean()
 
 
-def test_true_flow_there_and_back_is_no_flow(person):
-    clip = clip_of(person, "disgust", "macro", fps=30)
+def test_true_flow_there_and_back_is_no_flow(subject):
+    clip = clip_of(subject, "disgust", "macro", fps=30)
     there, mask = clip.true_flow(clip.onset, clip.apex)
     back, _ = clip.true_flow(clip.apex, clip.onset)
     y, x = np.mgrid[:192, :192].astype(np.float32)
@@ -130,9 +130,9 @@ def test_true_flow_there_and_back_is_no_flow(person):
     np.testing.assert_allclose(clip.true_flow(3, 3)[0], 0, atol=1e-3)
 
 
-def test_head_motion_alone_is_the_true_flow(person):
+def test_head_motion_alone_is_the_true_flow(subject):
     moving = SyntheticSettings(**(STILL.model_dump() | {"head_drift_px": 3.0}))
-    clip = clip_of(person, settings=moving)
+    clip = clip_of(subject, settings=moving)
     last = clip.frame_count - 1  # before onset and after offset the face is at rest
     flow, mask = clip.true_flow(0, last)
     y, x = np.nonzero(mask)
@@ -142,9 +142,9 @@ def test_head_motion_alone_is_the_true_flow(person):
     assert np.abs(wanted).max() > 0.05
 
 
-def test_a_blink_closes_the_eyes_and_speech_opens_the_mouth(person):
+def test_a_blink_closes_the_eyes_and_speech_opens_the_mouth(subject):
     busy = SyntheticSettings(**(STILL.model_dump() | {"blink_rate": 4.0, "speech_rate": 1.0}))
-    clip = clip_of(person, "happiness", "macro", settings=busy, fps=30)
+    clip = clip_of(subject, "happiness", "macro", settings=busy, fps=30)
     shut, open_ = int(clip.blink.argmax()), int(clip.blink.argmin())
     assert clip.blink[shut] == 1
     assert clip.blink[open_] == 0
@@ -152,7 +152,7 @@ def test_a_blink_closes_the_eyes_and_speech_opens_the_mouth(person):
     d, e, f = clip.head[shut, 1]
     for sign in (-1, 1):
         # The white of the eye, beside the iris.
-        at = person.centre_x + sign * (person.eye_x + 12), person.eye_y
+        at = subject.centre_x + sign * (subject.eye_x + 12), subject.eye_y
         x, y = round(a * at[0] + b * at[1] + c), round(d * at[0] + e * at[1] + f)
         white = clip.frame(open_)[y, x].astype(int)
         lid = clip.frame(shut)[y, x].astype(int)
@@ -170,11 +170,11 @@ def test_settings_refuse_what_they_do_not_know(wrong):
         SyntheticSettings(**wrong)
 
 
-def test_mistakes_are_named(person, tmp_path):
+def test_mistakes_are_named(subject, tmp_path):
     with pytest.raises(SettingsError, match="joy: is no emotion"):
-        clip_of(person, "joy")
+        clip_of(subject, "joy")
     with pytest.raises(IndexError, match="frame 9999"):
-        clip_of(person).frame(9999)
+        clip_of(subject).frame(9999)
     with pytest.raises(SettingsError, match="is no synthetic corpus"):
         write_corpus("synthetic", tmp_path, subjects=1, clips_per_subject=1, seed=0)
     with pytest.raises(SettingsError, match="at least one subject"):
@@ -259,20 +259,20 @@ def test_a_macro_corpus_is_video_of_other_people(tmp_path):
 
 
 def test_micro_and_macro_people_are_never_the_same():
-    micro = {person_seed("micro", seed, n) for seed in range(5) for n in range(40)}
-    macro = {person_seed("macro", seed, n) for seed in range(5) for n in range(40)}
+    micro = {subject_seed("micro", seed, n) for seed in range(5) for n in range(40)}
+    macro = {subject_seed("macro", seed, n) for seed in range(5) for n in range(40)}
     assert len(micro) == len(macro) == 200
     assert not micro & macro
 
 
-def found_faces(people, detector):
+def found_faces(subjects, detector):
     """Share of clips in whose first, apex and last frame exactly one face is found."""
     found = 0
     emotions = list(EMOTIONS)
-    for seed in people:
+    for seed in subjects:
         kind, fps = ("micro", 200) if seed % 2 else ("macro", 30)
         clip = make_clip(
-            make_person(seed),
+            make_subject(seed),
             kind=kind,
             emotion=emotions[seed % len(emotions)],
             seed=seed,
@@ -280,7 +280,7 @@ def found_faces(people, detector):
         )
         frames = (0, clip.apex, clip.frame_count - 1)
         found += all(len(detector.detect(clip.frame(index))) == 1 for index in frames)
-    return found / len(people)
+    return found / len(subjects)
 
 
 @pytest.fixture
@@ -304,10 +304,10 @@ ENCODE = """
 import hashlib, sys
 from fractions import Fraction
 from pathlib import Path
-from ma2mi.synthesis import make_clip, make_person
+from ma2mi.synthesis import make_clip, make_subject
 from ma2mi.datasets.synthetic import MACRO
 from ma2mi.video import write_video
-clip = make_clip(make_person(3), kind="macro", emotion="happiness", seed=1, fps=Fraction(30),
+clip = make_clip(make_subject(3), kind="macro", emotion="happiness", seed=1, fps=Fraction(30),
                  settings=MACRO.model_copy(update={"size": 96}))
 frames = list(clip.frames())
 for _ in range(2):

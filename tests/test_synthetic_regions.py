@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ma2mi.synthesis import make_person
+from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.clip import make_clip
 from ma2mi.synthesis.regions import expression_field, moves_at
 
@@ -16,7 +16,7 @@ def clip_of(emotion, *units):
     """A clip with these action units, of whatever seed has them."""
     for seed in range(200):
         clip = make_clip(
-            make_person(1), kind="micro", emotion=emotion, seed=seed, fps=Fraction(100)
+            make_subject(1), kind="micro", emotion=emotion, seed=seed, fps=Fraction(100)
         )
         if set(units) == set(clip.action_units):
             return clip

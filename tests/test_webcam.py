@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ma2mi.errors import SettingsError, VideoError
 from ma2mi.face.detect import FaceDetector
-from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
 from ma2mi.synthesis.webcam import WebcamSettings, noise_deviation, webcam, write_webcam
 
@@ -203,7 +203,7 @@ def test_a_filmed_subject_is_found_at_its_size() -> None:
     settings = WebcamSettings(face_px=90, fps=25, crf=26)
     size = round(settings.face_px / 0.525)
     plan = LongVideoSettings.lifelike(0.4, scene=SyntheticSettings(size=size, neck_follows=True))
-    video = make_long_video(make_person(31), seed=1, fps=Fraction(25), plan=plan)
+    video = make_long_video(make_subject(31), seed=1, fps=Fraction(25), plan=plan)
     frames = list(webcam(video.frames(), 25, settings, source_face_px=video.face_px))
     assert len(frames) == video.frame_count == 10
     (face,) = FaceDetector().detect(frames[-1].image)

@@ -25,7 +25,7 @@ from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.protocols import protocol
 from ma2mi.files import replace_file
 from ma2mi.records import Recording
-from ma2mi.synthesis import make_person
+from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import GroundTruthEvent, LongVideoSettings, make_long_video
 
 SIZE = 112
@@ -163,7 +163,7 @@ def _render_subject(root: Path, number: int, clips: int) -> list[dict[str, objec
         duration_s=0.8 * count, micro_count=count, macro_count=0, speech_count=0, apart_s=0.1
     )
     seed = PLANS_FROM + number
-    planned = make_long_video(make_person(seed), seed=seed, fps=HEAD_FPS, plan=plan)
+    planned = make_long_video(make_subject(seed), seed=seed, fps=HEAD_FPS, plan=plan)
     video = HeadVideo(planned, HEADS_FROM + number, HEAD_IMAGE, HEAD_FACE)
     rows: list[dict[str, object]] = []
     for event in _of_each_class(video.of_kind("micro"), clips):

@@ -43,7 +43,7 @@ from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, perso
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion import flow
-from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
 from ma2mi.synthesis.flow_simulator import UNITS
 from ma2mi.synthesis.heads import read_head_bank, write_head_bank
@@ -233,7 +233,7 @@ class Study:
                 path = folder / f"s{person}" / f"{at}.mp4"
                 if not path.is_file():
                     clip = make_clip(
-                        make_person(person),
+                        make_subject(person),
                         kind="macro",
                         emotion=EMOTIONS[(person * each + at) % len(EMOTIONS)],
                         seed=at,
@@ -268,7 +268,7 @@ def _film_pair(number: int, folder: Path) -> dict[str, Any]:
     person = CAMERA[1] + number // 10
     emotion = EMOTIONS[DRAWN[rng.integers(12)] if rng.random() < 0.85 else rng.integers(8)]
     clip = make_clip(
-        make_person(person),
+        make_subject(person),
         kind="micro",
         emotion=emotion,
         seed=int(rng.integers(1e6)),

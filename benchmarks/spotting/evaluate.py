@@ -29,7 +29,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from videos import FIRST_PERSON, NoEventVideo, Video, filmed
+from videos import FIRST_SUBJECT, NoEventVideo, Video, filmed
 
 import ma2mi
 from ma2mi.analysis import AnalysisSettings, Watcher
@@ -41,7 +41,7 @@ from ma2mi.files import replace_file
 from ma2mi.formats.events import EXPRESSIONS, Event
 from ma2mi.records import Interval
 from ma2mi.spotting import SpottingSettings
-from ma2mi.synthesis import make_person
+from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.recognizer import Recognizer, load_model
@@ -114,7 +114,7 @@ def plan(what: Video, lifelike: bool) -> LongVideo:
     if not lifelike:
         return what.make()
     settings = LongVideoSettings.lifelike(60 * what.minutes)
-    subject = make_person(FIRST_PERSON + what.seed)
+    subject = make_subject(FIRST_SUBJECT + what.seed)
     return make_long_video(subject, seed=what.seed, fps=Fraction(what.fps), plan=settings)
 
 

@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ma2mi.synthesis import SyntheticSettings, make_person
+from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
 from ma2mi.video import Frame, read_frames, write_video
 
-FIRST_PERSON, FIRST_NO_EVENT = 1000, 3000  # seeds of people
+FIRST_SUBJECT, FIRST_NO_EVENT = 1000, 3000  # seeds of subjects
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Video:
     def make(self) -> LongVideo:
         plan = LongVideoSettings(duration_s=600 / self.density, head_move_rate=self.head_moves)
         plan = plan.per_minute(self.minutes)
-        person = make_person(FIRST_PERSON + self.seed)
-        return make_long_video(person, seed=self.seed, fps=Fraction(self.fps), plan=plan)
+        subject = make_subject(FIRST_SUBJECT + self.seed)
+        return make_long_video(subject, seed=self.seed, fps=Fraction(self.fps), plan=plan)
 
     @property
     def name(self) -> str:
@@ -73,8 +73,8 @@ class NoEventVideo:
             head_move_rate=moves,
             scene=SyntheticSettings(**scene),
         )
-        person = make_person(FIRST_NO_EVENT + self.seed)
-        return make_long_video(person, seed=self.seed, fps=Fraction(self.fps), plan=plan)
+        subject = make_subject(FIRST_NO_EVENT + self.seed)
+        return make_long_video(subject, seed=self.seed, fps=Fraction(self.fps), plan=plan)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from ma2mi.files import replace_file
 from ma2mi.motion import flow
 from ma2mi.progress import OnProgress, Progress, ignore
-from ma2mi.synthesis import SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.flow_simulator import UNITS
 from ma2mi.training.zero import MeasuredPairs
 
@@ -44,7 +44,7 @@ def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, ob
         padding_frames=2,
     )
     clip = make_clip(
-        make_person(person),
+        make_subject(person),
         kind="micro",
         emotion=emotion,
         seed=int(rng.integers(1e6)),

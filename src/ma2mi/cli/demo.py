@@ -178,13 +178,13 @@ def _analyze_video(folder: Path, seed: int) -> Path:
     """The page of a synthetic video: a subject who talks, blinks and shows expressions."""
     from ma2mi.analysis import analyze
     from ma2mi.cli.analyze import count_events
-    from ma2mi.synthesis import make_person
+    from ma2mi.synthesis import make_subject
     from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
     from ma2mi.video import write_video
 
     fps = Fraction(30)
     plan = LongVideoSettings.lifelike(VIDEO_S)
-    subject = make_person(9000 + seed)
+    subject = make_subject(9000 + seed)
     shown = make_long_video(subject, seed=seed, fps=fps, plan=plan)
     path = folder / "synthetic.mp4"
     if not path.exists():

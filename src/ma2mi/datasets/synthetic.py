@@ -21,7 +21,7 @@ from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Kind
 from ma2mi.synthesis.clip import SyntheticClip, make_clip
 from ma2mi.synthesis.settings import SyntheticSettings
-from ma2mi.synthesis.subject import make_person
+from ma2mi.synthesis.subject import make_subject
 
 CorpusName = Literal["synthetic-micro", "synthetic-macro"]
 
@@ -52,7 +52,7 @@ class _Synthetic(Manifest):
             raise CorpusError("is missing", where=file, cure="Write the corpus again")
         told = json.loads(file.read_text(encoding="utf-8"))
         return make_clip(
-            make_person(told["person_seed"]),
+            make_subject(told["person_seed"]),
             kind=told["kind"],
             emotion=told["emotion"],
             seed=told["seed"],
@@ -181,7 +181,7 @@ def _claim(out: Path, arguments: dict[str, object]) -> None:
     note.write_text(text, encoding="utf-8")
 
 
-def person_seed(kind: Kind, seed: int, number: int) -> int:
+def subject_seed(kind: Kind, seed: int, number: int) -> int:
     """The seed of a corpus' person; even for micro and odd for macro, so that none is in both."""
     stream = np.random.SeedSequence([seed, number, 0 if kind == "micro" else 1])
     return int(stream.generate_state(1)[0]) // 2 * 2 + (kind == "macro")
@@ -204,13 +204,13 @@ def _write_subject(
             import cv2
         cv2.setNumThreads(1)  # or every process would take every core
     subject = f"{kind[:2]}{number + 1:03d}"
-    person = make_person(person_seed(kind, seed, number))
+    drawn = make_subject(subject_seed(kind, seed, number))
     rows = []
     for index in range(clips):
         emotion = ("happiness", "surprise", "")[index % 3]
         emotion = emotion or _NEGATIVE[(number + index // 3) % len(_NEGATIVE)]
         name = f"{subject}_{index + 1:02d}_{emotion}"
-        clip = make_clip(person, kind=kind, emotion=emotion, seed=index, fps=fps, settings=settings)
+        clip = make_clip(drawn, kind=kind, emotion=emotion, seed=index, fps=fps, settings=settings)
         folder = kind == "micro" and not lossless
         suffix = "" if folder else (".mkv" if lossless else ".mp4")
         path = out / "clips" / subject / f"{name}{suffix}"
@@ -250,7 +250,7 @@ def _write_images(path: Path, clip: SyntheticClip, *, folder: bool, lossless: bo
 
 def _write_truth(file: Path, clip: SyntheticClip) -> None:
     told = {
-        "person_seed": clip.person.seed,
+        "person_seed": clip.subject.seed,
         "seed": clip.seed,
         "kind": clip.kind,
         "emotion": clip.emotion,

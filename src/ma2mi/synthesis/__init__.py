@@ -2,12 +2,12 @@
 
 from ma2mi.synthesis.clip import SyntheticClip, make_clip
 from ma2mi.synthesis.settings import SyntheticSettings
-from ma2mi.synthesis.subject import Person, make_person
+from ma2mi.synthesis.subject import SyntheticSubject, make_subject
 
 __all__ = [
-    "Person",
+    "SyntheticSubject",
     "SyntheticClip",
     "SyntheticSettings",
     "make_clip",
-    "make_person",
+    "make_subject",
 ]

@@ -19,7 +19,7 @@ from ma2mi.records import Interval
 from ma2mi.synthesis.clip import _slow
 from ma2mi.synthesis.movement import Track, face_field, peak_displacement
 from ma2mi.synthesis.settings import Range
-from ma2mi.synthesis.subject import Person
+from ma2mi.synthesis.subject import SyntheticSubject
 
 EventKind = Literal["micro", "macro", "blink", "speech", "head", "other"]
 
@@ -200,7 +200,7 @@ class Piece:
 
 
 def plan_expression(
-    person: Person,
+    subject: SyntheticSubject,
     rng: np.random.Generator,
     fps: float,
     settings: ExpressionSettings,
@@ -212,7 +212,7 @@ def plan_expression(
     """A macro-expression from rest to rest.
 
     Args:
-        person: whose face it moves.
+        subject: whose face it moves.
         rng: of everything that is drawn.
         fps: frames per second.
         settings: how large and how long.
@@ -243,7 +243,7 @@ def plan_expression(
             curves[unit.number, side] = curve * (1 - lack * (side == weaker))
     apex = steps[0]
     weights = {name: float(curve[apex]) for name, curve in curves.items()}
-    peak = peak_displacement(face_field(person, weights))
+    peak = peak_displacement(face_field(subject, weights))
     reach = peak * min(
         STRONGEST.get(name[0], STRONGEST_ELSE) / weight for name, weight in weights.items()
     )

@@ -1,4 +1,4 @@
-"""A synthetic clip: one person makes one expression, and every true value is known."""
+"""A synthetic clip: one subject makes one expression, and every true value is known."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ma2mi.motion.facs import ACTION_UNITS, EMOTIONS, SIDES, parse_unit
 from ma2mi.records import Kind
 from ma2mi.synthesis.movement import Track, face_field, peak_displacement
 from ma2mi.synthesis.settings import SyntheticSettings
-from ma2mi.synthesis.subject import CANVAS, Person
+from ma2mi.synthesis.subject import CANVAS, SyntheticSubject
 
 if TYPE_CHECKING:
     from ma2mi.synthesis.render import Renderer
 
 
 class SyntheticClip:
-    """One expression of one person; frames are rendered when asked for.
+    """One expression of one subject; frames are rendered when asked for.
 
     Attributes:
-        person, kind, emotion, seed, fps, settings: as given.
+        subject, kind, emotion, seed, fps, settings: as given.
         onset, apex, offset: frames, counted from 0; the movement is zero at onset and offset, and
             the apex is where the intensities' sum is largest.
         action_units: FACS codes such as ("1", "2") or ("L14",).
@@ -38,7 +38,7 @@ class SyntheticClip:
 
     def __init__(
         self,
-        person: Person,
+        subject: SyntheticSubject,
         *,
         kind: Kind,
         emotion: str,
@@ -50,14 +50,14 @@ class SyntheticClip:
             raise SettingsError(
                 f"is no emotion of the FACS table ({', '.join(EMOTIONS)})", where=emotion
             )
-        self.person = person
+        self.subject = subject
         self.kind = kind
         self.emotion = emotion
         self.seed = seed
         self.fps = Fraction(fps)
         self.settings = settings
         kind_key = 0 if kind == "micro" else 1
-        streams = np.random.SeedSequence([seed, person.seed, kind_key]).spawn(4)
+        streams = np.random.SeedSequence([seed, subject.seed, kind_key]).spawn(4)
         self.noise_seed = streams[3]
         self._plan_expression(np.random.default_rng(streams[0]))
         self._plan_distractors(np.random.default_rng(streams[1]))
@@ -92,7 +92,7 @@ class SyntheticClip:
         self.apex = int(intensities.sum(axis=1).argmax())
         if micro:
             weights = {name: float(track[self.apex]) for name, track in tracks.items()}
-            peak = peak_displacement(face_field(self.person, weights))
+            peak = peak_displacement(face_field(self.subject, weights))
             scale = np.float32(rng.uniform(*settings.micro_peak_px) / peak)
         else:
             scale = np.float32(rng.uniform(*settings.macro_intensity))
@@ -207,7 +207,7 @@ class SyntheticClip:
 
 
 def make_clip(
-    person: Person,
+    subject: SyntheticSubject,
     *,
     kind: Kind,
     emotion: str,
@@ -215,10 +215,10 @@ def make_clip(
     fps: Fraction = Fraction(200),
     settings: SyntheticSettings | None = None,
 ) -> SyntheticClip:
-    """A clip of ``person``: same arguments, same frames.
+    """A clip of ``subject``: same arguments, same frames.
 
     Args:
-        person: from ``make_person``.
+        subject: from ``make_subject``.
         kind: "micro" or "macro".
         emotion: a word of ``facs.EMOTIONS``.
         seed: any non-negative integer.
@@ -229,7 +229,7 @@ def make_clip(
         SettingsError: the FACS table has no such emotion.
     """
     return SyntheticClip(
-        person,
+        subject,
         kind=kind,
         emotion=emotion,
         seed=seed,

@@ -1,6 +1,6 @@
 """Endless labelled flow of expressions that nobody made: FACS combinations, and what disturbs them.
 
-A sample is a random person's face (a :class:`FlowBasis`), a combination of action units that an
+A sample is a random subject's face (a :class:`FlowBasis`), a combination of action units that an
 emotion shows, and everything that hides it in a recording: head motion, blinks, gaze, speech,
 a crop that sits badly, an estimator that blurs, shrinks and invents. Torch, in batches.
 """
@@ -194,11 +194,11 @@ Flow = NDArray[np.float32]
 
 
 def _draw(
-    rng: np.random.Generator, basis: FlowBasis, settings: WorldSettings, person: int | None = None
+    rng: np.random.Generator, basis: FlowBasis, settings: WorldSettings, subject: int | None = None
 ) -> tuple[Flow, Flow, int, NDArray[np.float32]]:
     """One sample: the expression's flow and the disturbances' [2, s, s], its class and units."""
-    if person is None:
-        person = int(rng.integers(len(basis)))
+    if subject is None:
+        subject = int(rng.integers(len(basis)))
     expression: list[tuple[int, float]] = []
     disturbance: list[tuple[int, float]] = []
     units = np.zeros(len(UNITS), np.float32)
@@ -233,7 +233,7 @@ def _draw(
     if rng.random() < settings.speech:
         add("25", SIDES, rng.normal(0, 0.7), disturbance)
         add("26", SIDES, rng.normal(0, 0.3), disturbance)
-    fields = basis.fields[person]
+    fields = basis.fields[subject]
     return (
         _sum(rng, fields, expression, settings),
         _sum(rng, fields, disturbance, settings),

@@ -39,7 +39,7 @@ from ma2mi.synthesis.long_video import (
     make_long_video,
 )
 from ma2mi.synthesis.movement import face_field, peak_displacement
-from ma2mi.synthesis.subject import FACE_SIDE, make_person
+from ma2mi.synthesis.subject import FACE_SIDE, make_subject
 
 with optional_part("cv2", "video"):
     import cv2
@@ -156,7 +156,7 @@ class HeadVideo:
         """By what the plan's intensity of a unit is multiplied, for the same movement in px."""
         if name[0] in ("43", "45"):
             return 1.0  # 1 closes the eye, whatever its size
-        planned = peak_displacement(face_field(self.plan_video.person, {name: 1.0}))
+        planned = peak_displacement(face_field(self.plan_video.subject, {name: 1.0}))
         return planned / float(
             np.hypot(*self._frontal(self.subject.actions[self._at(name)]).T).max()
         )
@@ -399,7 +399,7 @@ def make_head_video(
         MissingPart: anny is not installed.
         SettingsError: more events than time, or a face that does not fit.
     """
-    planned = make_long_video(make_person(seed), seed=seed, fps=fps, plan=plan)
+    planned = make_long_video(make_subject(seed), seed=seed, fps=fps, plan=plan)
     return HeadVideo(planned, seed, size, face_px)
 
 

@@ -138,7 +138,7 @@ class RenderedHead:
 
     @property
     def units(self) -> list[tuple[str, Side]]:
-        """Unit and side (the person's own) of each field."""
+        """Unit and side (the subject's own) of each field."""
         return list(UNITS)
 
 
@@ -356,7 +356,7 @@ def _head_model() -> _HeadModel:
 
 
 def _action(named: dict[str, Floats], leftward: Floats, number: str, side: Side) -> Floats:
-    """Offsets [V, 3] of a unit on one side; "L" is the person's left."""
+    """Offsets [V, 3] of a unit on one side; "L" is the subject's left."""
     sign = 1.0 if side == "L" else -1.0
     half = 1 / (1 + np.exp(-sign * leftward / (_MIDLINE_M / 2)))
     total = np.zeros((len(leftward), 3))

@@ -32,7 +32,7 @@ from ma2mi.synthesis.behaviour import (
 from ma2mi.synthesis.clip import SyntheticClip, _slow, make_clip
 from ma2mi.synthesis.movement import FACE, MOUTH, Track, face_field
 from ma2mi.synthesis.settings import Range, SyntheticSettings
-from ma2mi.synthesis.subject import CANVAS, Person
+from ma2mi.synthesis.subject import CANVAS, SyntheticSubject
 
 __all__ = [
     "EventKind",
@@ -147,12 +147,12 @@ class LongVideo(SyntheticClip):
     events: tuple[GroundTruthEvent, ...]
 
     def __init__(
-        self, person: Person, *, seed: int, fps: Fraction, plan: LongVideoSettings
+        self, subject: SyntheticSubject, *, seed: int, fps: Fraction, plan: LongVideoSettings
     ) -> None:
-        self.person, self.seed, self.fps, self.plan = person, seed, Fraction(fps), plan
+        self.subject, self.seed, self.fps, self.plan = subject, seed, Fraction(fps), plan
         self.settings = plan.scene.model_copy(update={"padding_frames": 0, "speech_rate": 0.0})
         self.frame_count = round(plan.duration_s * float(fps))
-        streams = np.random.SeedSequence([seed, person.seed, 0x106]).spawn(7)
+        streams = np.random.SeedSequence([seed, subject.seed, 0x106]).spawn(7)
         self.noise_seed = streams[5]
         self.tracks = {}
         events = self._plan_events(np.random.default_rng(streams[0]))
@@ -175,7 +175,7 @@ class LongVideo(SyntheticClip):
     @property
     def face_px(self) -> float:
         """Width of the face between the ears, in image pixels at the usual distance."""
-        return 2 * self.person.width * ZOOM * self.settings.size / CANVAS
+        return 2 * self.subject.width * ZOOM * self.settings.size / CANVAS
 
     def _plan_events(self, rng: np.random.Generator) -> list[GroundTruthEvent]:
         plan, rate = self.plan, float(self.fps)
@@ -253,11 +253,11 @@ class LongVideo(SyntheticClip):
             return plan_other(rng, rate)
         if kind == "macro" and plan.expressions is not None:
             asymmetry = self.settings.asymmetry
-            return plan_expression(self.person, rng, rate, plan.expressions, asymmetry=asymmetry)
+            return plan_expression(self.subject, rng, rate, plan.expressions, asymmetry=asymmetry)
         still = self.settings.model_copy(update={"blink_rate": 0.0, "gaze_rate": 0.0})
         which: Kind = "micro" if kind == "micro" else "macro"
         clip = make_clip(
-            self.person,
+            self.subject,
             kind=which,
             emotion=list(EMOTIONS)[rng.integers(len(EMOTIONS))],
             seed=int(rng.integers(2**31)),
@@ -265,7 +265,7 @@ class LongVideo(SyntheticClip):
             settings=still,
         )
         weights = {name: float(track[clip.apex]) for name, track in clip.tracks.items()}
-        field = face_field(self.person, weights)
+        field = face_field(self.subject, weights)
         peak = float(np.hypot(field.common[..., 0], field.common[..., 1]).max())
         peak = max(peak, float(np.abs(field.upper).max()), float(np.abs(field.lower).max()))
         event = GroundTruthEvent(
@@ -276,7 +276,7 @@ class LongVideo(SyntheticClip):
     def _brows_meanwhile(self, talk: Piece, rng: np.random.Generator) -> Piece:
         """An expression of the brows that fits into an utterance."""
         return plan_expression(
-            self.person,
+            self.subject,
             rng,
             float(self.fps),
             self.plan.expressions or ExpressionSettings(),
@@ -395,33 +395,33 @@ class LongVideo(SyntheticClip):
     @cached_property
     def _unit_gains(self) -> dict[Track, NDArray[np.float64]]:
         """Mean movement [len(REGIONS), 2] of every region at full intensity of each unit."""
-        masks = _region_weights(self.person)
+        masks = _region_weights(self.subject)
         gains = {}
         for name in self.tracks:
-            field = face_field(self.person, {name: 1.0})
+            field = face_field(self.subject, {name: 1.0})
             whole = field.common.astype(np.float64)
             rows, columns = MOUTH
             top, left = rows.start - FACE[0].start, columns.start - FACE[1].start
             near = whole[top : top + field.upper.shape[0], left : left + field.upper.shape[1]]
             y = np.arange(rows.start, rows.stop)[:, None]
             x = np.arange(columns.start, columns.stop)[None]
-            above = y < self.person.lip_line(x - self.person.centre_x)
+            above = y < self.subject.lip_line(x - self.subject.centre_x)
             near[..., 1] += np.where(above, field.upper, field.lower)
             gains[name] = np.tensordot(masks, whole, axes=2)
         return gains
 
 
 def make_long_video(
-    person: Person,
+    subject: SyntheticSubject,
     *,
     seed: int,
     fps: Fraction = Fraction(30),
     plan: LongVideoSettings | None = None,
 ) -> LongVideo:
-    """A long video of ``person``: same arguments, same frames.
+    """A long video of ``subject``: same arguments, same frames.
 
     Args:
-        person: from ``make_person``.
+        subject: from ``make_subject``.
         seed: any non-negative integer.
         fps: frames per second.
         plan: what happens; by default ten minutes with 20 micro-expressions.
@@ -429,18 +429,18 @@ def make_long_video(
     Raises:
         SettingsError: more events than time.
     """
-    return LongVideo(person, seed=seed, fps=fps, plan=plan or LongVideoSettings())
+    return LongVideo(subject, seed=seed, fps=fps, plan=plan or LongVideoSettings())
 
 
-def _region_weights(person: Person) -> NDArray[np.float64]:
+def _region_weights(subject: SyntheticSubject) -> NDArray[np.float64]:
     """[len(REGIONS), *FACE]: each region as a mean over its pixels on the canonical face."""
     rows, columns = FACE
     y, x = np.mgrid[rows.start : rows.stop, columns.start : columns.stop]
-    side = person.pupil_distance / EYE_DISTANCE
+    side = subject.pupil_distance / EYE_DISTANCE
     masks = []
     for region in REGIONS.values():
-        across = (x - person.centre_x - (region.x - 0.5) * side) / (region.rx * side)
-        along = (y - person.eye_y - (region.y - 0.284) * side) / (region.ry * side)
+        across = (x - subject.centre_x - (region.x - 0.5) * side) / (region.rx * side)
+        along = (y - subject.eye_y - (region.y - 0.284) * side) / (region.ry * side)
         inside = across**2 + along**2 <= 1
         masks.append(inside / inside.sum())
     return np.stack(masks)

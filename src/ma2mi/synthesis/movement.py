@@ -1,4 +1,4 @@
-"""Action units as displacement fields on a person's canonical face.
+"""Action units as displacement fields on a subject's canonical face.
 
 Fields point forward in time but live on the moved face: where a field is ``f``, the pixel ``q``
 shows the skin that rested at ``q - f(q)``. Rendering is then one look-up per pixel, and fields of
@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from ma2mi.motion.facs import ACTION_UNITS, Region, Shift, Side
-from ma2mi.synthesis.subject import Person
+from ma2mi.synthesis.subject import SyntheticSubject
 
 Track = tuple[str, Side]
 
@@ -52,22 +52,22 @@ def grid(box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def anchor(person: Person, region: Region) -> tuple[float, float]:
+def anchor(subject: SyntheticSubject, region: Region) -> tuple[float, float]:
     """Where a region's movement is strongest: (outward of the midline, y), canonical px."""
     return {
-        "forehead": (22.0, person.brow_y - 22),
-        "inner brow": (person.eye_x - 19, person.brow_y + 1),
-        "outer brow": (person.eye_x + 15, person.brow_y - 1),
-        "nose root": (0.0, person.eye_y - 5),
-        "upper lid": (person.eye_x, person.eye_y - person.eye_upper),
-        "lower lid": (person.eye_x, person.eye_y + person.eye_lower + 1),
-        "cheek": (person.eye_x + 10, person.eye_y + 34),
-        "nose wing": (person.nose_half_width - 2, person.nose_y - 7),
-        "lip corner": (person.mouth_half_width, person.mouth_y),
-        "upper lip": (0.0, person.mouth_y - person.lip_upper / 2),
-        "lower lip": (0.0, person.mouth_y + person.lip_lower / 2),
-        "chin": (0.0, person.chin_y - 15),
-        "jaw": (0.0, person.chin_y - 6),
+        "forehead": (22.0, subject.brow_y - 22),
+        "inner brow": (subject.eye_x - 19, subject.brow_y + 1),
+        "outer brow": (subject.eye_x + 15, subject.brow_y - 1),
+        "nose root": (0.0, subject.eye_y - 5),
+        "upper lid": (subject.eye_x, subject.eye_y - subject.eye_upper),
+        "lower lid": (subject.eye_x, subject.eye_y + subject.eye_lower + 1),
+        "cheek": (subject.eye_x + 10, subject.eye_y + 34),
+        "nose wing": (subject.nose_half_width - 2, subject.nose_y - 7),
+        "lip corner": (subject.mouth_half_width, subject.mouth_y),
+        "upper lip": (0.0, subject.mouth_y - subject.lip_upper / 2),
+        "lower lip": (0.0, subject.mouth_y + subject.lip_lower / 2),
+        "chin": (0.0, subject.chin_y - 15),
+        "jaw": (0.0, subject.chin_y - 6),
     }[region]
 
 
@@ -87,43 +87,43 @@ _SPREAD: dict[str, tuple[float, float]] = {
 
 
 @lru_cache(maxsize=64)
-def unit_field(person: Person, number: str, side: Side) -> Field:
+def unit_field(subject: SyntheticSubject, number: str, side: Side) -> Field:
     """The field of one unit on one side of the face at full intensity.
 
     Args:
-        person: whose measures place it.
+        subject: whose measures place it.
         number: a unit of ``facs.ACTION_UNITS``.
-        side: the person's own left or right.
+        side: the subject's own left or right.
     """
     x, y = grid(FACE)
     common = np.zeros((*x.shape, 2), np.float32)
     mouth_x, mouth_y = grid(MOUTH)
     upper, lower = np.zeros_like(mouth_x), np.zeros_like(mouth_x)
     sign = 1.0 if side == "L" else -1.0
-    unit = person.pupil_distance / 100
+    unit = subject.pupil_distance / 100
     for shift in ACTION_UNITS[number].shifts:
-        out = sign * (x - person.centre_x)
+        out = sign * (x - subject.centre_x)
         if shift.region == "upper lid":
-            common[..., 1] += _lid(person, out, y, -shift.upward * unit)
+            common[..., 1] += _lid(subject, out, y, -shift.upward * unit)
         elif shift.region in ("upper lip", "lower lip"):
-            amount = _lip(person, shift, sign * (mouth_x - person.centre_x), mouth_y)
+            amount = _lip(subject, shift, sign * (mouth_x - subject.centre_x), mouth_y)
             amount *= np.float32(-shift.upward * unit)
             (upper if shift.region == "upper lip" else lower)[...] += amount
         else:
-            weight = _bump(person, shift.region, out, y)
+            weight = _bump(subject, shift.region, out, y)
             common[..., 0] += np.float32(sign * shift.outward * unit) * weight
             common[..., 1] += np.float32(-shift.upward * unit) * weight
     return Field(common, upper, lower)
 
 
-def face_field(person: Person, weights: Mapping[Track, float]) -> Field:
+def face_field(subject: SyntheticSubject, weights: Mapping[Track, float]) -> Field:
     """The sum of the fields of several units, each times its intensity."""
     rows, columns = (part.stop - part.start for part in FACE)
     common = np.zeros((rows, columns, 2), np.float32)
     rows, columns = (part.stop - part.start for part in MOUTH)
     upper, lower = np.zeros((2, rows, columns), np.float32)
     for (number, side), weight in weights.items():
-        field = unit_field(person, number, side)
+        field = unit_field(subject, number, side)
         common += np.float32(weight) * field.common
         upper += np.float32(weight) * field.upper
         lower += np.float32(weight) * field.lower
@@ -143,22 +143,22 @@ def _half(out: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-out / 5))
 
 
-def _bump(person: Person, region: Region, out: np.ndarray, y: np.ndarray) -> np.ndarray:
-    where, height = anchor(person, region)
+def _bump(subject: SyntheticSubject, region: Region, out: np.ndarray, y: np.ndarray) -> np.ndarray:
+    where, height = anchor(subject, region)
     across, along = _SPREAD[region]
     bump = np.exp(-(((out - where) / across) ** 2) - ((y - height) / along) ** 2)
     return bump * _half(out) if where == 0 else bump
 
 
-def _lid(person: Person, out: np.ndarray, y: np.ndarray, down: float) -> np.ndarray:
+def _lid(subject: SyntheticSubject, out: np.ndarray, y: np.ndarray, down: float) -> np.ndarray:
     """Upper lid: downward it slides over the eye and ends at the lower lid; upward it retracts."""
-    from_eye = out - person.eye_x
-    top, bottom = person.lid_lines(from_eye)
+    from_eye = out - subject.eye_x
+    top, bottom = subject.lid_lines(from_eye)
     opening = bottom - top
-    reach = np.exp(-((np.clip(np.abs(from_eye) - person.eye_half_width * 0.6, 0, None) / 9) ** 2))
+    reach = np.exp(-((np.clip(np.abs(from_eye) - subject.eye_half_width * 0.6, 0, None) / 9) ** 2))
     stretch = 24.0  # the lid's skin comes from as far as the brow's lower edge
     if down > 0:
-        share = down / (0.20 * person.pupil_distance)  # the table's 20 hundredths close the eye
+        share = down / (0.20 * subject.pupil_distance)  # the table's 20 hundredths close the eye
         ramp = np.clip(1 - (bottom - y) / (stretch + opening), 0, 1)
         ramp = ramp * ramp * (3 - 2 * ramp)
         return np.asarray(share * 1.1 * opening * reach * ramp * (y <= bottom))
@@ -167,9 +167,9 @@ def _lid(person: Person, out: np.ndarray, y: np.ndarray, down: float) -> np.ndar
     return np.asarray(down * reach * np.where(y < top, above, below) * (opening > 1.0))
 
 
-def _lip(person: Person, shift: Shift, out: np.ndarray, y: np.ndarray) -> np.ndarray:
-    across = np.clip(np.abs(out) / person.mouth_half_width, 0, 1)
-    gap = y - person.lip_line(out)
+def _lip(subject: SyntheticSubject, shift: Shift, out: np.ndarray, y: np.ndarray) -> np.ndarray:
+    across = np.clip(np.abs(out) / subject.mouth_half_width, 0, 1)
+    gap = y - subject.lip_line(out)
     if shift.region == "upper lip":
         away = np.clip(-gap - 3, 0, None) / 17
     else:

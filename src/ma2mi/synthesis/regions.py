@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.synthesis.basis import TRACKS, person_fields
+from ma2mi.synthesis.basis import TRACKS, subject_fields
 from ma2mi.synthesis.clip import SyntheticClip
 
 #: Of the largest movement: what moves so much belongs to the region that moves.
@@ -21,7 +21,7 @@ def expression_field(clip: SyntheticClip) -> NDArray[np.float32]:
     those of the expression's own action units count.
     """
     own = {"".join(c for c in unit if c.isdigit()) for unit in clip.action_units}
-    fields = person_fields(clip.person)
+    fields = subject_fields(clip.subject)
     total = np.zeros(fields.shape[1:], np.float32)
     for (number, side), track in clip.tracks.items():
         if number in own:

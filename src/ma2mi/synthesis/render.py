@@ -11,7 +11,7 @@ from ma2mi.errors import optional_part
 from ma2mi.synthesis.face import Layers, draw_layers
 from ma2mi.synthesis.movement import FACE, MOUTH, MOUTH_IN_FACE, Field, Track, face_field
 from ma2mi.synthesis.settings import SyntheticSettings
-from ma2mi.synthesis.subject import CANVAS, Person
+from ma2mi.synthesis.subject import CANVAS, SyntheticSubject
 
 with optional_part("cv2", "video"):
     import cv2
@@ -22,7 +22,7 @@ Box = tuple[slice, slice]
 class Scene(Protocol):
     """What a renderer reads; ``SyntheticClip`` documents each."""
 
-    person: Person
+    subject: SyntheticSubject
     seed: int
     settings: SyntheticSettings
     noise_seed: np.random.SeedSequence
@@ -40,7 +40,7 @@ class Renderer:
 
     @cached_property
     def _layers(self) -> Layers:
-        return draw_layers(self.scene.person)
+        return draw_layers(self.scene.subject)
 
     @cached_property
     def _pixels(self) -> tuple[np.ndarray, np.ndarray]:
@@ -66,10 +66,10 @@ class Renderer:
 
         All the way behind the head, not at all from the shoulders on.
         """
-        person, scale = self.scene.person, np.float32(CANVAS / self.scene.settings.size)
+        subject, scale = self.scene.subject, np.float32(CANVAS / self.scene.settings.size)
         x, y = ((side + np.float32(0.5)) * scale - np.float32(0.5) for side in self._pixels)
-        down = np.clip((person.chin_y + 70 - y) / 90, 0, 1)
-        out = np.clip(2.2 - np.abs(x - person.centre_x) / person.width, 0, 1)
+        down = np.clip((subject.chin_y + 70 - y) / 90, 0, 1)
+        out = np.clip(2.2 - np.abs(x - subject.centre_x) / subject.width, 0, 1)
         share = down * out
         return x, y, share * share * (3 - 2 * share)
 
@@ -128,7 +128,7 @@ class Renderer:
         return seen
 
     def _noise_at(self, index: int) -> np.ndarray:
-        rng = np.random.default_rng([self.scene.seed, self.scene.person.seed, index])
+        rng = np.random.default_rng([self.scene.seed, self.scene.subject.seed, index])
         top, left = rng.integers(0, 65, 2)
         size = self.scene.settings.size
         tile = self._noise[top : top + size, left : left + size]
@@ -137,16 +137,16 @@ class Renderer:
 
     @property
     def _eye_box(self) -> Box:
-        person = self.scene.person
-        reach = round(person.eye_x + person.eye_half_width + 5)
-        middle = round(person.eye_y)
+        subject = self.scene.subject
+        reach = round(subject.eye_x + subject.eye_half_width + 5)
+        middle = round(subject.eye_y)
         return (slice(middle - 18, middle + 16), slice(CANVAS // 2 - reach, CANVAS // 2 + reach))
 
     @property
     def _mouth_box(self) -> Box:
         """Where the mouth can open; it stays inside the face's outline."""
-        person = self.scene.person
-        reach, middle = round(person.mouth_half_width + 12), round(person.mouth_y)
+        subject = self.scene.subject
+        reach, middle = round(subject.mouth_half_width + 12), round(subject.mouth_y)
         return (slice(middle - 20, middle + 30), slice(CANVAS // 2 - reach, CANVAS // 2 + reach))
 
     def _box(self, head: np.ndarray, box: Box) -> Box:
@@ -201,7 +201,7 @@ class Renderer:
     def _field(self, index: int) -> Field:
         tracks = self.scene.tracks.items()
         weights = {name: float(track[index]) for name, track in tracks if track[index]}
-        return face_field(self.scene.person, weights)
+        return face_field(self.scene.subject, weights)
 
     def _lip_fields(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The field of what lies above and of what lies below the lips, in the box FACE."""

@@ -17,7 +17,7 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 
 class SyntheticSettings(BaseModel):
-    """What a clip holds besides its person and emotion. "px" are pixels of a 224 px face crop.
+    """What a clip holds besides its subject and emotion. "px" are pixels of a 224 px face crop.
 
     Args:
         size: side of the square image in pixels.

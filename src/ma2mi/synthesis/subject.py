@@ -1,4 +1,4 @@
-"""A synthetic person: the measures, colours and habits of a face, drawn from one seed."""
+"""A synthetic subject: the measures, colours and habits of a face, drawn from one seed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Person:
+class SyntheticSubject:
     """Who a face belongs to. Lengths are canonical pixels (x right, y down), colours RGB in [0, 1].
 
-    "L" is the person's left, which a camera sees on the right.
+    "L" is the subject's left, which a camera sees on the right.
     """
 
     seed: int
@@ -103,8 +103,8 @@ _HAIRS: tuple[Colour, ...] = (
 )
 
 
-def make_person(seed: int) -> Person:
-    """The person of this seed: same seed, same face.
+def make_subject(seed: int) -> SyntheticSubject:
+    """The subject of this seed: same seed, same face.
 
     Args:
         seed: any non-negative integer.
@@ -136,7 +136,7 @@ def make_person(seed: int) -> Person:
     )
     eye_y = around(176, 2.5)
     mouth_y = eye_y + around(87, 3.5)
-    return Person(
+    return SyntheticSubject(
         seed=seed,
         width=around(90, 4),
         jaw=between(0.62, 0.9),

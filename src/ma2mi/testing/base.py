@@ -18,7 +18,7 @@ from ma2mi.datasets.coded import CodedCorpus
 from ma2mi.errors import CorpusError, optional_part, store_error
 from ma2mi.files import hold
 from ma2mi.progress import OnProgress, Progress
-from ma2mi.synthesis import SyntheticClip, SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticClip, SyntheticSettings, make_clip, make_subject
 
 SIDE = 176  # px; the smallest round side at which the detector finds every painted face
 LEAD = 4  # frames before the onset and after the offset
@@ -177,7 +177,7 @@ class CodedFake(Fake):
             draw = random.Random(seed)
             length_s = draw.randint(*self.frames_long) / float(self.corpus.fps)
             scene = make_clip(
-                make_person(zlib.crc32(f"{self._people} {subject}".encode())),
+                make_subject(zlib.crc32(f"{self._people} {subject}".encode())),
                 kind="micro",
                 emotion=_PAINTED.get(emotion.lower(), emotion.lower()),
                 seed=seed,
@@ -235,8 +235,8 @@ class CodedFake(Fake):
         for _, of_one in groupby(clips, key=lambda clip: clip.subject):
             person = None
             for clip in of_one:
-                person = person or clip.scene.person
-                clip.scene.person = person  # painted once
+                person = person or clip.scene.subject
+                clip.scene.subject = person  # painted once
                 numbers = self.frame_numbers(clip, order.layout)
                 paths = [out / self.frame_path(clip, number, order.layout) for number in numbers]
                 paths[0].parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ from ma2mi.datasets.macro import (
 from ma2mi.errors import optional_part
 from ma2mi.motion.facs import EMOTIONS
 from ma2mi.progress import Progress
-from ma2mi.synthesis import Person, SyntheticSettings, make_clip, make_person
+from ma2mi.synthesis import SyntheticSettings, SyntheticSubject, make_clip, make_subject
 from ma2mi.testing.base import SIDE, Fake, Order, Table, fake_of, layout_names, write_table
 
 if TYPE_CHECKING:
@@ -182,14 +182,14 @@ def painted(person: int, emotion: str) -> tuple[Image, Image, Image]:
         fps=Fraction(30),
         settings=SyntheticSettings(size=SIDE, padding_frames=2, blink_rate=0.0, noise=2.0),
     )
-    scene.person = _person(person)  # whose layers are painted already
+    scene.subject = _person(person)  # whose layers are painted already
     middle = (scene.onset + scene.apex) // 2
     return scene.frame(scene.onset), scene.frame(middle), scene.frame(scene.apex)
 
 
 @lru_cache(maxsize=1)  # tens of megabytes each
-def _person(number: int) -> Person:
-    return make_person(zlib.crc32(f"macro {number}".encode()))
+def _person(number: int) -> SyntheticSubject:
+    return make_subject(zlib.crc32(f"macro {number}".encode()))
 
 
 def _write_old(path: Path, images: Sequence[Image], rate: Fraction) -> None:
