@@ -148,7 +148,7 @@ def test_summary_names_the_side_that_moved():
     assert corner["magnitude"] == pytest.approx([0, 0.5], rel=1e-4)
     assert corner["u"][1] == pytest.approx(0.4, rel=1e-4)
     assert corner["v"][1] == pytest.approx(-0.3, rel=1e-4)
-    assert corner["floors"][1] == pytest.approx(5, rel=1e-4)
+    assert corner["snr"][1] == pytest.approx(5, rel=1e-4)
     assert summary["right_lip_corner"]["magnitude"][1] == 0
 
 
@@ -266,7 +266,7 @@ def test_floor_is_measured_where_nothing_moves():
     assert floor.noise_sd == pytest.approx(2, rel=0.1)
     assert 0 < floor.px < 0.2
     assert floor.map_px.shape == (SIDE, SIDE)
-    assert floor.in_floors(3 * floor.px) == pytest.approx(3)
+    assert floor.snr(3 * floor.px) == pytest.approx(3)
 
 
 def test_more_noise_higher_floor():

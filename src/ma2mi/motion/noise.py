@@ -39,8 +39,8 @@ class NoiseFloor:
     noise_sd: float
     still: Interval
 
-    def in_floors(self, movement_px: NDArray[Any] | float) -> NDArray[np.float64]:
-        """Movements in units of the floor: 1 is where they begin to stand out."""
+    def snr(self, movement_px: NDArray[Any] | float) -> NDArray[np.float64]:
+        """Movements as multiples of the noise floor: 1 is where they begin to stand out."""
         return np.asarray(movement_px, np.float64) / self.px
 
 

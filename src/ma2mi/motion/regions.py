@@ -102,11 +102,11 @@ def region_summary(
     Args:
         flow: [T, H, W, 2] or [H, W, 2], pixels, of an aligned crop, head motion removed.
         landmarks: [478, 2] of the onset, in pixels of the crop; see ``region_mask``.
-        floor_px: the recording's noise floor (``NoiseFloor.px``); adds "floors".
+        floor_px: the recording's noise floor (``NoiseFloor.px``); adds "snr".
 
     Returns:
         Region to {"u", "v": mean movement in px; "magnitude": length of that mean movement in px;
-        "strain": mean optical strain; "floors": magnitude in units of the floor}, each float32 [T].
+        "strain": mean optical strain; "snr": magnitude over the noise floor}, each float32 [T].
 
     Raises:
         MotionError: not a flow, a region outside the image, or a floor that is not above 0.
@@ -130,7 +130,7 @@ def region_summary(
             "strain": strain[:, mask].mean(axis=1),
         }
         if floor_px is not None:
-            values["floors"] = values["magnitude"] / np.float32(floor_px)
+            values["snr"] = values["magnitude"] / np.float32(floor_px)
         summary[name] = values
     return summary
 

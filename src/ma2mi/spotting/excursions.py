@@ -148,7 +148,7 @@ def displacement(
             for one in (flat, fine)
         )
         turned = np.linalg.norm(flat[:, -5:-2] - rest[:, -3:], axis=1)
-        floor = np.hypot(_floors(px, quiet), HEAD_PX * turned[:, None])
+        floor = np.hypot(_noise_floor(px, quiet), HEAD_PX * turned[:, None])
         found = Displacement(times, px, finer, floor, turned)
         away = np.sort(found.height, axis=1)[:, -STRONGEST:].mean(axis=1)
         quiet = quiet & (away <= max(4.0, float(np.median(away[quiet]))))
@@ -166,7 +166,7 @@ def _rest(times: Floats, values: Floats, quiet: NDArray[np.bool_]) -> Floats:
     return np.stack([np.interp(times, knots, column) for column in np.array(rows).T], axis=1)
 
 
-def _floors(px: Floats, quiet: NDArray[np.bool_]) -> Floats:
+def _noise_floor(px: Floats, quiet: NDArray[np.bool_]) -> Floats:
     """[R]: the noise of each region in its quietest windows, px an axis."""
     length = min(max(1, round(WINDOW_S / STEP_S)), len(px))
     power = np.square(px).sum(axis=2)
@@ -174,8 +174,8 @@ def _floors(px: Floats, quiet: NDArray[np.bool_]) -> Floats:
     parts = [power[s : s + length][quiet[s : s + length]] for s in starts]
     windows = [part for part in parts if len(part) > length / 2] or [power[quiet]]
     # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
-    floors = [np.sqrt(np.median(part, axis=0) / (2 * np.log(2))) for part in windows]
-    return np.asarray(np.maximum(np.quantile(floors, QUIETEST, axis=0), LEAST_FLOOR_PX))
+    noise = [np.sqrt(np.median(part, axis=0) / (2 * np.log(2))) for part in windows]
+    return np.asarray(np.maximum(np.quantile(noise, QUIETEST, axis=0), LEAST_FLOOR_PX))
 
 
 def find_excursions(

@@ -31,7 +31,7 @@ FULL = 0.85  # of the largest step over all ramps: the shortest ramp that shows 
 SHORTEST_S = 0.5  # from flank to flank: what is briefer is a pulse
 LONGEST_S = 12.0
 STRONGEST = 3  # regions of an area whose steps make up the height
-OPPOSITE = 0.85  # cosine between the onset's and the reversed offset's movement, in noise floors
+OPPOSITE = 0.85  # cosine between the onset's and the reversed offset's movement, each step in multiples of the noise floor
 RATIO = 2.0  # neither is more than so many times the other
 HELD = 0.35  # of the step that is left through most of the plateau
 MOST = 0.15  # quantile of the plateau that must reach it
@@ -152,7 +152,7 @@ def find_holds(
     plateau = round(PLATEAU_S / step_s)
     steps = np.stack([_steps(level, round(ramp / step_s), plateau) for ramp in RAMPS_S])
     turning = np.stack([turned(turns, round((ramp + PLATEAU_S) / 2 / step_s)) for ramp in RAMPS_S])
-    floors = np.hypot(
+    noise_floors = np.hypot(
         np.stack([_floor(one, step_s) for one in steps])[:, None],
         TURN_PX * np.maximum(0.0, turning - TURN_FREE)[..., None],
     )  # [ramps, T, R]
@@ -161,7 +161,7 @@ def find_holds(
         own = np.array([i for i, name in enumerate(names) if name in members], np.intp)
         if not len(own):
             continue
-        flanks = _flanks(steps[:, :, own], floors[..., own], step_s, least, least_px)
+        flanks = _flanks(steps[:, :, own], noise_floors[..., own], step_s, least, least_px)
         pairs, left = _paired(flanks, level[:, own], step_s)
         for first, second in pairs:
             hold = _hold(first, second, area, own, times, level, turns, landmarks)
@@ -201,14 +201,14 @@ def _floor(steps: Floats, step_s: float) -> Floats:
 
 
 def _flanks(
-    steps: Floats, floors: Floats, step_s: float, least: float, least_px: float
+    steps: Floats, noise_floors: Floats, step_s: float, least: float, least_px: float
 ) -> list[_Flank]:
     """Steps [ramps, T, members, 2] that stand out of the floor, by rising row.
 
     The highest first takes the time in which each ramp still answers to it.
     """
     size = np.linalg.norm(steps, axis=3)
-    strongest = np.sort(size / floors, axis=2)[..., -STRONGEST:]
+    strongest = np.sort(size / noise_floors, axis=2)[..., -STRONGEST:]
     height = np.sqrt(np.square(strongest).mean(axis=2) / 2)  # [ramps, T]
     px = size.max(axis=2)
     found: list[_Flank] = []
@@ -233,7 +233,7 @@ def _flanks(
                     float(height[ramp, row]),
                     float(px[ramp, row]),
                     steps[ramp, row],
-                    floors[ramp, row],
+                    noise_floors[ramp, row],
                 )
             )
     return sorted(found, key=lambda one: one.row)

@@ -86,19 +86,19 @@ def find_pulses(
         least: multiple of the noise floor.
     """
     length = np.hypot(block.responses[..., 0], block.responses[..., 1])  # [scales, T, regions]
-    in_floors = length / floor[:, None]
+    snr = length / floor[:, None]
     found: list[Pulse] = []
     for area in AREAS:
         members = block.members(area)
         if len(members):
-            found += _of_area(block, floor, in_floors, members, where, settings, least)
+            found += _of_area(block, floor, snr, members, where, settings, least)
     return sorted(_joined(found), key=lambda one: one.onset_s)
 
 
 def _of_area(
     block: Block,
     floor: Floats,
-    in_floors: Floats,
+    snr: Floats,
     members: NDArray[np.intp],
     where: NDArray[np.bool_],
     settings: SpottingSettings,
@@ -106,7 +106,7 @@ def _of_area(
 ) -> list[Pulse]:
     """Strongest first; what is the same movement as a stronger one is left out."""
     count = min(STRONGEST, len(members))
-    strongest = np.partition(in_floors[..., members], -count, axis=2)[..., -count:]
+    strongest = np.partition(snr[..., members], -count, axis=2)[..., -count:]
     height = np.sqrt(np.square(strongest).mean(axis=2) / 2)
     found: list[Pulse] = []
     for scale, row in _tops(height, least):
@@ -154,9 +154,9 @@ def _shaped(
 ) -> Pulse | None:
     """Onset, apex and offset of the movement around a top; None where it has no such shape."""
     response = block.responses[scale, row]  # [regions, 2]
-    snr = np.hypot(response[:, 0], response[:, 1]) / floor
-    leading = members[np.argsort(-snr[members], kind="stable")]
-    leading = leading[snr[leading] >= 0.5 * snr[leading[0]]]
+    own_snr = np.hypot(response[:, 0], response[:, 1]) / floor
+    leading = members[np.argsort(-own_snr[members], kind="stable")]
+    leading = leading[own_snr[leading] >= 0.5 * own_snr[leading[0]]]
     weights = np.zeros_like(response)
     weights[leading] = response[leading] / floor[leading, None] ** 2
     gain = float((weights * response).sum())
@@ -173,7 +173,7 @@ def _shaped(
         return None
     if min(apex - onset, offset - apex) < max(1, LEAST_FLANK * (offset - onset)):
         return None  # a step, not a pulse: the eyes look elsewhere, or the reference changed
-    power = np.square(snr) / np.square(snr).sum()
+    power = np.square(own_snr) / np.square(own_snr).sum()
     moving = response / floor[:, None]
     features = {
         "height": float(np.log(height)),
@@ -190,8 +190,8 @@ def _shaped(
             for area, names in (("lids", LIDS), ("brows", BROWS), ("mouth", MOUTH))
         },
     }
-    order = np.argsort(-snr, kind="stable")
-    others = [i for i in order if i not in leading and snr[i] >= 0.5 * snr[leading[0]]]
+    order = np.argsort(-own_snr, kind="stable")
+    others = [i for i in order if i not in leading and own_snr[i] >= 0.5 * own_snr[leading[0]]]
     return Pulse(
         float(times[onset]),
         float(times[apex]),

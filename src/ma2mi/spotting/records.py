@@ -27,7 +27,7 @@ class Spotted:
         onset, apex, offset: frame numbers, ``onset <= apex <= offset``.
         kind: "micro" (up to ``micro_s``), "macro", "blink" or "speech".
         score: confidence in [0, 1]; ranks the candidates.
-        floor_multiple: height in units of the person's own noise floor; 0 for blinks and speech.
+        floor_multiple: SNR: height as a multiple of the subject's own noise floor; 0 for blinks and speech.
         regions: those that move, strongest first (names of ``motion.REGIONS``).
         evidence: the numbers that the learned scorer uses (``FEATURES``); empty for blinks and
             speech.
