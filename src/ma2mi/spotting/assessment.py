@@ -113,8 +113,8 @@ class Meanwhile:
 
     def turn_speed(self, interval: tuple[float, float]) -> float:
         """How fast the head turns at most, degrees a second."""
-        reach = max(1, round(TURN_S / 2 / self.block.step_s))
-        speed = turned(self.turns, reach) / (2 * reach * self.block.step_s)
+        radius = max(1, round(TURN_S / 2 / self.block.step_s))
+        speed = turned(self.turns, radius) / (2 * radius * self.block.step_s)
         return float(speed[self._inside(interval)].max(initial=0.0))
 
     def turned(self, interval: tuple[float, float]) -> float:

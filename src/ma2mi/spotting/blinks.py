@@ -12,7 +12,7 @@ from ma2mi.spotting.settings import SpottingSettings
 
 Floats = NDArray[np.float64]
 
-OPEN_AGAIN = 0.15  # of its depth: a lid this near to its usual opening has ended the blink
+OPEN_AGAIN = 0.15  # of its depth: a lid this near to its typical opening has ended the blink
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,19 @@ class Blink:
 
 
 def find_blinks(
-    times: Floats, eye: Floats, usual: float, settings: SpottingSettings
+    times: Floats, eye: Floats, typical: float, settings: SpottingSettings
 ) -> list[Blink]:
     """The blinks of an even series; no two overlap, and none lasts longer than ``blink_s``.
 
     Args:
         times: [T] seconds, even.
         eye: [T], opening of the eyes.
-        usual: what it usually is; a value that is not finite or above 0 means no blinks.
+        typical: its median; a value that is not finite or above 0 means no blinks.
         settings: ``blink_share`` and ``blink_s``.
     """
-    if not np.isfinite(usual) or usual <= 0:
+    if not np.isfinite(typical) or typical <= 0:
         return []
-    share = eye / usual
+    share = eye / typical
     step_s = float(times[1] - times[0]) if len(times) > 1 else 1.0
     longest = max(1, int(settings.blink_s / step_s + 1e-6))
     found: list[Blink] = []
@@ -76,17 +76,17 @@ def bridge_lids(
     displacements: Floats,
     eye: Floats,
     names: tuple[str, ...],
-    usual: float,
+    typical: float,
     settings: SpottingSettings,
 ) -> Floats:
     """Displacements [T, R, 2] with those of the lids bridged over each blink, where flow sees no
     eye."""
     lids = [index for index, name in enumerate(names) if name in LIDS]
-    if not lids or not np.isfinite(eye).all() or not np.isfinite(usual) or usual <= 0:
+    if not lids or not np.isfinite(eye).all() or not np.isfinite(typical) or typical <= 0:
         return displacements
-    closed = eye / usual < (1 + settings.blink_share) / 2
-    reach = 2
-    closed = np.convolve(closed, np.ones(2 * reach + 1), mode="same") > 0
+    closed = eye / typical < (1 + settings.blink_share) / 2
+    radius = 2
+    closed = np.convolve(closed, np.ones(2 * radius + 1), mode="same") > 0
     seen = np.flatnonzero(~closed)
     if not closed.any() or len(seen) < 2:
         return displacements

@@ -54,9 +54,9 @@ class Block:
         self.eye, self.mouth = eye, mouth
         self.step_s, self.names = step_s, names
         self._row_times, self._row_frames = row_times, row_frames
-        reach = max(1, round(HEAD_S / 2 / step_s))
-        way = np.pad(head, reach, mode="edge")
-        self.head_px_s = np.abs(way[2 * reach :] - way[: -2 * reach]) / (2 * reach * step_s)
+        radius = max(1, round(HEAD_S / 2 / step_s))
+        way = np.pad(head, radius, mode="edge")
+        self.head_px_s = np.abs(way[2 * radius :] - way[: -2 * radius]) / (2 * radius * step_s)
         self.responses = np.stack([_matched(displacements, scale / step_s) for scale in SCALES_S])
 
     def members(self, area: str) -> NDArray[np.intp]:
@@ -98,15 +98,15 @@ def _matched(displacements: Floats, width: float) -> Floats:
 def smooth(curve: Floats, width: float) -> Floats:
     """Gaussian mean, about ``width`` rows wide; the ends are held."""
     sd = max(0.3 * width, 0.35)
-    reach = int(np.ceil(3 * sd))
-    kernel = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sd))
-    return np.convolve(np.pad(curve, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+    radius = int(np.ceil(3 * sd))
+    kernel = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / sd))
+    return np.convolve(np.pad(curve, radius, mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
-def turned(turns: Floats, reach: int) -> Floats:
-    """[T], degrees between ``reach`` rows before and after, of turns [T, 3]; the ends are held."""
-    way = np.pad(turns, ((reach, reach), (0, 0)), mode="edge")
-    return np.asarray(np.linalg.norm(way[2 * reach :] - way[: -2 * reach], axis=1))
+def turned(turns: Floats, radius: int) -> Floats:
+    """[T], degrees between ``radius`` rows before and after, of turns [T, 3]; the ends are held."""
+    way = np.pad(turns, ((radius, radius), (0, 0)), mode="edge")
+    return np.asarray(np.linalg.norm(way[2 * radius :] - way[: -2 * radius], axis=1))
 
 
 def shared_time(one: tuple[float, float], other: tuple[float, float]) -> float:

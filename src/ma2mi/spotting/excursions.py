@@ -17,11 +17,11 @@ from ma2mi.spotting.block import AREAS, runs, smooth, time_iou
 Floats = NDArray[np.float64]
 
 STEP_S = 0.04  # of the grid: landmarks come 20 times a second or more often
-SMOOTH_S = 0.4  # landmarks jitter from look to look; expressions last 0.5 s or more
-FINE_S = 0.1  # the same where onset and offset are looked for
+SMOOTH_S = 0.4  # landmarks jitter from detection to detection; expressions last 0.5 s or more
+FINE_S = 0.1  # the same where onset and offset are located
 SLOW_S = 0.8  # what lasts longer than this through speech is no syllable
 UNSEEN_S = 0.3  # farther than this from any landmarks nothing is known
-REST_S = 20.0  # a region rests where it usually does within so long before and after
+REST_S = 20.0  # the rest position is the median over so long before and after
 WINDOW_S = 1.0  # the noise is measured in windows of this length
 QUIETEST = 0.1  # the noise floor is what the quietest tenth of them shows
 LEAST_FLOOR_PX = (
@@ -56,7 +56,7 @@ class Excursion:
         rise_s, fall_s: how long it takes from ``AWAY`` of the peak to 3/4 of it, and back.
         turned: how far the head is turned away from its rest at most, degrees.
         flow_share: how much of it flow shows, along the same way in the flanks, 1 is all; NaN if
-            it was not asked.
+            it was not measured.
         begun, lasts: whether it had begun when the record begins, and goes on when that ends.
     """
 
@@ -116,7 +116,7 @@ def displacement(
 ) -> Displacement:
     """How far each region is from its rest.
 
-    Rest is where a region usually is while the mouth is as closed as it gets; a second round
+    Rest is the median position while the mouth is as closed as it gets; a second round
     leaves out the excursions that the first one shows.
 
     Args:
@@ -135,7 +135,7 @@ def displacement(
     after = np.clip(np.searchsorted(times_s, times), 1, len(times_s) - 1)
     nearest = np.minimum(np.abs(times - times_s[after - 1]), np.abs(times - times_s[after]))
     seen = nearest <= UNSEEN_S
-    # The mouth knows rest by itself, closed and narrow; brows go by what is usual.
+    # The mouth has a rest of its own, closed and narrow; brows rest at their median.
     unrest = mouth / LIP_SHARE + np.clip(width - np.quantile(width, 0.1), 0, None) / (4 * LIP_SHARE)
     quiet = seen & (unrest <= np.quantile(unrest[seen], QUIET_SHARE) + 0.5)
     if neutral_s is not None:

@@ -1,7 +1,7 @@
-"""Held movements below the landmarks' reach: an onset phase and the opposite offset phase of flow.
+"""Held movements too small for landmarks: an onset phase and the opposite offset phase of flow.
 
 A movement that is held (a frown, a faint smile) has no shape of a pulse, and flow drifts too much
-over seconds for its level to be trusted. Its two flanks are brief, so they stand out of the noise
+over seconds for its level to be reliable. Its two flanks are brief, so they stand out of the noise
 as micro-expressions do: two steps of the same regions, the second undoing the first. What flow
 shows between them, landmarks must show, too, averaged over the plateau: a head that turns away and
 back moves as an expression would, in flow alone.
@@ -25,7 +25,7 @@ to 0.7 s (Schmidt et al., J. Nonverbal Behavior 30, 2006)."""
 PLATEAU_S = 0.3  # rest on either side of a flank that its height is measured over
 FASTEST_STEP_S = 1 / 60  # of the grid: faster cameras are averaged
 QUIETEST = 0.1  # the noise floor is what the quietest tenth of the seconds shows
-QUIETEST_TO_USUAL = 1.2  # see ``noise_floor``
+QUIETEST_TO_TYPICAL = 1.2  # see ``noise_floor``
 LEAST_FLOOR_PX = 0.01
 FULL = 0.85  # of the largest step over all ramps: the shortest ramp that shows so much is its own
 SHORTEST_S = 0.5  # from flank to flank: what is briefer is a pulse
@@ -34,7 +34,7 @@ STRONGEST = 3  # regions of an area whose steps make up the height
 OPPOSITE = 0.85  # cosine between the onset's and the reversed offset's movement, each step in multiples of the noise floor
 RATIO = 2.0  # neither is more than so many times the other
 HELD = 0.35  # of the step that is left through most of the plateau
-MOST = 0.15  # quantile of the plateau that must reach it
+MOST = 0.15  # quantile of the plateau that must be at least that
 UNDONE = 0.5  # of the step that may be left after the offset
 LANDMARK_SHARE = 0.3
 """Of the step that landmarks show between the flanks: on rendered heads 0.3 to 1.6 in 9 of 10 held
@@ -194,10 +194,10 @@ def _floor(steps: Floats, step_s: float) -> Floats:
     length = max(1, round(1.0 / step_s))
     count = max(1, len(steps) // length)
     power = np.square(steps).sum(axis=2)[: count * length]
-    usual = np.stack([np.median(part, axis=0) for part in np.array_split(power, count)])
+    power_s = np.stack([np.median(part, axis=0) for part in np.array_split(power, count)])
     # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
-    quiet = np.quantile(np.sqrt(usual / (2 * np.log(2))), QUIETEST, axis=0)
-    return np.asarray(np.maximum(QUIETEST_TO_USUAL * quiet, LEAST_FLOOR_PX))
+    quiet = np.quantile(np.sqrt(power_s / (2 * np.log(2))), QUIETEST, axis=0)
+    return np.asarray(np.maximum(QUIETEST_TO_TYPICAL * quiet, LEAST_FLOOR_PX))
 
 
 def _flanks(
@@ -361,9 +361,9 @@ def _feet(flank: _Flank, level: Floats, times: Floats, step_s: float) -> tuple[f
     middle = int(above[0]) if len(above) else len(piece) // 2
     quarter = middle - _crossing(piece[: middle + 1][::-1] - 0.25)
     rest = middle + _crossing(0.75 - piece[middle:])
-    reach = FLANK_TIMES / 2 * (rest - quarter)
+    radius = FLANK_TIMES / 2 * (rest - quarter)
     centre = (rest + quarter) / 2
-    at = np.clip([centre - reach, centre + reach], 0, len(piece) - 1) + first
+    at = np.clip([centre - radius, centre + radius], 0, len(piece) - 1) + first
     begin, end = np.interp(at, np.arange(len(times)), times)
     return float(begin), float(end)
 

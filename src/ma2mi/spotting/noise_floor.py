@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 
 QUIETEST = 0.1
 """The floor is what the quietest tenth of the recording shows: of a person who moves all the time,
-the usual second shows movement."""
-QUIETEST_TO_USUAL = 1.2
+the typical second shows movement."""
+QUIETEST_TO_TYPICAL = 1.2
 """Pure noise has a median second this much above its quietest tenth, measured on still recordings:
 so a floor is the noise itself, not its luckiest second."""
 QUIET_TOPS = 0.25
@@ -80,8 +80,8 @@ class NoiseFloor:
                 self.knows_neutral = True
             if self.knows_neutral and not named:
                 continue
-            usual, top = _noise(block, rows)
-            self._seconds.append(usual)
+            typical, top = _noise(block, rows)
+            self._seconds.append(typical)
             self._tops.append(top)
             self._changes.append(_changes(block, rows))
             self._eyes.append(float(np.median(block.eye[rows])))
@@ -97,11 +97,11 @@ class NoiseFloor:
     def px(self) -> Floats:
         """[scales, regions], px of the crop."""
         ahead = [] if self.knows_neutral else self._ahead
-        seconds = np.stack([*self._seconds, *(usual for usual, _ in ahead)])
+        seconds = np.stack([*self._seconds, *(typical for typical, _ in ahead)])
         if self.knows_neutral:
             floor = np.median(seconds, axis=0)
         else:
-            floor = QUIETEST_TO_USUAL * np.quantile(seconds, QUIETEST, axis=0)
+            floor = QUIETEST_TO_TYPICAL * np.quantile(seconds, QUIETEST, axis=0)
             if len(seconds) >= BRIEF_S:
                 tops = np.stack([*self._tops, *(top for _, top in ahead)])
                 tops /= GAUSSIAN_TOPS[:, None]
@@ -121,11 +121,11 @@ class NoiseFloor:
         if not self._changes:
             return 0.0
         size, evenness = np.array(self._changes).T
-        usual = float(np.median(evenness[size <= np.median(size)]))
-        return float(np.clip((EVEN - usual) / (EVEN - STEPPY), 0.0, 1.0))
+        typical = float(np.median(evenness[size <= np.median(size)]))
+        return float(np.clip((EVEN - typical) / (EVEN - STEPPY), 0.0, 1.0))
 
-    def usual_eye(self, eye: Floats) -> float:
-        """The usual opening of the eyes, of what is remembered and of ``eye``; NaN if unknown."""
+    def typical_eye(self, eye: Floats) -> float:
+        """The median opening of the eyes, over what is remembered and ``eye``; NaN if unknown."""
         known = np.concatenate([np.array(self._eyes), eye])
         known = known[np.isfinite(known)]
         return float(np.median(known)) if len(known) else np.nan
@@ -145,7 +145,7 @@ def _seconds_of(block: Block, inside: NDArray[np.bool_]) -> list[NDArray[np.intp
 
 
 def _noise(block: Block, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """The usual and the largest response of some rows, [scales, regions] each, px an axis."""
+    """The typical and the largest response of some rows, [scales, regions] each, px an axis."""
     power = np.square(block.responses[:, rows]).sum(axis=-1)  # [scales, rows, regions]
     # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
     return np.sqrt(np.median(power, axis=1) / (2 * np.log(2))), np.sqrt(power.max(axis=1))
@@ -153,7 +153,7 @@ def _noise(block: Block, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
 
 def _changes(block: Block, rows: NDArray[np.intp]) -> tuple[float, float]:
     """Root mean square of what changes from frame to frame in some rows, px, and its evenness: the
-    usual change over that; means over regions."""
+    typical change over that; means over regions."""
     second = np.abs(np.diff(block.displacements[rows], 2, axis=0)).reshape(
         max(len(rows) - 2, 0), -1
     )

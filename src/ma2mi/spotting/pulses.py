@@ -163,8 +163,8 @@ def _shaped(
     if gain <= 0:
         return None
     width = SCALES_S[scale] / block.step_s
-    reach = round(1.1 * width) + 2
-    first, stop = max(row - reach, 0), min(row + reach + 1, len(block.times))
+    radius = round(1.1 * width) + 2
+    first, stop = max(row - radius, 0), min(row + radius + 1, len(block.times))
     curve = np.einsum("trc,rc->t", block.displacements[first:stop], weights) / gain
     onset, apex, offset = _feet(curve, row - first, width)
     times = block.times[first:stop]

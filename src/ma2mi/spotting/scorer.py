@@ -21,7 +21,7 @@ FEATURES = (
     "lids",  # shares of the movement, in multiples of the noise floor
     "brows",
     "mouth",
-    "crowd",  # logarithm of the usual height around
+    "crowd",  # logarithm of the median height around
     "company",  # logarithm of how many others in a minute are as high, unexplained
     "steps",  # how far the noise comes in steps, as a codec's does
     "blink",  # overlap with a blink

@@ -38,7 +38,7 @@ class SpottingSettings(BaseModel):
         floor_memory_s: how far back the noise floor and the rest of the face are measured.
         hop_s: how often events are decided.
         margin_s: how much must be seen after an apex; together with ``hop_s`` the delay's bound.
-        blink_share: an eye closed to this share of its usual opening blinks.
+        blink_share: an eye closed to this share of its typical opening blinks.
         blink_s: longest blink; eyes shut for longer are shut.
         gap_s: longest gap without a face that movement is followed over.
     """

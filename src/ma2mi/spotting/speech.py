@@ -27,7 +27,7 @@ SYLLABLES = (
 )
 OPENING = 0.008  # shares of the eye distance: least opening of a syllable, by landmarks
 OPENING_BY_FLOW = 0.006  # by flow, which shows less of it and jitters less
-NOISE = 5.0  # standard deviations of the opening's noise that a syllable must reach
+NOISE = 5.0  # standard deviations of the opening's noise that a syllable must exceed
 SHARE = 0.25  # of how far the mouth is open: a syllable closes it by so much
 PAUSE_S = 0.9  # longest pause within an utterance
 LONGEST_S = 10.0  # an utterance is reported in pieces of this length: its delay stays bounded
@@ -99,8 +99,8 @@ def together(found: Sequence[Utterance]) -> list[Utterance]:
 
 def _closed(curve: Floats, peak: int, way: int) -> int:
     """The row where an opening has begun, or ended: nearly as closed as it gets beside it."""
-    reach = max(1, round(SYLLABLE_S[1] / STEP_S))
-    beside = curve[peak::way][: reach + 1]
+    radius = max(1, round(SYLLABLE_S[1] / STEP_S))
+    beside = curve[peak::way][: radius + 1]
     low = float(beside.min())
     return peak + way * int(np.argmax(beside <= low + 0.1 * (float(beside[0]) - low)))
 

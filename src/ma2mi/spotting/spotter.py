@@ -202,8 +202,8 @@ class Spotter:
         self._floor.add(block, (block.times >= since_s) & (block.times < until_s))
         blinks: list[Blink] = []
         if np.isfinite(block.eye).all():
-            usual = self._floor.usual_eye(block.eye)
-            blinks = find_blinks(block.times, block.eye, usual, settings)
+            typical = self._floor.typical_eye(block.eye)
+            blinks = find_blinks(block.times, block.eye, typical, settings)
         utterances = history.utterances()
         meanwhile = Meanwhile(block, self._turns(block, blinks), blinks, utterances)
         found: list[Spotted] = []
@@ -336,8 +336,8 @@ class Spotter:
         mouth = _over_gaps(even, times, np.array([row.mouth for row in self._rows]))
         head = np.interp(even, times, np.array([row.head for row in self._rows]))
         displacements = displacements.reshape(len(even), len(self._names), 2)
-        usual = self._floor.usual_eye(eye)
-        displacements = bridge_lids(displacements, eye, self._names, usual, self.settings)
+        typical = self._floor.typical_eye(eye)
+        displacements = bridge_lids(displacements, eye, self._names, typical, self.settings)
         frames = np.array([row.frame for row in self._rows])
         return Block(
             even, displacements, eye, mouth, head, self._step_s, times, frames, self._names
