@@ -1,4 +1,4 @@
-"""When a movement starts, is strongest, and ends, read off its movement curve."""
+"""When a movement starts, is strongest, and ends, from its movement curve."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def movement_along(
     around: int = 2,
     smoothing_frames: float = 3.0,
 ) -> NDArray[np.float32]:
-    """How far each frame has gone the way that the apex goes: a curve with a clean foot.
+    """How far each frame has moved along the direction of the apex: a curve with a clean foot.
 
     A length is never below the noise, so :func:`movement_curve` ends before the movement does. A
     projection is 0 in the mean where nothing moves. The flow at the apex of that curve, a mean
@@ -92,7 +92,7 @@ def movement_along(
         weights: [H, W]; pixels with 0 are left out.
         share: of the pixels, in (0, 1]: those that move most at the apex.
         around: frames on either side of the apex that make the direction.
-        smoothing_frames: sd of the Gaussian under which the apex is looked for.
+        smoothing_frames: sd of the Gaussian under which the apex is searched.
 
     Returns:
         float32 [T], pixels: the mean movement of those pixels along the apex' direction.
@@ -122,7 +122,7 @@ def find_apex(
     *,
     smoothing_s: float = 0.015,
 ) -> ApexEstimate:
-    """Onset, apex and offset of the strongest swell of a movement curve.
+    """Onset, apex and offset of the strongest movement pulse of a curve.
 
     The apex is the top of the smoothed curve. Each flank is taken for half a wave of a cosine, as
     smooth movements are: the time from three quarters of its height to a quarter is a third of it,

@@ -154,7 +154,7 @@ def grey(images: NDArray[Any], where: str) -> Plane:
     """
     array = np.asarray(images)
     if array.dtype.kind not in "uif" or array.ndim < 2:
-        raise MotionError(f"are no images: {array.dtype} {array.shape}", where=where)
+        raise MotionError(f"are not images: {array.dtype} {array.shape}", where=where)
     scale = 255 / 65535 if array.dtype == np.uint16 else 1
     array = array.astype(np.float32) * np.float32(scale)
     if array.shape[-1] == 3:
@@ -181,7 +181,7 @@ def check(first: Plane, clip: Plane) -> None:
     flat = [index for index, spread in enumerate(spreads) if spread < FLATTEST]
     if flat:
         raise MotionError(
-            f"grey values spread by {spreads[flat[0]]:.2g} of 255: there is nothing to follow",
+            f"grey values spread by {spreads[flat[0]]:.2g} of 255: there is nothing to track",
             where="onset" if flat[0] == 0 else f"frame {flat[0] - 1}",
             cure="Floats must lie in 0..255",
         )

@@ -18,7 +18,7 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 class _SpareCache(FunctionCache):  # type: ignore[misc]  # numba has no types
     """Numba's cache, without which all goes on, only slower: a kernel is compiled once a process.
 
-    Numba itself raises what the disk says when a kernel is kept, and whatever a damaged file does
+    Numba itself raises the errors of the disk when a kernel is kept, and whatever a damaged file does
     to pickle when it is read.
     """
 

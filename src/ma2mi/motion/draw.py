@@ -27,7 +27,7 @@ def draw_flow(
         flow: [H, W, 2], pixels.
         limit_px: length of full strength; by default the longest, so give one to compare frames.
         mm_per_px: adds millimetres to the scale: 63 (the mean distance between adult pupils) or
-            the person's own, divided by the distance between the pupils in pixels.
+            the subject's own, divided by the distance between the pupils in pixels.
 
     Returns:
         uint8 RGB [H + 44, max(W, 160), 3]: the picture, below it the wheel of directions and a

@@ -1,4 +1,4 @@
-"""Head motion: an affine movement read off the stable parts of the face, and taken out."""
+"""Head motion: an affine movement fitted to the stable parts of the face, and removed."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def remove_rigid(
         initial = np.asarray(weights, np.float64)
     if initial.shape != (height, width) or (initial < 0).any() or np.count_nonzero(initial) < 3:
         raise MotionError("need [H, W], at least 0, above 0 in three pixels", where="weights")
-    # A third of the pixels each way says as much about six numbers, in a ninth of the time.
+    # Every third pixel each way constrains six parameters as well, in a ninth of the time.
     step = 3 if np.count_nonzero(initial[::3, ::3]) >= 500 else 1
     fits = [_fit(frame, initial, step, rounds) for frame in field]
     motion = RigidMotion(np.stack(fits))

@@ -32,8 +32,8 @@ def magnify(
     """Move every pixel ``factor`` times as far from the onset as it went.
 
     Motion is magnified along the flow (Liu et al. 2005, "Motion magnification"), since that is at
-    hand; the colours are the frame's own, so that a flush or a shadow stays. For people to look
-    at: where the flow is wrong, the picture is too.
+    hand; the colours are the frame's own, so that a flush or a shadow stays. For visual
+    inspection: where the flow is wrong, the picture is too.
 
     Args:
         frames: uint8 [T, H, W, 3] or [T, H, W].

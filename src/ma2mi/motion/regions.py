@@ -43,7 +43,7 @@ def _pair(name: str, right: Region, left: tuple[int, ...]) -> dict[str, Region]:
     return {f"right_{name}": right, f"left_{name}": mirrored}
 
 
-# Right is the person's own right, on the left of the picture.
+# Right is the subject's own right, on the left of the picture.
 REGIONS: dict[str, Region] = {
     **_pair("inner_brow", Region((55, 107), 0.433, 0.191, 0.050, 0.040), (285, 336)),
     **_pair(
@@ -97,7 +97,7 @@ def region_mask(
 def region_summary(
     flow: NDArray[Any], *, landmarks: NDArray[Any] | None = None, floor_px: float | None = None
 ) -> dict[str, dict[str, Plane]]:
-    """What moves in each of ``REGIONS``, left and right by the person's own sides.
+    """What moves in each of ``REGIONS``, left and right by the subject's own sides.
 
     Args:
         flow: [T, H, W, 2] or [H, W, 2], pixels, of an aligned crop, head motion removed.

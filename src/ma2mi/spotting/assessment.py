@@ -41,8 +41,10 @@ TURN_REST = 1.0  # degrees a second: slower turns count as this fast
 FAST_HEAD = 0.15  # eye distances a second: an event meanwhile is flagged
 TURN_S = 0.2  # the speed of a turn is its way over this long
 FAR_HEAD = 6.0  # degrees away from where the head rests: an event meanwhile is flagged
-HOLD_TIMES = 4 / 3  # a held movement has two chances to look like one: it must be this much higher
-LARGE_PX = 3.0  # an excursion this large is more than flow can be asked about
+HOLD_TIMES = (
+    4 / 3
+)  # a held movement has two chances to arise from noise: it must be this much higher
+LARGE_PX = 3.0  # an excursion this large is beyond what flow can measure
 FLOW_SHARE = 0.2  # of a smaller one flow shows at least so much, or landmarks erred
 FIT = 0.75  # with the floor alone: least correlation with a pulse
 HEAD_COST = 0.15  # at this speed of the head, eye distances a second, a pulse is twice as high
@@ -73,7 +75,7 @@ class Meanwhile:
 
     Args:
         block: the stretch.
-        turns: [T, 3], yaw, pitch and roll of the head in degrees; 0 where no landmarks tell.
+        turns: [T, 3], yaw, pitch and roll of the head in degrees; 0 where there are no landmarks.
         blinks, utterances: in it.
         openings: pulses that the mouth leads, also of the time before; onset and offset in
             seconds, and px of the crop.
@@ -232,7 +234,7 @@ def _is_part(one: Pulse, other: Excursion | Hold) -> bool:
 
 
 def _is_flank(one: Pulse, step: Step) -> bool:
-    """Whether a pulse is what a flank looks like to a filter for pulses."""
+    """Whether a pulse is the response of the pulse filter to a flank."""
     if _area(one) != step.area or one.height_px > step.height_px / ECHO:
         return False
     flank = (step.onset_s, step.apex_s)

@@ -1,4 +1,4 @@
-"""Blinks, read off the opening of the eyes."""
+"""Blinks, found in the opening of the eyes."""
 
 from __future__ import annotations
 

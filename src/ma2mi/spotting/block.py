@@ -73,7 +73,7 @@ class Block:
 def pulse(width: float) -> Floats:
     """A cosine pulse of ``width`` grid steps, blind to constants and drift; peak response 1.
 
-    Its support is twice as wide: the rest on either side tells it from a step. The response to
+    Its support is twice as wide: the rest on either side separates it from a step. The response to
     a pulse of the same width and of height 1 is 1, so that responses are pixels.
     """
     half = max(int(np.ceil(width)), 2)

@@ -20,7 +20,7 @@ from ma2mi.spotting.block import AREAS, TURN_FREE, TURN_PX, time_iou, turned
 Floats = NDArray[np.float64]
 
 RAMPS_S = (0.2, 0.4, 0.8)
-"""Durations of a flank that are looked for: onset phases of posed and spontaneous smiles take 0.2
+"""Durations of a flank that are searched for: onset phases of posed and spontaneous smiles take 0.2
 to 0.7 s (Schmidt et al., J. Nonverbal Behavior 30, 2006)."""
 PLATEAU_S = 0.3  # rest on either side of a flank that its height is measured over
 FASTEST_STEP_S = 1 / 60  # of the grid: faster cameras are averaged
@@ -31,7 +31,7 @@ FULL = 0.85  # of the largest step over all ramps: the shortest ramp that shows 
 SHORTEST_S = 0.5  # from flank to flank: what is briefer is a pulse
 LONGEST_S = 12.0
 STRONGEST = 3  # regions of an area whose steps make up the height
-OPPOSITE = 0.85  # cosine between the onset's and the reversed offset's movement, each step in multiples of the noise floor
+OPPOSITE = 0.85  # cosine between onset and reversed offset, in multiples of the noise floor
 RATIO = 2.0  # neither is more than so many times the other
 HELD = 0.35  # of the step that is left through most of the plateau
 MOST = 0.15  # quantile of the plateau that must be at least that
@@ -41,7 +41,7 @@ LANDMARK_SHARE = 0.3
 expressions, and less in 2 of 3 pairs of steps that are none (``scripts/learn_spotting.py``'s
 videos)."""
 BESIDE_S = 1.5  # landmarks before the onset and after the offset that the plateau is compared with
-LEAST_LOOKS = 3
+LEAST_DETECTIONS = 3
 TOGETHER = 0.5  # shared time (IoU) from which holds of two areas are one expression
 FLANK_TIMES = 2.4  # the time of a flank over that from 1/4 to 3/4 of its height
 STAYS_S = 1.0  # a step whose level is still held so long after stays, for now
@@ -57,7 +57,7 @@ class Hold:
         height: the lesser flank in multiples of the noise floor.
         height_px: the same in px of the crop, of the region that moves most.
         moving: [R, 2], mean of both flanks in multiples of the noise floor, 0 outside the areas.
-        landmark_share: how much of it landmarks show, along the same way, 1 is all.
+        landmark_share: how much of it landmarks show, along the same direction, 1 is all.
         turned: how far the head turns from flank to flank, degrees.
     """
 
@@ -205,7 +205,7 @@ def _flanks(
 ) -> list[_Flank]:
     """Steps [ramps, T, members, 2] that stand out of the floor, by rising row.
 
-    The highest first takes the time in which each ramp still answers to it.
+    The highest first takes the time in which each ramp still responds to it.
     """
     size = np.linalg.norm(steps, axis=3)
     strongest = np.sort(size / noise_floors, axis=2)[..., -STRONGEST:]
@@ -389,8 +389,8 @@ def _beside(times_s: Floats, onset_s: float, offset_s: float) -> NDArray[np.bool
 def _landmark_share(
     landmarks: Landmarks, inside: NDArray[np.bool_], beside: NDArray[np.bool_], px: Floats
 ) -> float:
-    """Of a displacement [R, 2]; NaN where the face was hardly looked at."""
-    if inside.sum() < LEAST_LOOKS or beside.sum() < LEAST_LOOKS:
+    """Of a displacement [R, 2]; NaN with fewer than ``LEAST_DETECTIONS`` detections."""
+    if inside.sum() < LEAST_DETECTIONS or beside.sum() < LEAST_DETECTIONS:
         return np.nan
     moved = landmarks.positions[inside].mean(axis=0) - landmarks.positions[beside].mean(axis=0)
     return float((px * moved).sum() / np.square(px).sum())

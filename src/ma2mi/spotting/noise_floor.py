@@ -1,4 +1,4 @@
-"""The noise floor of one face: what its quietest moments show, at each width of a pulse."""
+"""The noise floor of one face: what its quietest seconds show, at each width of a pulse."""
 
 from __future__ import annotations
 

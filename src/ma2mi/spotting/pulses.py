@@ -45,7 +45,7 @@ class Pulse:
         regions: those that move, strongest first.
         features: evidence that the pulse's own shape gives, see ``scorer.FEATURES``.
         moving: [R, 2], responses in multiples of the noise floor.
-        width_s: of the filter that answered.
+        width_s: of the filter that responded.
         raised: how many times the head's turn raises the noise floor; ``height`` counts with it.
     """
 
@@ -250,7 +250,7 @@ def _crossing(falling: Floats, level: float) -> float:
 
 
 def _is_echo(one: Pulse, stronger: Pulse) -> bool:
-    """A filter that is blind to constants answers beside a pulse, half as high, the other way."""
+    """A filter that is blind to constants responds beside a pulse, half as high, the other way."""
     near = 1.5 * max(one.width_s, stronger.width_s)
     opposite = float((one.moving * stronger.moving).sum()) < 0
     weaker = one.height < ECHO * stronger.height

@@ -27,7 +27,7 @@ class Spotted:
         onset, apex, offset: frame numbers, ``onset <= apex <= offset``.
         kind: "micro" (up to ``micro_s``), "macro", "blink" or "speech".
         score: confidence in [0, 1]; ranks the candidates.
-        floor_multiple: SNR: height as a multiple of the subject's own noise floor; 0 for blinks and speech.
+        floor_multiple: height over the subject's own noise floor (SNR); 0 for blinks and speech.
         regions: those that move, strongest first (names of ``motion.REGIONS``).
         evidence: the numbers that the learned scorer uses (``FEATURES``); empty for blinks and
             speech.
@@ -58,11 +58,11 @@ class MovementTrack:
         regions: region to its displacement, float [T, 2] (right, down), px of the crop.
         present: bool [T], False where there was no face; the displacements there mean nothing.
         openings: float [T, 2], of eyes and mouth, shares of the distance between the eyes; None
-            where they were not measured: then blinks and speech are not told apart.
+            where they were not measured: then neither blinks nor speech are found.
         frames: int [T], frame numbers; 0, 1, 2 ... by default.
         head: float [T, 2], where the head has gone (right, down), px of the crop; None if it was
             not measured: then it counts as at rest.
-        shapes: [T], the face in its own frame wherever landmarks were found anew, else None;
+        shapes: [T], the face in its own frame wherever landmarks were detected, else None;
             without them, ordinary expressions are seen as far as flow reaches.
     """
 

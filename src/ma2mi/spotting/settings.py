@@ -24,7 +24,7 @@ class SpottingSettings(BaseModel):
             synthetic videos; "floor" is free of training: the height above the noise floor alone.
         threshold: multiple of the noise floor that an event must reach; by default ``THRESHOLDS``
             for movement pulses and ``EXCURSION_THRESHOLD`` for excursions.
-        neutral_s: start and end in seconds of a stretch in which the person is known to be at
+        neutral_s: start and end in seconds of a stretch in which the subject is known to be at
             rest. From its first second on, the noise floor is measured there alone; by default it
             is found: what the quietest tenth of ``floor_memory_s`` shows.
         least_score: score that an event must reach; by default ``LEAST_SCORE``.

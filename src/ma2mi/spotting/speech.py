@@ -1,4 +1,4 @@
-"""Speech, read off its rhythm: the mouth opens and closes at syllable rate, several times.
+"""Speech, found by its rhythm: the mouth opens and closes at syllable rate, several times.
 
 A jaw that drops, a smile that shows teeth, lips that part and stay, and a yawn are no speech: they
 open the mouth once.
@@ -86,7 +86,7 @@ def find_utterances(times_s: Floats, opening: Floats, *, drifts: bool = False) -
 
 
 def together(found: Sequence[Utterance]) -> list[Utterance]:
-    """Utterances without overlap: what two measurements hear of the same is one."""
+    """Utterances without overlap: what two measurements find at one time is one."""
     whole: list[Utterance] = []
     for one in sorted(found, key=lambda each: each.onset_s):
         if whole and one.onset_s <= whole[-1].offset_s:

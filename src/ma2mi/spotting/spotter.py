@@ -34,9 +34,9 @@ from ma2mi.spotting.speech import LONGEST_S, PAUSE_S, Utterance, find_utterances
 
 Floats = NDArray[np.float64]
 
-SETTLED_S = 0.4  # an excursion has ended when the face has been seen so long afterwards
+ENDED_S = 0.4  # an excursion has ended once the face is seen for so long after its offset
 LID_S = 0.05  # before and after a blink in which the lids move already, or still
-LEAST_LOOKS = 6  # landmarks from which a rest can be told
+LEAST_SHAPES = 6  # detections of landmarks from which a rest can be estimated
 AS_HIGH = 0.8  # of a pulse's height: others of so much are its company
 LEAST_COMPANY_S = 10.0  # seconds over which company is counted at least
 SAME_EVENT = 0.5  # IoU from which two measurements show the same event
@@ -88,9 +88,9 @@ class Spotter:
 
     Two measurements go in. Flow shows movement pulses below a pixel (``pulses``); landmarks in the
     face's own frame show excursions of any size and length (``excursions``). Both are counted in
-    multiples of the person's own noise floor, which is what the quietest moments show. Blinks,
+    multiples of the subject's own noise floor, which is what the quietest seconds show. Blinks,
     speech and the head's motion are flags and evidence of a movement, never a reason to drop it
-    without a word: what stays below the thresholds is a candidate with its reason.
+    silently: what stays below the thresholds is a candidate with its reason.
 
     Memory does not grow with the time: ``floor_memory_s`` of landmarks, a few seconds of flow.
 
@@ -117,7 +117,7 @@ class Spotter:
 
     def _forget(self) -> None:
         self._rows: list[_Row] = []
-        self._looks: deque[tuple[float, Shape]] = deque()
+        self._shapes: deque[tuple[float, Shape]] = deque()
         self._mouths: deque[tuple[float, int, float, float, Floats]] = deque()
         self._decided_s = -np.inf
         self._spoken_s = -np.inf
@@ -147,7 +147,7 @@ class Spotter:
             openings: of eyes and mouth (``motion.region_tracker.openings``), if measured.
             frame: its number; by default frames pushed are counted. Numbers may leave frames out.
             head: where it has gone (right, down), px of the crop, if measured.
-            shape: the face in its own frame, where landmarks were found anew.
+            shape: the face in its own frame, where landmarks were detected.
 
         Raises:
             MotionError: a time that does not rise, other regions than before, no finite
@@ -176,7 +176,7 @@ class Spotter:
         )
         self._mouths.append((time, number, float(mouth), self._jaw(displacements), displacements))
         if shape is not None:
-            self._looks.append((time, shape))
+            self._shapes.append((time, shape))
         if not np.isfinite(self._decided_s):
             self._decided_s = self._first_s = time
         if time - self._decided_s >= self.settings.delay_s:
@@ -241,11 +241,11 @@ class Spotter:
         longer: list[Excursion | Hold] = [one for one in events if one not in finer]
         longer += [one for one, v in held if not v.reason]
         for hold, assessment in held:
-            if hold.offset_s < until_s - SETTLED_S or until_s == np.inf:
+            if hold.offset_s < until_s - ENDED_S or until_s == np.inf:
                 spotted = self._spotted_hold(hold, assessment, history)
                 found += self._report(spotted, hold.interval, hold.areas)
         for one, assessment in zip(excursions, assessments, strict=True):
-            ended = one.offset_s < until_s - SETTLED_S and not one.lasts
+            ended = one.offset_s < until_s - ENDED_S and not one.lasts
             if (ended or until_s == np.inf) and one not in finer:
                 spotted = self._spotted_excursion(one, assessment, history)
                 found += self._report(spotted, one.interval, one.areas)
@@ -260,7 +260,7 @@ class Spotter:
     def _with_company(self, pulses: list[Pulse], meanwhile: Meanwhile) -> list[Pulse]:
         """The pulses knowing how many others, as high, nothing explains in a minute.
 
-        Where a codec or a restless face makes many of a height, one more says little.
+        Where a codec or a restless face makes many of a height, one more is weak evidence.
         """
         unexplained = [one for one in pulses if not is_explained(one, meanwhile)]
         now_s = float(meanwhile.block.times[-1])
@@ -292,8 +292,8 @@ class Spotter:
         settings = self.settings
         keep, memory = until_s - settings.margin_s, until_s - settings.floor_memory_s
         self._rows = [row for row in self._rows if row.time_s >= keep]
-        while self._looks and self._looks[0][0] < memory:
-            self._looks.popleft()
+        while self._shapes and self._shapes[0][0] < memory:
+            self._shapes.popleft()
         while self._mouths and self._mouths[0][0] < memory:
             self._mouths.popleft()
         self._reported = [one for one in self._reported if one.interval[1] > memory]
@@ -327,7 +327,7 @@ class Spotter:
         times = np.array([row.time_s for row in self._rows])
         if not self._step_s:
             self._step_s = max(float(np.median(np.diff(times))), 0.01)
-        # On multiples of the step, so that one and the same moment has one grid in all blocks.
+        # On multiples of the step, so that one and the same time has one grid in all blocks.
         first, last = np.ceil(times[0] / self._step_s), np.floor(times[-1] / self._step_s)
         even = np.arange(first, last + 1) * self._step_s
         flat = np.stack([row.displacements.ravel() for row in self._rows])
@@ -344,18 +344,18 @@ class Spotter:
         )
 
     def _turns(self, block: Block, blinks: list[Blink]) -> Floats:
-        """[T, 3], how the head is turned, in degrees; 0 where no landmarks tell.
+        """[T, 3], how the head is turned, in degrees; 0 where there are no landmarks.
 
-        A closing eye looks like a nod to the landmark net, so blinks are bridged.
+        A closing eye turns_seen like a nod to the landmark net, so blinks are bridged.
         """
-        looks = [
+        turns_seen = [
             (time, shape.turn)
-            for time, shape in self._looks
+            for time, shape in self._shapes
             if not any(one.onset_s - LID_S < time < one.offset_s + LID_S for one in blinks)
         ]
-        if len(looks) < 2:
+        if len(turns_seen) < 2:
             return np.zeros((len(block.times), 3))
-        times, turns = np.array([time for time, _ in looks]), np.array([turn for _, turn in looks])
+        times, turns = (np.array(column) for column in zip(*turns_seen, strict=True))
         return np.stack([np.interp(block.times, times, column) for column in turns.T], axis=1)
 
     def _jaw(self, displacements: Floats) -> float:
@@ -390,10 +390,10 @@ class Spotter:
         return found
 
     def _excursions(self) -> list[Excursion]:
-        if len(self._looks) < LEAST_LOOKS:
+        if len(self._shapes) < LEAST_SHAPES:
             return []
-        times = np.array([time for time, _ in self._looks])
-        shapes = [shape for _, shape in self._looks]
+        times = np.array([time for time, _ in self._shapes])
+        shapes = [shape for _, shape in self._shapes]
         moved = displacement(
             times,
             np.array([shape.positions for shape in shapes]),
@@ -411,11 +411,11 @@ class Spotter:
         )
 
     def _holds(self, history: _History) -> tuple[list[Hold], list[Step]]:
-        if len(self._looks) < LEAST_LOOKS:
+        if len(self._shapes) < LEAST_SHAPES:
             return [], []
-        shapes = [shape for _, shape in self._looks]
+        shapes = [shape for _, shape in self._shapes]
         landmarks = Landmarks(
-            np.array([time for time, _ in self._looks]),
+            np.array([time for time, _ in self._shapes]),
             np.array([shape.positions for shape in shapes]),
             np.array([shape.turn for shape in shapes]),
         )
@@ -500,7 +500,7 @@ class _History:
     def utterances(self) -> list[Utterance]:
         """Landmarks miss a mouth that hardly opens, and flow loses one that opens wide."""
         known = np.isfinite(self.openings)
-        if known.sum() < LEAST_LOOKS:
+        if known.sum() < LEAST_SHAPES:
             return []
         found = find_utterances(self.times[known], self.openings[known])
         if np.isfinite(self.jaws).all():
