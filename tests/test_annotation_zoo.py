@@ -31,9 +31,9 @@ from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.check import check_corpus
 from ma2mi.errors import Ma2miError
 from ma2mi.files import WRITTEN, digest, results_folder
-from ma2mi.formats.events import Analysis, Event, FaceFacts
 from ma2mi.formats.exports import write_boris, write_elan
 from ma2mi.formats.findings import LeftOut
+from ma2mi.records import Analysis, Event, FaceFacts
 from ma2mi.video import read_frames, write_frames, write_video
 from ma2mi.video.times import frame_times
 

@@ -17,7 +17,7 @@ from skimage.data import astronaut
 import ma2mi
 from ma2mi.analysis import AnalysisSettings, Watcher
 from ma2mi.face.detect import FaceDetector
-from ma2mi.formats.events import Analysis
+from ma2mi.records import Analysis
 from ma2mi.spotting import Spotted
 from ma2mi.video import Frame, read_frames, write_video
 

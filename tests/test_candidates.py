@@ -15,9 +15,8 @@ from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.run import Book, _watch, find_done, summarise
 from ma2mi.cli.analyze import count_events
 from ma2mi.files import results_folder
-from ma2mi.formats.events import Analysis, Event, FaceFacts
 from ma2mi.formats.tables import FrameTable, read_json, write_candidates, write_json
-from ma2mi.records import Reading
+from ma2mi.records import Analysis, Event, FaceFacts, Reading
 from ma2mi.report.review import CARDS, LISTED, Card, write_review
 from ma2mi.report.videos import write_magnified
 from ma2mi.video import read_frames

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from ma2mi.errors import StoreError
-from ma2mi.formats.events import KINDS, Analysis, Event, FaceFacts
 from ma2mi.formats.exports import EXPORTS, write_bids, write_boris, write_elan, write_events
 from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
 from ma2mi.formats.sheets import unmask
@@ -26,7 +25,7 @@ from ma2mi.formats.tables import (
     write_json,
 )
 from ma2mi.motion import REGIONS
-from ma2mi.records import Reading
+from ma2mi.records import KINDS, Analysis, Event, FaceFacts, Reading
 from ma2mi.report.review import CARDS, Card, Loop, best_events, read_curves, write_review
 
 READING = Reading(

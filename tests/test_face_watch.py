@@ -24,9 +24,8 @@ from ma2mi.analysis.watch import FaceWatch, Finding, PastFace
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.quality import QualityMeter
 from ma2mi.face.track import REMEMBERED, FaceTracker
-from ma2mi.formats.events import Analysis, Event
 from ma2mi.formats.exports import EXPORTS, without_paths
-from ma2mi.records import Reading
+from ma2mi.records import Analysis, Event, Reading
 from ma2mi.spotting import Spotted
 from ma2mi.video import Frame
 from smiles import pull_corners

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.events import Event
-from ma2mi.records import Reading
+from ma2mi.records import Event, Reading
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "spotting" / "real_videos.py"
 HEADER = "file,kind,onset_s,offset_s,sure,what\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ma2mi.analysis import analyze
-from ma2mi.formats.events import EXPRESSIONS
+from ma2mi.records import EXPRESSIONS
 
 CLIPS = Path(__file__).parents[2] / "shared" / "clips"
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "spotting" / "real_videos.py"

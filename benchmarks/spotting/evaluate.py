@@ -38,8 +38,7 @@ from ma2mi.evaluation.spotting import Mark, match_intervals, strs
 from ma2mi.evaluation.statistics import bootstrap, spotting_f1_of
 from ma2mi.face.detect import FaceDetector
 from ma2mi.files import replace_file
-from ma2mi.formats.events import EXPRESSIONS, Event
-from ma2mi.records import Interval
+from ma2mi.records import EXPRESSIONS, Event, Interval
 from ma2mi.spotting import SpottingSettings
 from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ma2mi.formats.events import Analysis, Event
+from ma2mi.records import Analysis, Event
 from ma2mi.video import read_frames
 
 SIDE = 168  # px that a face is shown at

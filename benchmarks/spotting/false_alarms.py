@@ -12,7 +12,7 @@ import argparse
 from evaluate import RENDERERS, SCORERS, watch
 from videos import SCENES, NoEventVideo
 
-from ma2mi.formats.events import EXPRESSIONS
+from ma2mi.records import EXPRESSIONS
 from ma2mi.spotting.records import HEAD
 
 

@@ -32,10 +32,9 @@ from ma2mi.analysis.batch import Outcome, name_folders
 from ma2mi.datasets import open_corpus
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import look_into
-from ma2mi.formats.events import EXPRESSIONS, Event
 from ma2mi.formats.findings import LeftOut
 from ma2mi.formats.sheets import Row, read_sheet
-from ma2mi.records import Expression, Recording
+from ma2mi.records import EXPRESSIONS, Event, Expression, Recording
 from ma2mi.video import list_videos
 from ma2mi.video.times import frame_times
 

@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from ma2mi.analysis.run import analyze, folder_name, one_thread_each
 from ma2mi.errors import Ma2miError
 from ma2mi.files import digest, holds_results
-from ma2mi.formats.events import Analysis
+from ma2mi.records import Analysis
 from ma2mi.video import list_others, list_videos, needs_rate
 
 LONGEST_LINE = 300  # characters of an error that nobody foresaw

@@ -25,10 +25,10 @@ from ma2mi.analysis.state import STATE, is_of, read_state, write_state
 from ma2mi.analysis.watch import AnalysisSettings, Finding, Sight, Watcher
 from ma2mi.errors import StoreError, VideoError, optional_part, store_error
 from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
-from ma2mi.formats.events import Analysis, Event, Level
 from ma2mi.formats.exports import EXPORTS, without_paths
 from ma2mi.formats.tables import FrameTable, read_json
 from ma2mi.progress import OnProgress, Progress, ignore
+from ma2mi.records import Analysis, Event, Level
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
 from ma2mi.report.videos import check_blurred, write_annotated, write_magnified
 from ma2mi.video import (

@@ -28,7 +28,7 @@ _OURS = (
     "ma2mi.analysis.",
     "ma2mi.face.",
     "ma2mi.motion.",
-    "ma2mi.formats.events",
+    "ma2mi.records",
     "ma2mi.spotting.",
     "ma2mi.video.",
 )

@@ -23,10 +23,10 @@ from ma2mi.face.occlusion import AREAS
 from ma2mi.face.quality import QualityMeter
 from ma2mi.face.stabilize import CROP, SteadyWarp
 from ma2mi.face.track import Detector, FaceTracker
-from ma2mi.formats.events import EXPRESSIONS, Event, FaceFacts
 from ma2mi.motion import REGIONS
 from ma2mi.motion.region_tracker import RegionSample, RegionTracker, openings
 from ma2mi.motion.shape import Shape, face_shape, landmark_flow
+from ma2mi.records import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import BEGUN, Spotted, Spotter, SpottingSettings
 from ma2mi.video import StepMeter
 

@@ -15,8 +15,8 @@ from ma2mi.cli import console
 
 if TYPE_CHECKING:
     from ma2mi.analysis import AnalysisSettings
-    from ma2mi.formats.events import Analysis
     from ma2mi.progress import Progress
+    from ma2mi.records import Analysis
 
 SHOWN = 10  # of files that are passed over
 COLOURS = {"green": "green", "amber": "yellow", "red": "red"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ma2mi.formats.events import KINDS, Analysis
 from ma2mi.formats.responsible import CANDIDATES
 from ma2mi.formats.tables import Column, as_json, as_table, event_columns, event_row
+from ma2mi.records import KINDS, Analysis
 
 NOT_KNOWN = "n/a"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ma2mi.formats.events import KINDS, Analysis
 from ma2mi.formats.responsible import CANDIDATES
 from ma2mi.formats.tables import as_json
+from ma2mi.records import KINDS, Analysis
 
 EPOCH = "1970-01-01T00:00:00"  # the same input gives the same bytes, so no date of today
 KEYS = {"micro": "m", "macro": "a", "blink": "b", "speech": "s"}

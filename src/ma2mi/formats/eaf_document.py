@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from ma2mi.formats.eaf import SCHEMA, free_tier, xml_text
-from ma2mi.formats.events import KINDS, Analysis, Event
+from ma2mi.records import KINDS, Analysis, Event
 
 EPOCH = "1970-01-01T00:00:00+00:00"  # the same input gives the same bytes, so no date of today
 MIME = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg"}

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ma2mi.formats.events import Analysis
+from ma2mi.records import Analysis
 
 VIDEO = "the video"
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ma2mi.errors import StoreError
-from ma2mi.formats.events import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts
 from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
 from ma2mi.formats.sheets import mask
 from ma2mi.motion.regions import REGIONS
-from ma2mi.records import Reading
+from ma2mi.records import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts, Reading
 
 Column = dict[str, Any]
 

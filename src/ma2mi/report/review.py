@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ma2mi.errors import optional_part
-from ma2mi.formats.events import EXPRESSIONS, KINDS, Analysis, Event, EventKind
 from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
+from ma2mi.records import EXPRESSIONS, KINDS, Analysis, Event, EventKind
 
 with optional_part("jinja2", "report"):
     from jinja2 import Environment, StrictUndefined

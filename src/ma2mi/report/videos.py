@@ -25,7 +25,7 @@ from ma2mi.face.blurring import (
     is_one,
     with_neighbours,
 )
-from ma2mi.formats.events import Analysis, Event
+from ma2mi.records import Analysis, Event
 from ma2mi.video import VideoNote, ahead, inspect_video, read_frames, read_image, write_video
 
 with optional_part("cv2", "video"):
