@@ -181,7 +181,7 @@ def check(first: Plane, clip: Plane) -> None:
     flat = [index for index, spread in enumerate(spreads) if spread < FLATTEST]
     if flat:
         raise MotionError(
-            f"grey values spread by {spreads[flat[0]]:.2g} of 255: there is nothing to track",
+            f"grey values spread by {spreads[flat[0]]:.2g} of 255: there is nothing to follow",
             where="onset" if flat[0] == 0 else f"frame {flat[0] - 1}",
             cure="Floats must lie in 0..255",
         )

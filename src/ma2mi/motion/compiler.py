@@ -18,8 +18,8 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 class _SpareCache(FunctionCache):  # type: ignore[misc]  # numba has no types
     """Numba's cache, without which all goes on, only slower: a kernel is compiled once a process.
 
-    Numba itself raises the errors of the disk when a kernel is kept, and whatever a damaged file does
-    to pickle when it is read.
+    Numba itself raises errors of the disk when a kernel is kept, and whatever a damaged file makes
+    pickle raise when it is read.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -346,7 +346,7 @@ class Spotter:
     def _turns(self, block: Block, blinks: list[Blink]) -> Floats:
         """[T, 3], how the head is turned, in degrees; 0 where there are no landmarks.
 
-        A closing eye turns_seen like a nod to the landmark net, so blinks are bridged.
+        A closing eye looks like a nod to the landmark net, so blinks are bridged.
         """
         turns_seen = [
             (time, shape.turn)
