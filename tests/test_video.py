@@ -19,7 +19,7 @@ from ma2mi.files import WRITTEN
 from ma2mi.video import (
     KEPT_STEPS,
     ClockRestart,
-    StepMeter,
+    FrameSteps,
     TruncatedVideo,
     VideoNote,
     ahead,
@@ -28,7 +28,7 @@ from ma2mi.video import (
     list_videos,
     read_frames,
     read_times,
-    usual_step,
+    typical_step,
     write_frames,
     write_video,
 )
@@ -283,23 +283,23 @@ def test_clocks_of_files_made_elsewhere(name: str, frames: int, restarts: int) -
 
 def test_the_usual_step_sees_through_pauses_and_milliseconds() -> None:
     ms = [33, 33, 34]
-    assert usual_step([Fraction(step, 1000) for step in ms * 40]) == Fraction(1, 30)
-    assert usual_step([0.04] * 50 + [7.0, 3600.0]) == pytest.approx(0.04)
-    assert usual_step([2.0]) == 2.0
+    assert typical_step([Fraction(step, 1000) for step in ms * 40]) == Fraction(1, 30)
+    assert typical_step([0.04] * 50 + [7.0, 3600.0]) == pytest.approx(0.04)
+    assert typical_step([2.0]) == 2.0
 
 
 def test_steps_of_a_long_video_are_summed_up_in_constant_memory() -> None:
-    meter = StepMeter()
-    assert meter.usual_s is None
-    meter.push(Fraction(5))
-    assert meter.usual_s is None
+    steps = FrameSteps()
+    assert steps.typical_s is None
+    steps.push(Fraction(5))
+    assert steps.typical_s is None
     clock = Fraction(5)
     for index in range(20 * KEPT_STEPS):
         clock += Fraction(7) if index == 10_000 else Fraction(1, 25)
-        meter.push(clock)
-    assert meter.usual_s == pytest.approx(0.04)
-    assert meter.longest_s == 7
-    assert len(meter.sample) <= KEPT_STEPS
+        steps.push(clock)
+    assert steps.typical_s == pytest.approx(0.04)
+    assert steps.longest_s == 7
+    assert len(steps.sample) <= KEPT_STEPS
 
 
 CASES = {  # file, frames, words of its notes

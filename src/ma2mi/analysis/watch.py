@@ -28,7 +28,7 @@ from ma2mi.motion.region_tracker import RegionSample, RegionTracker, openings
 from ma2mi.motion.shape import Shape, face_shape, landmark_flow
 from ma2mi.records import EXPRESSIONS, Event, FaceFacts
 from ma2mi.spotting import BEGUN, Spotted, Spotter, SpottingSettings
-from ma2mi.video import StepMeter
+from ma2mi.video import FrameSteps
 
 if TYPE_CHECKING:
     from ma2mi.training.recognizer import Recognizer
@@ -148,13 +148,13 @@ class Watcher:
         self.last_s = 0.0
         self.width = self.height = 0
         self._told = 0
-        self._steps = StepMeter()
+        self._steps = FrameSteps()
 
     @property
     def fps(self) -> float:
         """By the usual step between frames; 25, as ffmpeg has it, of a single frame."""
-        usual_s = self._steps.usual_s
-        return round(1 / usual_s, 4) if usual_s else 25.0
+        typical_s = self._steps.typical_s
+        return round(1 / typical_s, 4) if typical_s else 25.0
 
     def see(self, frame: Frame) -> Sight:
         """Find the faces of the next frame, and cut them out."""

@@ -24,7 +24,7 @@ from ma2mi.face.detect import (
     Face,
 )
 from ma2mi.face.occlusion import AREAS, hidden_areas
-from ma2mi.video import StepMeter
+from ma2mi.video import FrameSteps
 
 Level = Literal["green", "amber", "red"]
 Floats = NDArray[np.float64]
@@ -239,7 +239,7 @@ class QualityMeter:
         self._every_s = every_s
         self._next_s = -np.inf
         self._kept: list[tuple[float, FrameQuality]] = []
-        self._steps = StepMeter()
+        self._steps = FrameSteps()
         self._frames = self._with_face = 0
         self._missed = 0.0  # frames without the face between its appearances
         self._gone = 0  # frames since its newest one
@@ -312,18 +312,20 @@ class QualityMeter:
         if self._frames < 2:
             return Suitability("red", ("a single frame shows no movement",), {})
         steps = np.minimum(self._steps.sample, ABSENT_S)
-        usual_s = self._steps.usual_s or 1e-9
+        typical_s = self._steps.typical_s or 1e-9
         if self._with_face and not self._kept:
             return Suitability("red", ("the face is tiny or lies outside the picture",), {})
         return judge_suitability(
             [look for _, look in self._kept],
             [time for time, _ in self._kept],
-            fps=1 / usual_s,
+            fps=1 / typical_s,
             seen=self._with_face / max(self._with_face + self._missed, 1),
-            visible_s=self._with_face * usual_s,
+            visible_s=self._with_face * typical_s,
             present=self._with_face / max(frames or self._frames, 1),
-            gap=self._steps.longest_s / usual_s,
-            lost=float((steps - usual_s)[steps > UNEVEN * usual_s].sum() / max(steps.sum(), 1e-9)),
+            gap=self._steps.longest_s / typical_s,
+            lost=float(
+                (steps - typical_s)[steps > UNEVEN * typical_s].sum() / max(steps.sum(), 1e-9)
+            ),
             hidden={name: count / max(self._looks, 1) for name, count in self._hidden.items()},
             limits=self.limits,
         )

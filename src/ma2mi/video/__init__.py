@@ -16,7 +16,7 @@ from ma2mi.video.images import list_images, read_image
 from ma2mi.video.listing import list_others, list_videos
 from ma2mi.video.prefetch import ahead
 from ma2mi.video.read import inspect_video, needs_rate, read_frames, read_times
-from ma2mi.video.steps import KEPT_STEPS, StepMeter, usual_step
+from ma2mi.video.steps import KEPT_STEPS, FrameSteps, typical_step
 from ma2mi.video.write import write_frames, write_video
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "DamagedVideo",
     "Frame",
     "Image",
-    "StepMeter",
+    "FrameSteps",
     "TruncatedVideo",
     "VideoInfo",
     "VideoNote",
@@ -41,7 +41,7 @@ __all__ = [
     "read_frames",
     "read_image",
     "read_times",
-    "usual_step",
+    "typical_step",
     "write_frames",
     "write_video",
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 from ma2mi.video.frame import Image, add_note, check_size
-from ma2mi.video.steps import usual_step
+from ma2mi.video.steps import typical_step
 
 LOOKED_PACKETS = 256  # from whose times the frame rate is estimated, none of them decoded
 
@@ -31,7 +31,7 @@ LOOKED_PACKETS = 256  # from whose times the frame rate is estimated, none of th
 SAME_RATE = Fraction(1, 50)  # a container's frame rate is right if it is off by no more
 
 
-LEAST_STEPS = 8  # between frames; of fewer, the container's own frame rate is the better guess
+LEAST_STEPS = 8  # between frames; of fewer, the container's own frame rate is the better estimate
 
 
 SQUARE = Fraction(1, 50)  # pixels whose sides differ by no more count as square
@@ -319,7 +319,7 @@ def has_clock(container: Container) -> bool:
 
 
 def frame_rate(stream: VideoStream, times: Sequence[Fraction]) -> Fraction:
-    """The container's average rate, unless the usual step of its first packets denies it.
+    """The container's average rate, unless the typical step of its first packets contradicts it.
 
     Args:
         stream: of the file.
@@ -331,11 +331,11 @@ def frame_rate(stream: VideoStream, times: Sequence[Fraction]) -> Fraction:
     steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
     if len(steps) < LEAST_STEPS:
         return average
-    step_s = usual_step(steps)
+    step_s = typical_step(steps)
     tick = Fraction(stream.time_base or 0)
     # Steps of three ticks or less, such as 1 and 2 of film shown at 30, are no even sample.
-    off = tick if step_s < 3 * tick else 2 * tick / len(steps)
-    near = max(off, SAME_RATE * step_s)
+    tolerance = tick if step_s < 3 * tick else 2 * tick / len(steps)
+    near = max(tolerance, SAME_RATE * step_s)
     return average if abs(1 / average - step_s) <= near else (1 / step_s).limit_denominator(1001)
 
 

@@ -36,7 +36,9 @@ from ma2mi.video.frame import (
 )
 from ma2mi.video.steps import RECENT_STEPS
 
-STRAY_STEPS = 3  # usual steps between two frames, beyond which neither denies the one between
+STRAY_STEPS = (
+    3  # typical steps between two frames, beyond which neither contradicts the one between
+)
 
 
 def read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
@@ -58,7 +60,7 @@ def read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
             size = frame.width, frame.height
             turn = read_orientation(frame, turn)
             time_s = clock.read(frame, following)
-            end_s = time_s + ((frame.duration or 0) * clock.tick(frame) or clock.usual_step_s)
+            end_s = time_s + ((frame.duration or 0) * clock.tick(frame) or clock.typical_step_s)
             if count >= start:
                 yield Frame(count, time_s, turn_upright(frame, turn))
             count += 1
@@ -74,7 +76,7 @@ def read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
             after = f"the first after frame {first - 1}" if first else "the first at the start"
             add_note(path, f"{many} not decode, {after}; the others are read", DamagedVideo)
         end_s = max(end_s, clock.furthest_s)
-        short = decoder.broken or falls_short(container, end_s, clock.usual_step_s)
+        short = decoder.broken or falls_short(container, end_s, clock.typical_step_s)
         if decoder.painted - (short and decoder.last_painted):
             many = "1 frame is" if decoder.painted == 1 else f"{decoder.painted} frames are"
             add_note(path, f"{many} damaged and partly painted over by the decoder", DamagedVideo)
@@ -118,7 +120,7 @@ class Clock:
         self._frames = self._restarts = 0
 
     @property
-    def usual_step_s(self) -> Fraction:
+    def typical_step_s(self) -> Fraction:
         """Seconds from frame to frame: the median of the newest steps."""
         return statistics.median_low(self._steps) if self._steps else self._average_step_s
 
@@ -128,7 +130,7 @@ class Clock:
 
     def read(self, frame: VideoFrame, following: VideoFrame | None) -> Fraction:
         """When the next frame is seen, later than the one before it, and before ``following``."""
-        before, self.time_s = self.time_s, self.time_s + self.usual_step_s
+        before, self.time_s = self.time_s, self.time_s + self.typical_step_s
         kind, stamp = self._stamp(frame, following)
         if stamp is not None and self._has_clock:
             time_s = stamp * self.tick(frame) + self._shift_s
@@ -164,7 +166,7 @@ class Clock:
         if pts is not None:
             self.furthest_s = max(self.furthest_s, pts * self.tick(frame))
         if pts is not None and before is not None and after is not None:
-            step = self.usual_step_s / (self.tick(frame) or 1)
+            step = self.typical_step_s / (self.tick(frame) or 1)
             agree = before < after <= before + STRAY_STEPS * step
             # Of two that do not rise the one that is farther from where it should be is wrong.
             worse = abs(pts - before - step) > abs(after - before - 2 * step)

@@ -38,10 +38,10 @@ def read_frames(
 ) -> Iterator[Frame]:
     """Frames ``start`` to ``stop`` (exclusive) in showing order, one in memory at a time.
 
-    A file's times are ``pts * time_base``, and they rise. A frame without pts comes one usual
-    step after the one before it (the first one at the stream's start); the usual step is the
+    A file's times are ``pts * time_base``, and they rise. A frame without pts comes one typical
+    step after the one before it (the first one at the stream's start); the typical step is the
     median of the last 256. Where the clock jumps back, as in joined recordings, the pieces are
-    laid end to end with one usual step between them, and a ``ClockRestart`` warning says so.
+    laid end to end with one typical step between them, and a ``ClockRestart`` warning says so.
     A time that does not lie between those before and after it, which agree, goes to their middle.
     A jump forward is kept: nobody knows what happened meanwhile. AVI and ASF store the times of
     decoding only; there frames are as far apart as these. Bare streams such as .m2v have no times;

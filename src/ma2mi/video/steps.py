@@ -1,4 +1,4 @@
-"""The usual step between two frames, whatever single steps do."""
+"""The typical step between two frames, whatever single steps are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TypeVar
 Number = TypeVar("Number", float, Fraction)
 
 
-RECENT_STEPS = 256  # of the newest frames, whose median is the usual step between two frames
+RECENT_STEPS = 256  # of the newest frames, whose median is the typical step between two frames
 
 
 KEPT_STEPS = 1024  # of a whole video
 
 
-def usual_step(steps: Sequence[Number]) -> Number:
+def typical_step(steps: Sequence[Number]) -> Number:
     """The step between frames that no pause, gap or lost frame distorts.
 
     It is the mean of the steps that differ from their median by less than half of it: clocks that
@@ -27,11 +27,11 @@ def usual_step(steps: Sequence[Number]) -> Number:
         steps: seconds between frames that follow one another, at least one, all above 0.
     """
     middle = statistics.median_low(steps)
-    usual = [step for step in steps if abs(step - middle) < middle / 2]
-    return sum(usual[1:], usual[0]) / len(usual)
+    typical = [step for step in steps if abs(step - middle) < middle / 2]
+    return sum(typical[1:], typical[0]) / len(typical)
 
 
-class StepMeter:
+class FrameSteps:
     """Steps between the frames of a video of any length, summed up in constant memory.
 
     Attributes:
@@ -60,6 +60,6 @@ class StepMeter:
         self._count += 1
 
     @property
-    def usual_s(self) -> float | None:
-        """The usual step as :func:`usual_step` has it; None until two frames were seen."""
-        return usual_step(self.sample) if self.sample else None
+    def typical_s(self) -> float | None:
+        """The typical step as :func:`typical_step` has it; None until two frames were seen."""
+        return typical_step(self.sample) if self.sample else None
