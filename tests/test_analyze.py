@@ -421,7 +421,7 @@ def test_files_that_are_no_video_are_one_line(tmp_path):
     empty.write_bytes(b"")
     words.write_text("no video at all\n" * 100)
     one_line(empty, "has zero bytes")
-    one_line(words, "is no video that ffmpeg knows")
+    one_line(words, "is not a video that ffmpeg can read")
     one_line(tmp_path / "missing.mp4", "does not exist")
     sound = tmp_path / "sound.wav"
     with av.open(str(sound), "w") as container:
@@ -625,7 +625,7 @@ def shelf(tmp_path):
 def test_every_file_ends_in_results_or_in_one_line(ma2mi, shelf, tmp_path):
     code, out, err = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
     assert code == 3, err
-    assert "broken.mp4: is no video that ffmpeg knows" in out
+    assert "broken.mp4: is not a video that ffmpeg can read" in out
     first, second = sorted(p.name for p in (tmp_path / "results").iterdir())
     assert (first, second[:2]) == ("a", "a-")
     assert "candidates for a person to review" in out

@@ -323,7 +323,7 @@ def test_what_cannot_be_prepared_is_listed_and_nothing_is_left(ma2mi, tmp_path):
     assert "nothing could be prepared" in one_line(result)
     assert "2 could not be used" in result[1]
     assert "wallpaper.mp4: no face in any frame" in result[1]
-    assert "words.mp4: is no video that ffmpeg knows" in result[1]
+    assert "words.mp4: is not a video that ffmpeg can read" in result[1]
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +356,7 @@ def test_pretrain_on_videos_names_failures_and_goes_on(ma2mi, macro, tmp_path):
     finally:
         (videos / "words.mp4").unlink()
     assert code == 3, (out, err)
-    assert "words.mp4: is no video that ffmpeg knows" in out
+    assert "words.mp4: is not a video that ffmpeg can read" in out
     assert "later movement found" in out
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert len(config["people"]) >= 3

@@ -120,7 +120,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(macro, wallpaper, tmp_path):
     assert all(p.clips == () and len(p.failures) == 1 for p in bad)
     lines = [p.failures[0] for p in bad]
     assert lines[0] == f"{wallpaper.path}: no face in any frame"
-    assert lines[1].startswith(f"{words}: is no video that ffmpeg knows")
+    assert lines[1].startswith(f"{words}: is not a video that ffmpeg can read")
     assert lines[2].startswith(f"{tmp_path / 'gone.mp4'}: does not exist")
     assert lines[3].startswith(f"{one_frame}: no face that stays for 3 frames")
     assert all("\n" not in line for line in lines)

@@ -414,8 +414,8 @@ COPIES: dict[str, tuple[Callable[[Path], object], int, str]] = {
         9,
         "is truncated",
     ),
-    "frame: text": (frame(lambda file: file.write_text("no")), 9, "is no readable image"),
-    "frame: huge": (frame(huge_png), 9, "is no readable image"),
+    "frame: text": (frame(lambda file: file.write_text("no")), 9, "is not a readable image"),
+    "frame: huge": (frame(huge_png), 9, "is not a readable image"),
     "frame: another size": (frame(bigger), 9, "is 8x16, frames before it are 8x8"),
     "frame: twice": (
         lambda root: shutil.copy(clip(root) / "img8.jpg", clip(root) / "img08.jpg"),

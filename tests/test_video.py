@@ -304,7 +304,7 @@ def test_steps_of_a_long_video_are_summed_up_in_constant_memory() -> None:
 
 CASES = {  # file, frames, words of its notes
     "bad_h264.mp4": (73, ["2 packets do not decode"]),
-    "bad_hevc.mp4": (73, ["2 packets do not decode", "painted over"]),
+    "bad_hevc.mp4": (73, ["2 packets do not decode", "concealed"]),
     "bad_mpeg4.avi": (73, ["2 packets do not decode"]),
     "interlaced.mpg": (37, ["interlaced"]),
     "mirrored_matrix.mp4": (30, []),
@@ -439,7 +439,7 @@ def test_folder_with_faults_names_the_frame(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"img3\.png: is 30x20, the frames before it are 64x48"):
         list(read_frames(tmp_path / "mixed", fps=Fraction(25)))
     (tmp_path / "mixed" / "img2.png").write_bytes(b"")
-    with pytest.raises(VideoError, match=r"img2\.png: is no readable image"):
+    with pytest.raises(VideoError, match=r"img2\.png: is not a readable image"):
         list(read_frames(tmp_path / "mixed", fps=Fraction(25)))
     with pytest.raises(VideoError, match="names no numbered image"):
         write_frames(tmp_path / "x", pictures(1), pattern="img.png")
@@ -454,7 +454,7 @@ def test_list_videos(tmp_path: Path) -> None:
         (tmp_path / name / "1.JPG").write_bytes(b"x")
     found = [path.relative_to(tmp_path).as_posix() for path in list_videos(tmp_path)]
     assert found == ["s2/a.avi", "s2/EP9", "s2/EP10", "s10/b.MP4"]
-    with pytest.raises(VideoError, match="is no folder"):
+    with pytest.raises(VideoError, match="is not a folder"):
         list_videos(tmp_path / "nowhere")
 
 
@@ -511,7 +511,7 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
     faults = {
         tmp_path / "none.mp4": "does not exist",
         tmp_path / "zero.mp4": "zero bytes",
-        tmp_path / "text.mp4": "is no video",
+        tmp_path / "text.mp4": "is not a video",
         sound: "only sound",
     }
     for path, words in faults.items():

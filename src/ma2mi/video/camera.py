@@ -31,7 +31,7 @@ def camera_frames(
     Args:
         number: of the camera, 0 is the first.
         seconds: stop after so long; None goes on until the reader stops.
-        stop: asked before each frame; true ends.
+        stop: called before each frame; true ends.
         clock: rising seconds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One video file, opened: its picture stream, what decodes, and what it says of itself."""
+"""One video file, opened: its picture stream, what decodes, and what it states."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 from ma2mi.video.frame import Image, add_note, check_size
 from ma2mi.video.steps import typical_step
 
-LOOKED_PACKETS = 256  # from whose times the frame rate is estimated, none of them decoded
+PROBED_PACKETS = 256  # from whose times the frame rate is estimated, none of them decoded
 
 
-SAME_RATE = Fraction(1, 50)  # a container's frame rate is right if it is off by no more
+SAME_RATE = Fraction(1, 50)  # a container's frame rate is right if it is wrong by no more
 
 
 LEAST_STEPS = 8  # between frames; of fewer, the container's own frame rate is the better estimate
@@ -50,7 +50,7 @@ LOST_READS = 64  # failures to read from a container, one after the other, that 
 
 
 def recorded_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """What Android and QuickTime tell of the camera's rate, if they do."""
+    """The rate of the camera as Android and QuickTime state it, if they do."""
     tags = {**container.metadata, **stream.metadata}
     for name, value in tags.items():
         if name.lower() in ("com.android.capture.fps", "com.apple.quicktime.capture.fps"):
@@ -101,7 +101,7 @@ def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStre
                 cure="Copy it again, or repair it from another recording of the same camera",
             ) from error
         raise VideoError(
-            f"is no video that ffmpeg knows ({error.strerror})",
+            f"is not a video that ffmpeg can read ({error.strerror})",
             where=path,
             cure="Copy it again, or convert it to mp4",
         ) from error
@@ -156,16 +156,16 @@ class Decoder:
     Attributes:
         lost: packets that did not decode, without those at the very end.
         first_lost: frames before the first of them.
-        painted: frames that the decoder filled up; ``last_painted`` if the last one is.
+        concealed: frames whose errors the decoder concealed; ``last_concealed``: the last one.
         headless: packets before the first key frame; 0 where no packet is marked as one.
         broken: the file ends in what does not decode.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self._stream = container, stream
-        self.lost = self.painted = self.headless = 0
+        self.lost = self.concealed = self.headless = 0
         self.first_lost = 0
-        self.broken = self.last_painted = False
+        self.broken = self.last_concealed = False
 
     def frames(self) -> Iterator[VideoFrame]:
         count, open_lost, seen_key, before_key = 0, 0, False, 0
@@ -187,8 +187,8 @@ class Decoder:
                 if open_lost:
                     self.first_lost = self.first_lost if self.lost else count
                     self.lost, open_lost = self.lost + open_lost, 0
-                self.last_painted = bool(frame.is_corrupt)
-                self.painted += self.last_painted
+                self.last_concealed = bool(frame.is_corrupt)
+                self.concealed += self.last_concealed
                 count += 1
                 yield frame
         self.broken = open_lost > 0
@@ -211,7 +211,7 @@ class Decoder:
                     return
 
 
-def tell_form(
+def note_form(
     frame: VideoFrame,
     container: InputContainer,
     stream: VideoStream,
@@ -219,7 +219,7 @@ def tell_form(
     *,
     is_known: bool,
 ) -> None:
-    """What a reader should know about the pictures as such, and their rate unless it is known."""
+    """Notes on the form of the pictures, and on their rate unless it is known."""
     if frame.interlaced_frame:
         add_note(path, f"{INTERLACED}; deinterlace it first, such as by ffmpeg -vf bwdif")
     aspect = stream.sample_aspect_ratio
@@ -284,12 +284,12 @@ def is_lying(frame: VideoFrame) -> bool:
     return bool(read_orientation(frame)[0][1])
 
 
-def look(
+def probe_stream(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> tuple[VideoFrame, list[Fraction]]:
     """The first frame, and when the first packets are decoded."""
     first, times = None, []
-    # What does not decode is told to the reader of the frames.
+    # What does not decode is reported by ``read_frames``.
     for count, packet in enumerate(Decoder(container, stream).packets()):
         if packet is None:
             continue
@@ -298,7 +298,7 @@ def look(
         if first is None:
             with suppress(av.error.FFmpegError, ValueError):
                 first = next(iter(packet.decode()), None)
-        elif count >= LOOKED_PACKETS:
+        elif count >= PROBED_PACKETS:
             break
     if first is None:
         raise undecodable_error(path)

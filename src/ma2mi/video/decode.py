@@ -20,9 +20,9 @@ from ma2mi.video.container import (
     average_frame_rate,
     falls_short,
     has_clock,
+    note_form,
     open_video,
     read_orientation,
-    tell_form,
     turn_upright,
     undecodable_error,
 )
@@ -49,7 +49,7 @@ def read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
         sizes, turn = 1, AS_STORED
         for frame, following in with_next(decoder.frames()):
             if count == 0:
-                tell_form(frame, container, stream, path, is_known=fps is not None)
+                note_form(frame, container, stream, path, is_known=fps is not None)
             if size is not None and size != (frame.width, frame.height):
                 sizes += 1
                 if sizes == 2:
@@ -77,9 +77,9 @@ def read_file(path: Path, start: int, fps: Fraction | None) -> Iterator[Frame]:
             add_note(path, f"{many} not decode, {after}; the others are read", DamagedVideo)
         end_s = max(end_s, clock.furthest_s)
         short = decoder.broken or falls_short(container, end_s, clock.typical_step_s)
-        if decoder.painted - (short and decoder.last_painted):
-            many = "1 frame is" if decoder.painted == 1 else f"{decoder.painted} frames are"
-            add_note(path, f"{many} damaged and partly painted over by the decoder", DamagedVideo)
+        if decoder.concealed - (short and decoder.last_concealed):
+            many = "1 frame is" if decoder.concealed == 1 else f"{decoder.concealed} frames are"
+            add_note(path, f"{many} damaged and partly concealed by the decoder", DamagedVideo)
         if short:
             words = f"breaks off after frame {count - 1} ({float(clock.time_s):.3f} s)"
             add_note(path, words, TruncatedVideo)
@@ -138,7 +138,7 @@ class Clock:
             if kind != self._kind or restarts:
                 self._shift_s += self.time_s - time_s
                 if kind == self._kind:
-                    self._tell(before - time_s)
+                    self._warn_of_restart(before - time_s)
                 self._kind = kind
             else:
                 self.time_s = time_s
@@ -148,7 +148,7 @@ class Clock:
         return self.time_s
 
     def close(self) -> None:
-        """Say in how many pieces the file came, if there were more than two."""
+        """Warn of the number of pieces, if there were more than two."""
         if self._restarts > 1:
             words = f"the clock jumps back {self._restarts} times in all"
             warnings.warn(f"{self._path}: {words}", ClockRestart, stacklevel=3)
@@ -179,7 +179,7 @@ class Clock:
         by_dts = self._no_pts or self._faults["pts"] > self._faults["dts"]
         return ("dts", dts) if by_dts else ("pts", pts)
 
-    def _tell(self, back_s: Fraction) -> None:
+    def _warn_of_restart(self, back_s: Fraction) -> None:
         self._restarts += 1
         if self._restarts == 1:
             warnings.warn(

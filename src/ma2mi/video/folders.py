@@ -117,7 +117,7 @@ def picture_size(file: Path, content: bytes | None = None) -> tuple[int, int]:
     """Width and height of a picture that decodes to its end.
 
     Decoders fill up what a truncated file lacks and only print a warning, so that the end is
-    looked for in the bytes.
+    sampled for in the bytes.
 
     Args:
         file: the picture.
@@ -141,7 +141,7 @@ def picture_size(file: Path, content: bytes | None = None) -> tuple[int, int]:
     except cv2.error:  # larger than OpenCV takes
         image = None
     if image is None:
-        raise VideoError("is no readable image", where=file, cure=_AGAIN)
+        raise VideoError("is not a readable image", where=file, cure=_AGAIN)
     return int(image.shape[1]), int(image.shape[0])
 
 

@@ -1,4 +1,4 @@
-"""The nouns of a video: a frame with its true time, what a file says of itself, notes."""
+"""The nouns of a video: a frame with its true time, what a file states, notes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ma2mi.errors import VideoError
 Image = NDArray[np.uint8]
 
 
-LONGEST_SIDE_PX = 8192  # 8K video is 7680 wide; a face detector looks at a square of that side
+LONGEST_SIDE_PX = 8192  # 8K video is 7680 wide; a face detector sees a square of that side
 
 
 LAST_NUMBER = re.compile(r"^(.*?)(\d{1,18})(\D*)$")
@@ -45,7 +45,7 @@ class TruncatedVideo(VideoNote):
 
 
 class DamagedVideo(VideoNote):
-    """A video of which some packets do not decode, or only with errors that are painted over."""
+    """A video of which some packets do not decode, or only with errors that the decoder conceals."""
 
 
 class ClockRestart(VideoNote):
@@ -69,11 +69,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video says of itself, without decoding more than one frame.
+    """What a video states, without decoding more than one frame.
 
     Args:
         path: the file or the folder.
-        width, height: pixels, after the rotation that the file asks for.
+        width, height: pixels, after the rotation that the file states.
         fps: frames per second: the inverse of the median step between the first frames, or the
             container's average where the two agree; a pause in the recording does not lower it.
         frame_count: as the container states it, None where it does not.

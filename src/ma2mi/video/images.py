@@ -31,7 +31,7 @@ from ma2mi.video.frame import (
 DEPTHS = (8, 10, 12, 14, 16)  # bits in which cameras count
 
 
-DEPTH_LOOKS = 9  # TIFF pages of a folder, of which one shows 16 bits if any does
+DEPTH_SAMPLES = 9  # TIFF pages of a folder, of which one shows 16 bits if any does
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -165,9 +165,9 @@ def read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> It
 def _depth(images: Sequence[Page]) -> int:
     """Bits in which a folder's 16-bit images count, from the brightest pixel of all of them."""
     pages = [page for page in images if page[0].suffix.lower() in (".tif", ".tiff")]
-    count = min(DEPTH_LOOKS, len(pages))
-    looked = [pages[round(i * (len(pages) - 1) / max(1, count - 1))] for i in range(count)]
-    if not any(_decode_image(*page).dtype == np.uint16 for page in looked):
+    count = min(DEPTH_SAMPLES, len(pages))
+    sampled = [pages[round(i * (len(pages) - 1) / max(1, count - 1))] for i in range(count)]
+    if not any(_decode_image(*page).dtype == np.uint16 for page in sampled):
         pages = []
     pages += [page for page in images if page[0].suffix.lower() == ".png" and _is_deep(page[0])]
     states = [page[0].stat() for page in pages]
@@ -201,7 +201,7 @@ def read_image(file: Path, page: int = 0, depth: int = 16) -> Image:
         depth: bits that the pixels of a 16-bit image use; brighter ones become white.
 
     Raises:
-        VideoError: it is no readable image, or neither 8 nor 16 bits deep, or very large.
+        VideoError: it is not a readable image, or neither 8 nor 16 bits deep, or very large.
     """
     image = _decode_image(file, page)
     if image.dtype == np.uint16:
@@ -229,7 +229,7 @@ def _decode_image(file: Path, page: int = 0) -> NDArray[Any]:
         elif coded.size:
             image = cv2.imdecode(coded, flags)
     if image is None:
-        raise VideoError("is no readable image", where=file, cure="Copy or extract it again")
+        raise VideoError("is not a readable image", where=file, cure="Copy or extract it again")
     if image.dtype not in (np.uint8, np.uint16):
         raise VideoError(
             f"has pixels of type {image.dtype}", where=file, cure="Save it with 8 or 16 bits"

@@ -19,7 +19,7 @@ def list_videos(folder: Path | str) -> list[Path]:
     """Every video file and every folder that directly holds images, at any depth, sorted naturally.
 
     Suffixes count in any case; names that begin with a dot are passed over. A TIFF of several
-    pages counts as a video. Links are followed, each folder is entered once; folders below it that
+    pages counts as a video. Links are followed, each folder is visited once; folders below it that
     hold results of this package are not.
 
     Raises:
@@ -42,17 +42,17 @@ def _sorted(paths: Iterable[Path]) -> list[Path]:
 
 
 def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
-    """Files, and folders that hold images, each with whether its name says that it is a video."""
+    """Files, and folders that hold images, each with whether its suffix is that of a video."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise VideoError("is no folder", where=folder, cure="Give a folder that holds videos")
-    entered: set[str] = set()
+        raise VideoError("is not a folder", where=folder, cure="Give a folder that holds videos")
+    visited: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real in entered:  # a link that leads in a circle, or to what was seen
+        if real in visited:  # a link that leads in a circle, or to what was seen
             folders.clear()
             continue
-        entered.add(real)
+        visited.add(real)
         folders[:] = sorted(
             name for name in folders if name[0] != "." and not holds_results(Path(place, name))
         )
@@ -77,8 +77,8 @@ def _is_transport(path: Path) -> bool:
     return True  # what cannot be read fails in its turn
 
 
-#: Files that lie beside videos and are none; ffmpeg takes some text for video.
-_NO_VIDEO = frozenset(
+#: Files that lie beside videos; ffmpeg takes some text for video.
+_NOT_VIDEO = frozenset(
     re.findall(
         r"\S+",
         ".aac .ass .bids .boris .cfg .conf .csv .db .doc .docx .eaf .flac .htm .html .ini .json"
@@ -90,7 +90,7 @@ _NO_VIDEO = frozenset(
 
 
 def _moves(path: Path) -> bool:
-    if path.suffix.lower() in _NO_VIDEO:
+    if path.suffix.lower() in _NOT_VIDEO:
         return False
     try:
         with open_video(path) as (container, stream):

@@ -35,7 +35,7 @@ def ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
                 if not put((True, item)):
                     return
             put((False, None))
-        except BaseException as error:  # handed to the reader, who raises it
+        except BaseException as error:  # handed to the reader, which raises it
             put((False, error))
 
     def read() -> Iterator[T]:

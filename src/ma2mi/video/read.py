@@ -15,8 +15,8 @@ from ma2mi.video.container import (
     check_file,
     frame_rate,
     is_lying,
-    look,
     open_video,
+    probe_stream,
     recorded_rate,
     stated_duration,
     undecodable_error,
@@ -43,10 +43,10 @@ def read_frames(
     median of the last 256. Where the clock jumps back, as in joined recordings, the pieces are
     laid end to end with one typical step between them, and a ``ClockRestart`` warning says so.
     A time that does not lie between those before and after it, which agree, goes to their middle.
-    A jump forward is kept: nobody knows what happened meanwhile. AVI and ASF store the times of
+    A jump forward is kept: it may be a pause of the recording. AVI and ASF store the times of
     decoding only; there frames are as far apart as these. Bare streams such as .m2v have no times;
-    there frames come at the stream's rate. Quarter turns and mirrorings that the file asks
-    for are applied. Colours follow the file's own matrix and range; untagged files count
+    there frames come at the stream's rate. Quarter turns and mirrorings that the file
+    states are applied. Colours follow the file's own matrix and range; untagged files count
     as BT.601, limited range. Grey becomes three equal channels, deeper video 8 bits.
 
     A folder's images are sorted by the numbers in their names ("img2" before "img10"), and
@@ -71,7 +71,7 @@ def read_frames(
     """
     path = Path(path)
     if start < 0 or (stop is not None and stop < start):
-        raise VideoError(f"frames {start} to {stop} are no range", where=path)
+        raise VideoError(f"frames {start} to {stop} are not a range", where=path)
     if needs_rate(path):
         return read_folder(path, folder_rate(path, fps), start, stop)
     check_file(path)
@@ -85,7 +85,7 @@ def read_frames(
 def read_times(path: Path | str, *, fps: Fraction | None = None) -> list[Fraction]:
     """When each frame of ``read_frames`` is seen, seconds; decodes all, and makes no picture.
 
-    Packets cannot tell: some do not decode, and are no frames.
+    Packets are no substitute: some do not decode, and are not frames.
 
     Raises:
         VideoError: as ``read_frames``, but for pictures of different sizes.
@@ -119,7 +119,7 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
         return VideoInfo(path, width, height, rate, len(images), (last + 1) / rate)
     check_file(path)
     with open_video(path) as (container, stream):
-        first, times = look(container, stream, path)
+        first, times = probe_stream(container, stream, path)
         width, height = first.width, first.height
         if is_lying(first):
             width, height = height, width

@@ -37,7 +37,7 @@ def _frame_times(path: Path, fps: Fraction | None, state: tuple[int, int]) -> tu
     from ma2mi.video.read import read_times
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VideoNote)  # said when the video is analysed
+        warnings.simplefilter("ignore", VideoNote)  # warned of when the video is analysed
         return tuple(read_times(path, fps=fps))
 
 
@@ -87,7 +87,7 @@ def picture_delay(path: Path, times: Sequence[Fraction]) -> Fraction:
 
 
 def file_length(path: Path) -> Fraction | None:
-    """How long a media file plays, seconds, sound included; None where it does not say.
+    """How long a media file plays, seconds, sound included; None where it is not stated.
 
     Raises:
         VideoError: it does not open.

@@ -54,7 +54,7 @@ def write_video(
             cure=f"Name it {path.stem}{suffix}",
         )
     if fps <= 0:
-        raise VideoError(f"fps {fps} is no frame rate", where=path)
+        raise VideoError(f"fps {fps} is not a frame rate", where=path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with unfinished(path) as part:
@@ -133,7 +133,7 @@ def _encode(
         container_format, codec, pixels = "mp4", "libx264", "yuv420p"
         options = {"crf": "20", "preset": "ultrafast"} if quick else {"crf": "18"}
         options |= {} if crf is None else {"crf": str(crf)}
-        # x264's mbtree reads memory that nobody wrote: the same images would give other bytes in
+        # x264's mbtree reads uninitialised memory: the same images would give other bytes in
         # the next process, or the second time in this one (5 % of 300 files in one process).
         options |= {"mbtree": "0"}
         bottom, right = height % 2, width % 2
@@ -142,8 +142,8 @@ def _encode(
     with av.open(f"file:{path}", "w", container_format, container_options=flags) as container:
         stream = cast("VideoStream", container.add_stream(codec, rate=fps, options=options))
         stream.width, stream.height, stream.pix_fmt = width + right, height + bottom, pixels
-        # Bytes depend on their number, and must not on the machine's cores. Whoever is in a hurry
-        # has other work for them.
+        # Bytes depend on their number, and must not on the machine's cores. Quick encoding
+        # runs beside other work.
         stream.codec_context.thread_count = 1 if quick else 4
         for index, image in enumerate(chain([first], images)):
             if bottom or right:
