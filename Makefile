@@ -27,7 +27,7 @@ readme-figures: demo
 
 # The shipped weights, from nothing: under two hours on two cores.
 weights: .venv/.heads
-	$(BIN)/python benchmarks/zero/make.py --out runs/zero --weights src/ma2mi/weights/zero
+	$(BIN)/python scripts/zero/make.py --out runs/zero --weights src/ma2mi/weights/zero
 
 clean:
 	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -43,8 +43,8 @@ from ma2mi.training.pretrain import (
 )
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
+from ma2mi.training.simulated import WorldBatches, ZeroSettings
 from ma2mi.training.views import one_thread
-from ma2mi.training.zero import WorldBatches, ZeroSettings
 
 #: Synthetic subjects whose movements hold the answers, and others by which it is told how far these
 #: have moved: how many, and the seed of the first.

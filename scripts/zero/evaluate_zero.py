@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pairs import read_pairs
 from scipy.optimize import minimize
 from torch.nn import functional
+from train_zero import OUTPUTS
 
 from ma2mi.evaluation.statistics import (
     bootstrap,
@@ -32,8 +33,8 @@ from ma2mi.synthesis.flow_simulator import (
     sample_world,
 )
 from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
+from ma2mi.training.simulated import MeasuredPairs, ZeroSettings
 from ma2mi.training.views import one_thread
-from ma2mi.training.zero import OUTPUTS, MeasuredPairs, ZeroSettings
 
 CALIBRATING_PEOPLE = range(5000, 5040)
 JUDGING_PEOPLE = range(5040, 5080)
@@ -168,7 +169,7 @@ def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer
         "dtype": "float16",
         "people": [],
         "recognizer": RecognizerSettings(**described).model_dump(mode="json"),
-        "recipe": {"script": "benchmarks/zero/make.py", "commit": commit(), "seed": settings.seed},
+        "recipe": {"script": "scripts/zero/make.py", "commit": commit(), "seed": settings.seed},
     }
     return Recognizer(net, config)
 
@@ -184,8 +185,8 @@ def surest(probable: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
 
 
 RECIPE = [
-    "benchmarks/zero",
-    "src/ma2mi/training/zero.py",
+    "scripts/zero",
+    "src/ma2mi/training/simulated.py",
     "src/ma2mi/motion/facs.py",
     "src/ma2mi/synthesis",
     "src/ma2mi/models",
@@ -350,7 +351,7 @@ and 83 clips); set it to zeros for equal classes. Nothing was chosen on real lab
 
 ## Made by
 
-`make weights` (`benchmarks/zero/make.py`), commit {commit}; sha256 of `model.safetensors`:
+`make weights` (`scripts/zero/make.py`), commit {commit}; sha256 of `model.safetensors`:
 `@HASH@`. On one kind of machine the same bytes
 come out; on another, expect scores within the intervals above.
 """

@@ -1,4 +1,4 @@
-"""Make the shipped weights "zero" from nothing: ``python benchmarks/zero/make.py --out runs/zero``.
+"""Make the shipped weights "zero" from nothing: ``python scripts/zero/make.py --out runs/zero``.
 
 Nothing that anybody filmed is used. Worlds that train: painted people's analytic fields, rendered
 heads (anny), and painted pairs measured by our flow. What is chosen after training (temperatures,
@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from judge import calibrate_on, write_card
+from evaluate_zero import calibrate_on, write_card
 from pairs import read_pairs, write_pairs
+from train_zero import train_zero
 
 from ma2mi.files import replace_file
 from ma2mi.progress import OnProgress, Progress
@@ -24,7 +25,7 @@ from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
 from ma2mi.synthesis.heads import read_head_bank, write_head_bank
 from ma2mi.training.checkpoint import WEIGHTS
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.zero import ZeroSettings, train_zero
+from ma2mi.training.simulated import ZeroSettings
 
 PAINTED = (160, 1000)
 """People of the analytic fields: how many, and the first seed."""

@@ -15,7 +15,7 @@ from ma2mi.motion import flow
 from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.flow_simulator import UNITS
-from ma2mi.training.zero import MeasuredPairs
+from ma2mi.training.simulated import MeasuredPairs
 
 SIDE = 112
 CHUNK = 20
