@@ -30,10 +30,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "zero"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "zero"))
 
-from judge import Judged, ask, measured, rendered
+from evaluate_zero import Judged, ask, measured, rendered
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
+from train_zero import train_zero
 
 from ma2mi.cli import steps
 from ma2mi.clips.pairs import Pairs, PairSettings
@@ -54,7 +55,7 @@ from ma2mi.training.movements import NuisanceSettings, SimulatorSettings
 from ma2mi.training.pretext import FutureMovementSettings
 from ma2mi.training.pretrain import PretrainSettings, pretrain
 from ma2mi.training.recognizer import load_model
-from ma2mi.training.zero import MeasuredPairs, ZeroSettings, train_zero
+from ma2mi.training.simulated import MeasuredPairs, ZeroSettings
 from ma2mi.video import read_frames, write_video
 
 Counts = NDArray[np.int64]
