@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,9 +17,9 @@ from ma2mi.face.detect import Face
 from ma2mi.face.quality import FrameQuality
 from ma2mi.motion import flow
 from ma2mi.video import list_images
+from ma2mi.video.numbering import read_number
 
 _LOOKED = ("blur", "blockiness", "luma", "clipped", "turned")
-_LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class ClipQuality:
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "key": ("", "name of the clip in the store"),
     "recording": ("", "recording that it was cut from"),
-    "subject": ("", "who it shows"),
+    "subject": ("", "subject that it shows"),
     "frames": ("", "number of frames"),
     "duration_s": ("s", "time from its first frame to its last"),
     "face_px": ("px of the recording", "longer side of the box around the first frame's landmarks"),
@@ -124,7 +123,7 @@ def measure_clip(
 
 
 def _rounded(value: float | np.floating) -> float:
-    return round(float(value), 3)  # a table is read by people, and by programs on other machines
+    return round(float(value), 3)  # a table is read on other machines, too
 
 
 def _movement_px(clip: PreparedClip, recipe: Recipe) -> float | None:
@@ -143,12 +142,12 @@ def _movement_px(clip: PreparedClip, recipe: Recipe) -> float | None:
 def _missing(path: Path, clip: PreparedClip) -> int | None:
     if path.is_dir():
         files = list_images(path)
-        ends = [_LAST_NUMBER.search(files[clip.frame_index[at]].stem) for at in (0, -1)]
-        if ends[0] is None or ends[1] is None:
+        first, last = (read_number(files[clip.frame_index[at]]) for at in (0, -1))
+        if first is None or last is None:
             return None
-        return max(int(ends[1][1]) - int(ends[0][1]) + 1 - len(clip.frames), 0)
+        return max(last.number - first.number + 1 - len(clip.frames), 0)
     steps = [b - a for a, b in zip(clip.times_s, clip.times_s[1:], strict=False)]
     if not steps:
         return 0
-    usual: Fraction = sorted(steps)[len(steps) // 2]
-    return sum(max(round(step / usual) - 1, 0) for step in steps) if usual > 0 else None
+    typical: Fraction = sorted(steps)[len(steps) // 2]
+    return sum(max(round(step / typical) - 1, 0) for step in steps) if typical > 0 else None

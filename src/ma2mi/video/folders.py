@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ma2mi.errors import CorpusError, VideoError, optional_part
-
-_LAST_NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
+from ma2mi.video.images import list_images
+from ma2mi.video.numbering import read_number
 
 
 @dataclass(frozen=True)
@@ -90,26 +89,26 @@ def index_frames(folder: Path) -> FrameIndex:
         VideoError: the folder holds no images.
         CorpusError: no image carries a number.
     """
-    # Not copied here: positions are only true if this is the decoder's own order.
-    from ma2mi.video.images import list_images
-
+    # Positions are only true in the order of the decoder.
     files = tuple(list_images(folder))
-    matches = [_LAST_NUMBER.match(file.stem) for file in files]
-    shapes = [m and (m[1], m[3], file.suffix) for m, file in zip(matches, files, strict=True)]
-    usual = Counter(shape for shape in shapes if shape).most_common(1)
-    if not usual:
+    names = [read_number(file) for file in files]
+    patterns = [
+        n and (n.before, n.after, file.suffix) for n, file in zip(names, files, strict=True)
+    ]
+    common = Counter(pattern for pattern in patterns if pattern).most_common(1)
+    if not common:
         raise CorpusError(
             "holds no numbered frames", where=folder, cure="Copy it again as handed out"
         )
     positions: dict[int, int] = {}
     strangers, repeated = [], []
-    for position, (match, shape) in enumerate(zip(matches, shapes, strict=True)):
-        if match is None or shape != usual[0][0]:
+    for position, (name, pattern) in enumerate(zip(names, patterns, strict=True)):
+        if name is None or pattern != common[0][0]:
             strangers.append(files[position])
-        elif (number := int(match[2])) in positions:
-            repeated.append(number)
+        elif name.number in positions:
+            repeated.append(name.number)
         else:
-            positions[number] = position
+            positions[name.number] = position
     return FrameIndex(folder, files, positions, tuple(strangers), tuple(repeated))
 
 

@@ -19,9 +19,6 @@ Image = NDArray[np.uint8]
 LONGEST_SIDE_PX = 8192  # 8K video is 7680 wide; a face detector sees a square of that side
 
 
-LAST_NUMBER = re.compile(r"^(.*?)(\d{1,18})(\D*)$")
-
-
 #: The containers that ffmpeg opens, by the names under which cameras and programs write them.
 VIDEO_SUFFIXES = frozenset(
     re.findall(
@@ -45,7 +42,7 @@ class TruncatedVideo(VideoNote):
 
 
 class DamagedVideo(VideoNote):
-    """A video of which some packets do not decode, or only with errors that the decoder conceals."""
+    """A video of which some packets do not decode, or only with concealed errors."""
 
 
 class ClockRestart(VideoNote):

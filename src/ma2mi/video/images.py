@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -20,13 +19,13 @@ from numpy.typing import NDArray
 from ma2mi.errors import VideoError, optional_part
 from ma2mi.video.frame import (
     IMAGE_SUFFIXES,
-    LAST_NUMBER,
     Frame,
     Image,
     TruncatedVideo,
     add_note,
     check_size,
 )
+from ma2mi.video.numbering import even_positions
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits in which cameras count
 
@@ -94,19 +93,19 @@ def _breaks_off(file: Path) -> bool:
             return False
         is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
         counts, entry, link = ("Q", 20, "Q") if is_big else ("H", 12, "I")
-        place = struct.unpack_from(f"{order}{link}", head, 8 if is_big else 4)[0]
+        offset = struct.unpack_from(f"{order}{link}", head, 8 if is_big else 4)[0]
         seen = set()
-        while place:
-            if place in seen or place + struct.calcsize(counts) > end:
+        while offset:
+            if offset in seen or offset + struct.calcsize(counts) > end:
                 return True
-            seen.add(place)
-            stack.seek(place)
+            seen.add(offset)
+            stack.seek(offset)
             (many,) = struct.unpack(f"{order}{counts}", stack.read(struct.calcsize(counts)))
             stack.seek(many * entry, os.SEEK_CUR)
             coded = stack.read(struct.calcsize(link))
             if len(coded) < struct.calcsize(link):
                 return True
-            (place,) = struct.unpack(f"{order}{link}", coded)
+            (offset,) = struct.unpack(f"{order}{link}", coded)
     return False
 
 
@@ -115,35 +114,16 @@ def list_pages(path: Path) -> list[Page]:
     return [(file, page) for file in files for page in range(page_count(file))]
 
 
-def even_places(images: Sequence[Page]) -> list[int]:
-    """Where each image stands in even time, from 0: after a gap in the numbers, later.
-
-    Numbers count if the same text stands around them in all names, they rise, and nearly all
-    follow the one before by the same step; else (times as names, several pages) none counts.
-    """
-    even = list(range(len(images)))
-    matches = [LAST_NUMBER.match(file.stem) for file, _ in images]
-    known = [match for match in matches if match]
-    if len(known) < len(images) or len({(m[1], m[3]) for m in known}) != 1 or len(known) < 3:
-        return even
-    numbers = [int(match[2]) for match in known]
-    steps = [later - earlier for earlier, later in pairwise(numbers)]
-    step, often = Counter(steps).most_common(1)[0]
-    if step <= 0 or 2 * often < len(steps) or any(s <= 0 or s % step for s in steps):
-        return even
-    return [(number - numbers[0]) // step for number in numbers]
-
-
 def read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> Iterator[Frame]:
     images = list_pages(folder)
     for file in dict.fromkeys(file for file, _ in images):
         if _breaks_off(file):
             count = sum(one == file for one, _ in images)
             add_note(file, f"breaks off after page {count - 1}", TruncatedVideo)
-    places, depth = even_places(images), _depth(images)
-    missing = [(a, b) for a, b in pairwise(places) if b > a + 1]
+    positions, depth = even_positions([file for file, _ in images]), _depth(images)
+    missing = [(a, b) for a, b in pairwise(positions) if b > a + 1]
     if missing:
-        count, last = sum(b - a - 1 for a, b in missing), images[places.index(missing[0][0])][0]
+        count, last = sum(b - a - 1 for a, b in missing), images[positions.index(missing[0][0])][0]
         lost = "1 image is" if count == 1 else f"{count} images are"
         add_note(
             folder, f"{lost} missing, the first after {last.name}; the others keep their times"
@@ -159,7 +139,7 @@ def read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> It
                 where=file,
                 cure="Bring all frames to one size",
             )
-        yield Frame(index, places[index] / fps, image)
+        yield Frame(index, positions[index] / fps, image)
 
 
 def _depth(images: Sequence[Page]) -> int:

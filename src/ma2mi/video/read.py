@@ -24,13 +24,13 @@ from ma2mi.video.container import (
 from ma2mi.video.decode import Clock, read_file, with_next
 from ma2mi.video.frame import Frame, VideoInfo
 from ma2mi.video.images import (
-    even_places,
     folder_rate,
     list_pages,
     page_count,
     read_folder,
     read_image,
 )
+from ma2mi.video.numbering import even_positions
 
 
 def read_frames(
@@ -93,7 +93,7 @@ def read_times(path: Path | str, *, fps: Fraction | None = None) -> list[Fractio
     path = Path(path)
     if needs_rate(path):
         rate = folder_rate(path, fps)
-        return [place / rate for place in even_places(list_pages(path))]
+        return [at / rate for at in even_positions([file for file, _ in list_pages(path)])]
     check_file(path)
     factor = _slow_motion(path, fps)
     with open_video(path) as (container, stream):
@@ -115,7 +115,7 @@ def inspect_video(path: Path | str, *, fps: Fraction | None = None) -> VideoInfo
         rate = folder_rate(path, fps)
         images = list_pages(path)
         height, width = read_image(*images[0]).shape[:2]
-        last = even_places(images)[-1]
+        last = even_positions([file for file, _ in images])[-1]
         return VideoInfo(path, width, height, rate, len(images), (last + 1) / rate)
     check_file(path)
     with open_video(path) as (container, stream):
