@@ -11,7 +11,7 @@ from torch.nn import functional
 from ma2mi import load_model
 from ma2mi.evaluation.metrics import uar
 from ma2mi.synthesis.basis import TRACKS, FlowBasis, make_basis
-from ma2mi.synthesis.flow_simulator import WorldSettings, as_flow_image, sample_world
+from ma2mi.synthesis.flow_simulator import DomainSettings, as_flow_image, sample_flow
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS, find_weights
 from ma2mi.training.recognizer import calibrate
 
@@ -35,7 +35,7 @@ def test_weights_are_whole_small_and_described(zero):
 
 def test_it_reads_people_that_it_never_met(zero):
     """Chance is 1/3; the bar is far below what the card states for worlds as noisy as these."""
-    sample = sample_world(make_basis(4, 77_000), WorldSettings(still=0), 150, (77,))
+    sample = sample_flow(make_basis(4, 77_000), DomainSettings(still=0), 150, (77,))
     side = zero.size
     shown = functional.interpolate(as_flow_image(sample.flow), (side, side), mode="bilinear")
     with torch.no_grad():

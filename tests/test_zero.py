@@ -14,7 +14,7 @@ from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.pretext import FutureMovementSettings
 from ma2mi.training.pretrain import PretrainSettings, pretrain
-from ma2mi.training.simulated import MeasuredPairs, WorldBatch, WorldBatches, ZeroSettings
+from ma2mi.training.simulated import MeasuredPairs, SimulatedBatch, SimulatedBatches, ZeroSettings
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "zero"
 if not FOLDER.is_dir():
@@ -54,9 +54,9 @@ def pairs():
 
 
 def test_a_batch_is_made_of_all_worlds(basis, pairs):
-    batch = WorldBatches(basis, pairs, SMALL)[1]
+    batch = SimulatedBatches(basis, pairs, SMALL)[1]
     assert batch.action.shape == (16, 3, 32, 32)
-    again = WorldBatches(basis, pairs, SMALL)[1]
+    again = SimulatedBatches(basis, pairs, SMALL)[1]
     assert torch.equal(batch.action, again.action)
     assert 8 <= int(batch.peak.isnan().sum()) <= 10  # images have lost their amplitude
 
@@ -129,7 +129,7 @@ def test_it_starts_from_weights_of_ma2mi(basis, tmp_path):
 def test_what_is_not_known_costs_nothing():
     torch.manual_seed(0)
     logits = torch.randn(4, OUTPUTS)
-    batch = WorldBatch(
+    batch = SimulatedBatch(
         torch.zeros(4, 3, 32, 32),
         torch.tensor([0, 1, 2, -1]),
         torch.zeros(4, 12),

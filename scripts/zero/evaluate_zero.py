@@ -25,12 +25,12 @@ from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.flow_simulator import (
-    FOREIGN,
+    OFF_TEMPLATE,
     UNITS,
-    WorldSettings,
+    DomainSettings,
     as_action,
     as_flow_image,
-    sample_world,
+    sample_flow,
 )
 from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
 from ma2mi.training.simulated import MeasuredPairs, ZeroSettings
@@ -50,7 +50,7 @@ KEPT_MOVEMENTS = 0.95
 SURE = 0.9
 """What it answers should be right this often on the calibrating world; else it abstains."""
 
-OTHER_HEADS = WorldSettings(
+OTHER_HEADS = DomainSettings(
     peak=(0.05, 1.0), bend_deg=18, asymmetry=0.8, head=0.4, noise=0.2, dropped=0.25
 )
 """Heads that move by another law: weaker, more askew, under more noise and head motion."""
@@ -61,7 +61,7 @@ class Judged(NamedTuple):
 
     Attributes:
         actions: as the network sees them, [N, 3, S, S].
-        label, units: as in ``flow_world.Sample``.
+        label, units: as in ``flow_simulator.Sample``.
         person: [N].
     """
 
@@ -92,10 +92,10 @@ def rendered(fields: NDArray[np.float32], image: bool, seed: int = 0) -> Judged:
     world = OTHER_HEADS
     if image:
         world = world.model_copy(
-            update={"eyes_apart": FOREIGN.eyes_apart, "eyes_y": FOREIGN.eyes_y}
+            update={"eyes_apart": OFF_TEMPLATE.eyes_apart, "eyes_y": OFF_TEMPLATE.eyes_y}
         )
     for person, field in enumerate(fields):
-        sample = sample_world(FlowBasis(field[None]), world, 100, (900, seed, person, image))
+        sample = sample_flow(FlowBasis(field[None]), world, 100, (900, seed, person, image))
         shown = as_flow_image(sample.flow) if image else as_action(sample.flow)
         parts.append((shown, sample.label.numpy(), sample.units.numpy(), np.full(100, person)))
     actions, label, units, person = zip(*parts, strict=True)

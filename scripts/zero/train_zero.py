@@ -23,7 +23,7 @@ from ma2mi.synthesis.flow_simulator import (
 from ma2mi.training.checkpoint import load_backbone, load_state, save_state
 from ma2mi.training.movements import Movements, SimulatedMovements
 from ma2mi.training.pretext import FutureMovement
-from ma2mi.training.simulated import MeasuredPairs, WorldBatch, WorldBatches, ZeroSettings
+from ma2mi.training.simulated import MeasuredPairs, SimulatedBatch, SimulatedBatches, ZeroSettings
 from ma2mi.training.views import one_thread
 
 #: Logits of a recognizer: classes, units, intensity, movement.
@@ -34,7 +34,7 @@ OUTPUTS = len(CLASSES) + len(UNITS) + 2
 KEPT_EVERY = 100
 
 
-def losses(logits: Tensor, batch: WorldBatch, smoothing: float) -> Tensor:
+def losses(logits: Tensor, batch: SimulatedBatch, smoothing: float) -> Tensor:
     """Class, units, movement and the logarithm of the intensity, each where it is known."""
     c, u = len(CLASSES), len(UNITS)
     moves = batch.label >= 0
@@ -78,12 +78,12 @@ def train_zero(
         net = build_model(settings.model, OUTPUTS, **settings.model_settings)
         if init:
             load_backbone(net, init)
-        return _learn(net, WorldBatches(basis, pairs, settings), settings, state, on_progress)
+        return _learn(net, SimulatedBatches(basis, pairs, settings), settings, state, on_progress)
 
 
 def _learn(
     net: Backbone,
-    batches: WorldBatches,
+    batches: SimulatedBatches,
     settings: ZeroSettings,
     state: Path | None,
     on_progress: OnProgress,
@@ -135,16 +135,16 @@ def _rate(step: int, steps: int) -> float:
     return float(min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps)))
 
 
-class _Steps(Dataset[tuple[WorldBatch, Movements | None]]):
+class _Steps(Dataset[tuple[SimulatedBatch, Movements | None]]):
     """Step to all that it is shown, with and without labels."""
 
-    def __init__(self, batches: WorldBatches, movements: SimulatedMovements | None) -> None:
+    def __init__(self, batches: SimulatedBatches, movements: SimulatedMovements | None) -> None:
         self.batches, self.movements = batches, movements
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, step: int) -> tuple[WorldBatch, Movements | None]:
+    def __getitem__(self, step: int) -> tuple[SimulatedBatch, Movements | None]:
         return self.batches[step], None if self.movements is None else self._grown(step)
 
     def _grown(self, step: int) -> Movements:
@@ -160,7 +160,7 @@ def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def _from(steps: _Steps, start: int) -> Iterator[tuple[WorldBatch, Movements | None]]:
+def _from(steps: _Steps, start: int) -> Iterator[tuple[SimulatedBatch, Movements | None]]:
     return iter(
         DataLoader(
             steps,

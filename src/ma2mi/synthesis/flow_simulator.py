@@ -1,8 +1,8 @@
-"""Endless labelled flow of expressions that nobody made: FACS combinations, and what disturbs them.
+"""A simulator of labelled flow: FACS combinations of synthetic subjects, and what disturbs them.
 
 A sample is a random subject's face (a :class:`FlowBasis`), a combination of action units that an
 emotion shows, and everything that hides it in a recording: head motion, blinks, gaze, speech,
-a crop that sits badly, an estimator that blurs, shrinks and invents. Torch, in batches.
+a crop off the template, an estimator that blurs, shrinks and invents. Torch, in batches.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 from ma2mi.motion.facs import CLASSES, SIDES, Side, class_combinations, parse_unit
 from ma2mi.synthesis.basis import EYES_AT, TRACKS, FlowBasis, unit_track
 
-#: Side of the flow that a world hands out.
+#: Side of simulated flow, in cells.
 SIDE = 56
 
 #: Distance of the pupils in the aligned crop, as a share of its side.
@@ -29,8 +29,8 @@ PUPILS_APART = 0.31
 UNITS = ("1", "2", "4", "5", "6", "7", "9", "10", "12", "14", "15", "17")
 
 
-class WorldSettings(BaseModel):
-    """What a world is like. Pairs are ranges that are drawn from uniformly, or by logarithm.
+class DomainSettings(BaseModel):
+    """The domain that flow is drawn from. Pairs are ranges, drawn from uniformly or by logarithm.
 
     Args:
         still: share of samples without an expression.
@@ -43,10 +43,11 @@ class WorldSettings(BaseModel):
         head: deviation of head motion, relative to the peak, before its own heavy tail.
         eyes_apart, eyes_y: where the crop has the pupils: their distance and height, as shares of
             the side. By default those of a network's input, the middle 7/8 of the aligned crop.
-        shift, stretch, turn_deg, elastic: how far the crop sits off: its place, the ratio of its
-            sides, its turn, and its wobble.
+        shift, stretch, turn_deg, elastic: deviation of the crop from the template: its place, the
+            ratio of its sides, its rotation, and a smooth elastic part.
         blur: chance that the estimator blurs, and by how much at most, in cells.
-        noise: median of the invented movement relative to the peak; its spread is ``noise_spread``.
+        noise: median of the invented movement relative to the peak; ``noise_spread`` is the
+            deviation of its logarithm.
         gain: deviation of the logarithm of the estimator's gain from place to place.
     """
 
@@ -76,10 +77,10 @@ class WorldSettings(BaseModel):
     gain: float = 0.3
 
 
-FOREIGN = WorldSettings(
+OFF_TEMPLATE = DomainSettings(
     eyes_apart=(0.27, 0.5), eyes_y=(0.22, 0.42), shift=0.05, stretch=0.15, head=0.3, noise=0.18
 )
-"""A world whose crops are somebody else's, as in the MEGC2019 layout."""
+"""A domain whose crops are off our template, as those of the MEGC2019 layout are."""
 
 
 class Sample(NamedTuple):
@@ -120,7 +121,7 @@ class Growth(NamedTuple):
 
 def sample_growth(
     basis: FlowBasis,
-    settings: WorldSettings,
+    settings: DomainSettings,
     subjects: NDArray[np.int64],
     seed: tuple[int, ...],
     *,
@@ -130,7 +131,7 @@ def sample_growth(
 
     Args:
         basis: the faces.
-        settings: see :class:`WorldSettings`; ``peak`` is the late movement's. Every sample has an
+        settings: see :class:`DomainSettings`; ``peak`` is the late movement's. Every sample has an
             expression, whatever ``still`` says.
         subjects: int64 [B], whose face each sample shows, rows of the basis.
         seed: any non-negative integers.
@@ -162,14 +163,14 @@ def sample_growth(
     )
 
 
-def sample_world(
-    basis: FlowBasis, settings: WorldSettings, count: int, seed: tuple[int, ...]
+def sample_flow(
+    basis: FlowBasis, settings: DomainSettings, count: int, seed: tuple[int, ...]
 ) -> Sample:
     """``count`` samples; the same for the same arguments.
 
     Args:
         basis: the faces.
-        settings: see :class:`WorldSettings`.
+        settings: see :class:`DomainSettings`.
         count: B.
         seed: any non-negative integers.
     """
@@ -194,7 +195,7 @@ Flow = NDArray[np.float32]
 
 
 def _draw(
-    rng: np.random.Generator, basis: FlowBasis, settings: WorldSettings, subject: int | None = None
+    rng: np.random.Generator, basis: FlowBasis, settings: DomainSettings, subject: int | None = None
 ) -> tuple[Flow, Flow, int, NDArray[np.float32]]:
     """One sample: the expression's flow and the disturbances' [2, s, s], its class and units."""
     if subject is None:
@@ -243,10 +244,13 @@ def _draw(
 
 
 def _sum(
-    rng: np.random.Generator, fields: Flow, tracks: list[tuple[int, float]], settings: WorldSettings
+    rng: np.random.Generator,
+    fields: Flow,
+    tracks: list[tuple[int, float]],
+    settings: DomainSettings,
 ) -> Flow:
-    """The tracks' fields times their weights, each turned and stretched a little: nobody moves
-    quite as the table says."""
+    """The tracks' fields times their weights, each rotated and stretched a little: no subject
+    moves exactly as the table has it."""
     total = np.zeros(fields.shape[1:], np.float32)
     for track, weight in tracks:
         angle = np.deg2rad(settings.bend_deg) * rng.standard_normal()
@@ -275,7 +279,7 @@ def _smooth_noise(
 
 
 class View(NamedTuple):
-    """How crops sit.
+    """Crops off the template.
 
     Attributes:
         grid: [B, S, S, 2], where each cell looks, x and y from -1 to 1 across what it looks at.
@@ -289,9 +293,9 @@ class View(NamedTuple):
 
 
 def draw_views(
-    count: int, settings: WorldSettings, generator: torch.Generator, side: int = SIDE
+    count: int, settings: DomainSettings, generator: torch.Generator, side: int = SIDE
 ) -> View:
-    """Crops that sit badly, of ``side`` cells a side."""
+    """Crops off the template, of ``side`` cells a side."""
     u = torch.rand(count, 6, generator=generator)
     apart = settings.eyes_apart[0] + u[:, 0] * (settings.eyes_apart[1] - settings.eyes_apart[0])
     height = settings.eyes_y[0] + u[:, 1] * (settings.eyes_y[1] - settings.eyes_y[0])
@@ -318,14 +322,14 @@ def through(flow: Tensor, view: View) -> Tensor:
 
 
 def disturb(
-    flow: Tensor, unit: Tensor, settings: WorldSettings, generator: torch.Generator
+    flow: Tensor, unit: Tensor, settings: DomainSettings, generator: torch.Generator
 ) -> Tensor:
     """Head motion on top of movements, and then what an estimator makes of both.
 
     Args:
         flow: [B, 2, S, S], percent of the side.
         unit: [B, 1, 1, 1], the movements' size, which the disturbances are relative to.
-        settings: see :class:`WorldSettings`.
+        settings: see :class:`DomainSettings`.
         generator: source of the draws.
     """
     side = flow.shape[3]
@@ -334,7 +338,7 @@ def disturb(
 
 
 def _head_motion(
-    count: int, settings: WorldSettings, generator: torch.Generator, side: int
+    count: int, settings: DomainSettings, generator: torch.Generator, side: int
 ) -> Tensor:
     """[B, 2, side, side]: shift, turn, zoom, yaw and pitch of a head with a nose, or of less."""
     line = torch.linspace(-1, 1, side)
@@ -368,7 +372,7 @@ def _head_motion(
 
 
 def _estimate(
-    flow: Tensor, unit: Tensor, settings: WorldSettings, generator: torch.Generator
+    flow: Tensor, unit: Tensor, settings: DomainSettings, generator: torch.Generator
 ) -> Tensor:
     """What an estimator makes of it: uneven gain, blur, invented movement in blobs and grains."""
     count, side = len(flow), flow.shape[3]
@@ -429,12 +433,12 @@ def strain(flow: Tensor) -> Tensor:
     return torch.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2 + 1e-12)[:, None]
 
 
-def bend_flow(
-    flow: Tensor, settings: WorldSettings, generator: torch.Generator, *, flip: float = 0.5
+def resample_flow(
+    flow: Tensor, settings: DomainSettings, generator: torch.Generator, *, flip: float = 0.5
 ) -> Tensor:
     """Measured flow [B, 2, S, S] as another crop would have it, [B, 2, SIDE, SIDE].
 
-    Mirrored with chance ``flip``, and seen through a crop of the world's shift, stretch and turn.
+    Mirrored with chance ``flip``, and seen through a crop drawn from the domain.
     """
     mirrored = torch.rand(len(flow), generator=generator) < flip
     sign = flow.new_tensor([-1.0, 1.0]).view(1, 2, 1, 1)

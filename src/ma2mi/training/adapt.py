@@ -43,7 +43,7 @@ from ma2mi.training.pretrain import (
 )
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.simulated import WorldBatches, ZeroSettings
+from ma2mi.training.simulated import SimulatedBatches, ZeroSettings
 from ma2mi.training.views import one_thread
 
 #: Synthetic subjects whose movements hold the answers, and others by which it is told how far these
@@ -277,7 +277,7 @@ def _learn(
     )
 
 
-def _worlds(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> WorldBatches:
+def _worlds(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> SimulatedBatches:
     """Synthetic movements as the recipe of "zero" makes them."""
     recipe = ZeroSettings(
         size=size,
@@ -286,7 +286,7 @@ def _worlds(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> Wo
         pairs=0,
         seed=settings.loop.seed,
     )
-    return WorldBatches(make_basis(*subjects), None, recipe)
+    return SimulatedBatches(make_basis(*subjects), None, recipe)
 
 
 def _freeze_unheld(adaptation: Adaptation, before: Backbone, action: Tensor, drift: Drift) -> None:

@@ -23,8 +23,8 @@ from ma2mi.models.backbone import Backbone
 from ma2mi.synthesis.basis import EYES_AT, FlowBasis
 from ma2mi.synthesis.flow_simulator import (
     PUPILS_APART,
+    DomainSettings,
     View,
-    WorldSettings,
     as_action,
     as_flow_image,
     disturb,
@@ -71,10 +71,10 @@ class NuisanceSettings(BaseModel):
     rest_outside: float = Field(0.8, ge=0, le=1)
     images: float = Field(0.0, ge=0, le=1)
 
-    def world(self, margin: float) -> WorldSettings:
-        """The same as settings of the simulator, for crops ``margin`` times the input's side."""
+    def domain(self, margin: float) -> DomainSettings:
+        """The same as a domain of the simulator, for crops ``margin`` times the input's side."""
         apart, eyes_y = PUPILS_APART * margin, 0.5 + (EYES_AT - 0.5) * margin
-        return WorldSettings(
+        return DomainSettings(
             head=self.head,
             noise=self.noise,
             gain=self.gain,
@@ -210,12 +210,12 @@ class VideoMovements:
         rows, pairs = np.asarray(rows), self.pairs
         crop = pairs.action.shape[1]
         size = min(self.size, crop)
-        world = nuisance.world(crop / size)
+        domain = nuisance.domain(crop / size)
         turned = torch.rand(len(rows), generator=generator) < nuisance.mirror
         now = _faces(pairs.first[rows], turned)
         early, late = (_flow(a[rows], turned) for a in (pairs.action, pairs.late))
         parts = _parts(pairs.regions[rows], crop, turned)
-        views = [draw_views(len(rows), world, generator, size) for _ in range(2)]
+        views = [draw_views(len(rows), domain, generator, size) for _ in range(2)]
         side = self.side
         faces = [_seen(now, view, nuisance, generator) for view in views]
         if self.backbone.action_input == "difference":
@@ -233,7 +233,7 @@ class VideoMovements:
                 kept = torch.where(rest[:, None, None, None], flow * inside, flow)
                 seen = through(kept, _of_side(view, side))
                 if nuisance is not STILL:
-                    seen = disturb(seen, _size(seen), world, generator)
+                    seen = disturb(seen, _size(seen), domain, generator)
                 sides.append(_shown(seen, side, nuisance, generator))
         return Movements(
             sides[0],
@@ -292,9 +292,9 @@ class SimulatedMovements:
             seed = [self.settings.seed, *rows.tolist()]
         else:
             seed = torch.randint(2**31, (4,), generator=generator).tolist()
-        world = self.nuisance.world(8 / 7).model_copy(update={"peak": self.settings.peak})
+        domain = self.nuisance.domain(8 / 7).model_copy(update={"peak": self.settings.peak})
         sample = sample_growth(
-            self.basis, world, rows // EACH, tuple(seed), share=self.settings.share
+            self.basis, domain, rows // EACH, tuple(seed), share=self.settings.share
         )
         side = self.side
         early, late = (

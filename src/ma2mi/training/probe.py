@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ma2mi.models.backbone import flatten_grid
 from ma2mi.synthesis.basis import FlowBasis, make_basis
-from ma2mi.synthesis.flow_simulator import WorldSettings, as_action, sample_growth
+from ma2mi.synthesis.flow_simulator import DomainSettings, as_action, sample_growth
 from ma2mi.training.movements import Source, resized
 from ma2mi.training.pretext import FutureLoss, FutureMovement, moved
 
@@ -147,10 +147,10 @@ class Probe:
 
     def _synthetic(self, subjects: Rows, stream: int) -> tuple[Tensor, Tensor]:
         """Disturbed movements [N, 2, s, s] of these subjects, and their units [N, 12]."""
-        world = WorldSettings(peak=self.settings.peak)
+        domain = DomainSettings(peak=self.settings.peak)
         seed = (self.seed, stream)
         sample = sample_growth(
-            _basis(self.settings.subjects), world, subjects, seed, share=(0.5, 0.5)
+            _basis(self.settings.subjects), domain, subjects, seed, share=(0.5, 0.5)
         )
         return sample.late, sample.units
 

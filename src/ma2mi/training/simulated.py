@@ -15,18 +15,18 @@ from torch.utils.data import Dataset
 
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.flow_simulator import (
-    FOREIGN,
+    OFF_TEMPLATE,
+    DomainSettings,
     Sample,
-    WorldSettings,
     as_action,
     as_flow_image,
-    bend_flow,
-    sample_world,
+    resample_flow,
+    sample_flow,
 )
 from ma2mi.training.pretext import FutureMovementSettings
 
-#: Crops with room for a bend around a measured pair: it already sits as its own world wants it.
-_PAIR_WORLD = WorldSettings(eyes_apart=(0.28, 0.36), eyes_y=(0.26, 0.32))
+#: Little room around a measured pair: its crop was drawn off the template when it was rendered.
+_PAIR_DOMAIN = DomainSettings(eyes_apart=(0.28, 0.36), eyes_y=(0.26, 0.32))
 
 
 class ZeroSettings(BaseModel):
@@ -73,8 +73,8 @@ class ZeroSettings(BaseModel):
     ma2mi: float = Field(0.0, ge=0)
     ma2mi_batch: int = Field(48, ge=2)
     pretext: FutureMovementSettings = FutureMovementSettings()
-    world: WorldSettings = WorldSettings()
-    foreign: WorldSettings = FOREIGN
+    world: DomainSettings = DomainSettings()
+    foreign: DomainSettings = OFF_TEMPLATE
     seed: int = Field(0, ge=0)
 
 
@@ -85,7 +85,7 @@ class MeasuredPairs:
     Args:
         flow: float16 [N, 2, S, S], percent of the side.
         label: int64 [N], index into ``facs.CLASSES``, -1 for none.
-        units: float32 [N, 12], see ``flow_world.UNITS``.
+        units: float32 [N, 12], see ``flow_simulator.UNITS``.
         peak: float32 [N], largest true movement of the expression in percent of the side.
     """
 
@@ -95,13 +95,13 @@ class MeasuredPairs:
     peak: NDArray[np.float32]
 
 
-class WorldBatch(NamedTuple):
+class SimulatedBatch(NamedTuple):
     """Movements of all worlds, as a network is shown them, with their truth.
 
     Attributes:
         action: [B, 3, size, size].
         label: int64 [B], index into ``facs.CLASSES``, -1 for none.
-        units: [B, 12], see ``flow_world.UNITS``.
+        units: [B, 12], see ``flow_simulator.UNITS``.
         peak: [B], largest movement in percent of the side, NaN where the amplitude is lost.
     """
 
@@ -111,7 +111,7 @@ class WorldBatch(NamedTuple):
     peak: Tensor
 
 
-class WorldBatches(Dataset[WorldBatch]):
+class SimulatedBatches(Dataset[SimulatedBatch]):
     """Step to batch; the same whichever process draws it, on one thread.
 
     Args:
@@ -126,39 +126,39 @@ class WorldBatches(Dataset[WorldBatch]):
     def __len__(self) -> int:
         return self.settings.steps
 
-    def __getitem__(self, step: int) -> WorldBatch:
+    def __getitem__(self, step: int) -> SimulatedBatch:
         s = self.settings
         measured = round(s.pairs * s.batch_size) if self.pairs else 0
         images = round(s.images * (s.batch_size - measured))
         plain = s.batch_size - measured - images
         parts = [
-            _shown(sample_world(self.basis, s.foreign, images, (s.seed, step, 0)), True, s.size),
-            _shown(sample_world(self.basis, s.world, plain, (s.seed, step, 1)), False, s.size),
+            _shown(sample_flow(self.basis, s.foreign, images, (s.seed, step, 0)), True, s.size),
+            _shown(sample_flow(self.basis, s.world, plain, (s.seed, step, 1)), False, s.size),
         ]
         if measured:
             half = measured // 2
             parts += [
                 _shown(self._measured(half, s.foreign, step, 2), True, s.size),
-                _shown(self._measured(measured - half, _PAIR_WORLD, step, 3), False, s.size),
+                _shown(self._measured(measured - half, _PAIR_DOMAIN, step, 3), False, s.size),
             ]
-        return WorldBatch(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return SimulatedBatch(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _measured(self, count: int, world: WorldSettings, step: int, stream: int) -> Sample:
+    def _measured(self, count: int, world: DomainSettings, step: int, stream: int) -> Sample:
         assert self.pairs is not None
         rng = np.random.default_rng((self.settings.seed, step, stream))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         rows = rng.integers(len(self.pairs.label), size=count)
         flow = torch.from_numpy(self.pairs.flow[rows].astype(np.float32))
         return Sample(
-            bend_flow(flow, world, generator),
+            resample_flow(flow, world, generator),
             torch.from_numpy(self.pairs.label[rows]),
             torch.from_numpy(self.pairs.units[rows]),
             torch.from_numpy(self.pairs.peak[rows]),
         )
 
 
-def _shown(sample: Sample, image: bool, size: int) -> WorldBatch:
+def _shown(sample: Sample, image: bool, size: int) -> SimulatedBatch:
     action = as_flow_image(sample.flow) if image else as_action(sample.flow)
     action = functional.interpolate(action, size=(size, size), mode="bilinear")
     peak = torch.full_like(sample.peak, torch.nan) if image else sample.peak
-    return WorldBatch(action, sample.label, sample.units, peak)
+    return SimulatedBatch(action, sample.label, sample.units, peak)

@@ -1,4 +1,4 @@
-"""Worlds of movement: same seed same bytes, what was asked for moves, and nets see it as files."""
+"""Simulated flow: same seed same bytes, what was asked for moves, and nets see it as files."""
 
 import cv2
 import numpy as np
@@ -14,15 +14,15 @@ from ma2mi.synthesis.basis import TRACKS, make_basis, unit_track
 from ma2mi.synthesis.flow_simulator import (
     SIDE,
     UNITS,
-    WorldSettings,
+    DomainSettings,
     as_action,
     as_flow_image,
-    bend_flow,
-    sample_world,
+    resample_flow,
+    sample_flow,
     strain,
 )
 
-CALM = WorldSettings(
+CLEAN = DomainSettings(
     still=0, head=0, noise=0, gain=0, blur=0, blink=0, gaze=0, speech=0, elastic=0, turn_deg=0
 )
 
@@ -49,14 +49,14 @@ def test_units_move_their_own_part(basis):
 
 
 def test_same_seed_same_sample(basis):
-    one, two = (sample_world(basis, WorldSettings(), 6, (3, 1)) for _ in range(2))
+    one, two = (sample_flow(basis, DomainSettings(), 6, (3, 1)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    other = sample_world(basis, WorldSettings(), 6, (3, 2))
+    other = sample_flow(basis, DomainSettings(), 6, (3, 2))
     assert not torch.equal(one.flow, other.flow)
 
 
 def test_labels_and_units_agree(basis):
-    sample = sample_world(basis, CALM.model_copy(update={"dropped": 0, "stray": 0}), 40, (0,))
+    sample = sample_flow(basis, CLEAN.model_copy(update={"dropped": 0, "stray": 0}), 40, (0,))
     for label, units in zip(sample.label.tolist(), sample.units.numpy(), strict=True):
         shown = {unit for unit, on in zip(UNITS, units, strict=True) if on}
         combinations, _ = class_combinations(CLASSES[label])
@@ -65,14 +65,14 @@ def test_labels_and_units_agree(basis):
 
 
 def test_peak_is_the_largest_movement(basis):
-    sample = sample_world(basis, CALM, 12, (1,))
+    sample = sample_flow(basis, CLEAN, 12, (1,))
     largest = sample.flow.square().sum(1).sqrt().amax((1, 2))
     # A tighter crop magnifies: its pixels are smaller.
     assert (largest / sample.peak).numpy() == pytest.approx(1.15, abs=0.2)
 
 
 def test_still_samples_show_no_expression(basis):
-    sample = sample_world(basis, CALM.model_copy(update={"still": 1.0}), 4, (0,))
+    sample = sample_flow(basis, CLEAN.model_copy(update={"still": 1.0}), 4, (0,))
     assert (sample.label == -1).all()
     assert not sample.units.any()
     assert not sample.peak.any()
@@ -91,7 +91,7 @@ def test_class_chances_add_up():
 
 def test_images_are_what_the_corpus_reader_hands_out(basis, tmp_path):
     """A world's image, written as a PNG of the MEGC2019 layout, reaches a network unchanged."""
-    sample = sample_world(basis, WorldSettings(), 3, (5,))
+    sample = sample_flow(basis, DomainSettings(), 3, (5,))
     shown = as_flow_image(sample.flow)
     expressions = []
     for i, action in enumerate(shown.numpy()):
@@ -104,7 +104,7 @@ def test_images_are_what_the_corpus_reader_hands_out(basis, tmp_path):
 
 
 def test_movement_is_what_prepared_clips_hand_out(basis):
-    sample = sample_world(basis, WorldSettings(), 2, (6,))
+    sample = sample_flow(basis, DomainSettings(), 2, (6,))
     flow_px = sample.flow.movedim(1, 3).numpy() * SIDE / 100
     expected = 10 * optical_strain(flow_px)
     assert as_action(sample.flow)[:, 2].numpy() == pytest.approx(expected, abs=1e-3)
@@ -112,9 +112,10 @@ def test_movement_is_what_prepared_clips_hand_out(basis):
 
 def test_a_mirrored_smile_is_a_smile(basis):
     flow = torch.from_numpy(basis.fields[0, unit_track("12", "L")])[None]
-    plain = WorldSettings(shift=0, stretch=0, turn_deg=0, elastic=0)
+    plain = DomainSettings(shift=0, stretch=0, turn_deg=0, elastic=0)
     bent = [
-        bend_flow(flow, plain, torch.Generator().manual_seed(0), flip=flip)[0] for flip in (0, 1)
+        resample_flow(flow, plain, torch.Generator().manual_seed(0), flip=flip)[0]
+        for flip in (0, 1)
     ]
     assert bent[1][0].flip(1) == pytest.approx(-bent[0][0], abs=0.05)
     assert bent[1][1].flip(1) == pytest.approx(bent[0][1], abs=0.05)
