@@ -28,7 +28,7 @@ import numpy as np
 
 from ma2mi.analysis import analyze, run, watch
 from ma2mi.face.detect import FaceDetector
-from ma2mi.face.quality import QualityMeter
+from ma2mi.face.quality import QualityMonitor
 from ma2mi.motion.region_tracker import RegionTracker
 from ma2mi.spotting import Spotter
 from ma2mi.synthesis import SyntheticSettings, make_subject
@@ -153,7 +153,7 @@ def clocks() -> dict[str, float]:
     for owner, name, step in (
         (FaceDetector, "detect", "faces"),
         (FaceDetector, "follow", "faces"),
-        (QualityMeter, "push", "quality"),
+        (QualityMonitor, "push", "quality"),
         (watch, "warp_image", "crop"),
         (RegionTracker, "push", "movement"),
         (Spotter, "push", "spot"),

@@ -140,7 +140,7 @@ def clocked(expressions: list[Expression], folder: Path) -> dict[str, float]:
         (FaceDetector, "follow", "detect"),
         (prepare, "estimate_warp", "align"),
         (prepare, "warp_image", "align"),
-        (prepare, "look_at", "measure"),
+        (prepare, "measure_frame", "measure"),
         (prepare, "measure_clip", "measure"),
         (ClipStore, "write", "write"),
     ):

@@ -12,7 +12,7 @@ import pytest
 from skimage.data import astronaut
 
 from ma2mi.face.align import Template, estimate_warp
-from ma2mi.face.cuts import ShotWatch
+from ma2mi.face.cuts import CutDetector
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.track import ALIKE, CLEARLY_ALIKE, FaceTracker, alike, portrait
 from ma2mi.video import read_frames
@@ -36,11 +36,11 @@ def shot(seed: int, count: int = 12) -> list[Image]:
 
 
 def likely_cuts(images: Iterable[Image]) -> list[int]:
-    """The frames at which a watch finds a cut likely, each taken for one."""
-    watch, found = ShotWatch(), []
+    """The frames at which a detector finds a cut likely, each taken for one."""
+    cuts, found = CutDetector(), []
     for index, image in enumerate(images):
-        if watch.push(image, index / FPS):
-            watch.decide(is_cut=True)
+        if cuts.push(image, index / FPS):
+            cuts.decide(is_cut=True)
             found.append(index)
     return found
 
@@ -50,8 +50,8 @@ def test_each_new_scene_is_a_cut() -> None:
 
 
 def test_a_slide_show_of_one_frame_a_picture_is_all_cuts() -> None:
-    watch = ShotWatch()
-    unusual = [watch.push(shot(seed, 1)[0], 2.0 * seed) > 0 for seed in range(5)]
+    cuts = CutDetector()
+    unusual = [cuts.push(shot(seed, 1)[0], 2.0 * seed) > 0 for seed in range(5)]
     assert unusual == [False, True, True, True, True]
 
 

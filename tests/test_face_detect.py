@@ -251,7 +251,7 @@ def test_a_small_face_beside_a_large_one_is_found(detector: FaceDetector) -> Non
             pytest.skip(f"{path} is not here")
         pictures.append(next(iter(read_frames(path))).image)
     scene = np.concatenate([pictures[0], cv2.resize(pictures[1], (480, 360))], axis=1)
-    assert len(detector.glance(scene)) == 1
+    assert len(detector.detect_fast(scene)) == 1
     found = detector.detect(scene)
     assert len(found) == 2
     assert found[1].box[0] > 800

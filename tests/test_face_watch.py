@@ -22,7 +22,7 @@ from ma2mi.analysis.evidence import without_areas
 from ma2mi.analysis.run import summarise
 from ma2mi.analysis.watch import FaceWatch, Finding, PastFace
 from ma2mi.face.detect import Face, FaceDetector
-from ma2mi.face.quality import QualityMeter
+from ma2mi.face.quality import QualityMonitor
 from ma2mi.face.track import REMEMBERED, FaceTracker
 from ma2mi.formats.exports import EXPORTS, without_paths
 from ma2mi.records import Analysis, Event, Reading
@@ -187,7 +187,7 @@ def test_what_leads_behind_a_mask_is_a_candidate_with_its_reason(
     _, watcher = smiling(0.0)
     (watch,) = watcher.faces.values()
     monkeypatch.setattr(
-        QualityMeter, "hidden_between", lambda self, *times, share=0.0: ("nose", "mouth")
+        QualityMonitor, "hidden_between", lambda self, *times, share=0.0: ("nose", "mouth")
     )
     mouth = Spotted(60, 65, 70, "micro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
     event = watch.finding(mouth, 1, None).event

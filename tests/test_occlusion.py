@@ -16,7 +16,7 @@ from skimage.data import astronaut
 from ma2mi.errors import FaceError
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.occlusion import AREAS, hidden_areas, measure_parts, occluded_areas
-from ma2mi.face.quality import QualityMeter, Suitability
+from ma2mi.face.quality import QualityMonitor, Suitability
 from ma2mi.motion import REGIONS
 from ma2mi.synthesis.occluders import OCCLUDERS, covered_areas
 from ma2mi.video import Frame, read_frames
@@ -140,21 +140,21 @@ def test_nothing_is_hidden_in_an_open_face(look: str) -> None:
 # Real clips
 
 
-def meter_of(path: Path, change: Callable[[Image], Image] = LOOKS["as it is"]) -> QualityMeter:
+def monitor_of(path: Path, change: Callable[[Image], Image] = LOOKS["as it is"]) -> QualityMonitor:
     """Looks at the largest face of the first 100 frames of a clip, a fifth of a second apart."""
-    meter, face = QualityMeter(), None
+    monitor, face = QualityMonitor(), None
     for frame in islice(read_frames(path), 100):
         image = change(frame.image)
         if face is not None:
             face = detector().follow(image, face)
         elif frame.index % 10 == 0:
             face = next(iter(detector().detect(image)), None)
-        meter.push(image, face, frame.time_s)
-    return meter
+        monitor.push(image, face, frame.time_s)
+    return monitor
 
 
 def verdict_of(path: Path, change: Callable[[Image], Image] = LOOKS["as it is"]) -> Suitability:
-    return meter_of(path, change).judge()
+    return monitor_of(path, change).assess()
 
 
 def clips() -> list[str]:
@@ -168,9 +168,9 @@ def clips() -> list[str]:
 def test_no_area_of_a_real_open_face_is_hidden(name: str) -> None:
     if not name:
         pytest.skip(f"real clips are not in {SHARED}")
-    verdict = verdict_of(SHARED / "clips" / name)
-    assert verdict.hidden == ()
-    assert not any("hidden" in reason for reason in verdict.reasons)
+    suitability = verdict_of(SHARED / "clips" / name)
+    assert suitability.hidden == ()
+    assert not any("hidden" in reason for reason in suitability.reasons)
 
 
 @pytest.mark.parametrize("look", ["grey", "dark"])
@@ -185,12 +185,12 @@ def test_nor_in_grey_or_in_the_dark(name: str, look: str) -> None:
 def test_a_surgical_mask_is_said_in_the_verdict() -> None:
     if not MASK.is_file():
         pytest.skip(f"{MASK} is not here")
-    verdict = verdict_of(MASK)
-    assert verdict.hidden == ("nose", "mouth")
-    assert verdict.level != "green"
-    assert verdict.values["hidden_mouth"] == verdict.values["hidden_nose"] == 1
+    suitability = verdict_of(MASK)
+    assert suitability.hidden == ("nose", "mouth")
+    assert suitability.level != "green"
+    assert suitability.values["hidden_mouth"] == suitability.values["hidden_nose"] == 1
     words = "parts of the face are hidden: mouth 100%, nose 100% of the time"
-    assert words in verdict.reasons
+    assert words in suitability.reasons
 
 
 def test_a_real_hand_before_the_mouth_is_seen_while_it_is_there() -> None:
@@ -198,9 +198,9 @@ def test_a_real_hand_before_the_mouth_is_seen_while_it_is_there() -> None:
     path = SHARED / "clips" / "intel" / "bird.mkv"
     if not path.is_file():
         pytest.skip(f"{path} is not here")
-    meter = meter_of(path)
-    assert "mouth" in meter.hidden_between(0.7, 1.2)
-    assert meter.hidden_between(1.9, 2.1) == ()
+    monitor = monitor_of(path)
+    assert "mouth" in monitor.hidden_between(0.7, 1.2)
+    assert monitor.hidden_between(1.9, 2.1) == ()
 
 
 # The parts
@@ -233,14 +233,14 @@ def test_landmarks_in_a_heap_are_refused() -> None:
 def test_the_verdict_names_the_worst_area_and_keeps_the_shares() -> None:
     image, face = portrait()
     behind = with_mask(image, face, COLOURS["blue"])
-    meter = QualityMeter()
+    monitor = QualityMonitor()
     for frame in (Frame(i, Fraction(i, 10), behind if i >= 40 else image) for i in range(100)):
-        meter.push(frame.image, face, frame.time_s)
-    verdict = meter.judge()
-    assert verdict.hidden == ("nose", "mouth")
-    assert verdict.values["hidden_mouth"] == pytest.approx(0.6, abs=0.05)
-    assert meter.hidden_between(1.0, 3.0) == ()
-    assert meter.hidden_between(5.0, 6.0) == ("nose", "mouth")
+        monitor.push(frame.image, face, frame.time_s)
+    suitability = monitor.assess()
+    assert suitability.hidden == ("nose", "mouth")
+    assert suitability.values["hidden_mouth"] == pytest.approx(0.6, abs=0.05)
+    assert monitor.hidden_between(1.0, 3.0) == ()
+    assert monitor.hidden_between(5.0, 6.0) == ("nose", "mouth")
 
 
 @pytest.mark.parametrize("kind", list(OCCLUDERS))

@@ -14,20 +14,22 @@ from ma2mi.face.quality import (
     KEPT,
     NOSE_TIP,
     FrameQuality,
-    QualityMeter,
+    QualityMonitor,
     Suitability,
+    assess_suitability,
     blockiness_of,
     blur_of,
-    judge_suitability,
-    look_at,
+    measure_frame,
 )
 
 GOOD = FrameQuality(120, 0.4, 0.0, 130, 0.0, 0.05, 300, 200, 0.99)
 
 
-def judged(fps: float = 100, looks: list[FrameQuality] | None = None, **more: float) -> Suitability:
-    looks = [GOOD] * 20 if looks is None else looks
-    return judge_suitability(looks, np.arange(len(looks)) * 0.2, fps=fps, **more)
+def assessed(
+    fps: float = 100, samples: list[FrameQuality] | None = None, **more: float
+) -> Suitability:
+    samples = [GOOD] * 20 if samples is None else samples
+    return assess_suitability(samples, np.arange(len(samples)) * 0.2, fps=fps, **more)
 
 
 def a_face(x: float = 100, y: float = 100, eye_distance: float = 90) -> Face:
@@ -45,10 +47,10 @@ def noise(seed: int = 0, side: int = 240) -> np.ndarray:
 
 
 def test_a_good_recording_is_green() -> None:
-    verdict = judged()
-    assert verdict.level == "green"
-    assert verdict.reasons == ()
-    assert verdict.values["brief_frames"] == 20
+    suitability = assessed()
+    assert suitability.level == "green"
+    assert suitability.reasons == ()
+    assert suitability.values["brief_frames"] == 20
 
 
 @pytest.mark.parametrize(
@@ -64,41 +66,41 @@ def test_a_good_recording_is_green() -> None:
     ],
 )
 def test_each_fault_is_named(change: dict[str, float], word: str) -> None:
-    verdict = judged(looks=[replace(GOOD, **change)] * 20)
-    assert verdict.level == "amber"
-    assert len(verdict.reasons) == 1
-    assert word in verdict.reasons[0]
+    suitability = assessed(samples=[replace(GOOD, **change)] * 20)
+    assert suitability.level == "amber"
+    assert len(suitability.reasons) == 1
+    assert word in suitability.reasons[0]
 
 
 def test_frame_rate() -> None:
-    assert judged(fps=200).level == "green"
-    ordinary = judged(fps=30)
+    assert assessed(fps=200).level == "green"
+    ordinary = assessed(fps=30)
     assert ordinary.level == "amber"
     assert "6.0 frames" in ordinary.reasons[0]
-    assert judged(fps=15).level == "red"
+    assert assessed(fps=15).level == "red"
 
 
 def test_missing_faces_and_frames() -> None:
-    assert judged(seen=0.9).level == "amber"
-    assert judged(seen=0.3).level == "red"
-    assert judged(gap=3).level == judged(gap=3000).level == "amber"
-    assert judged(lost=0.2).level == "amber"
-    assert judged(lost=0.6).level == "red"
-    assert judged(looks=[]).reasons == ("no face is seen",)
+    assert assessed(seen=0.9).level == "amber"
+    assert assessed(seen=0.3).level == "red"
+    assert assessed(gap=3).level == assessed(gap=3000).level == "amber"
+    assert assessed(lost=0.2).level == "amber"
+    assert assessed(lost=0.6).level == "red"
+    assert assessed(samples=[]).reasons == ("no face is seen",)
 
 
 def test_worst_reason_comes_first() -> None:
-    verdict = judged(fps=30, looks=[replace(GOOD, eye_distance_px=20.0)] * 5)
-    assert verdict.level == "red"
-    assert "small" in verdict.reasons[0]
-    assert len(verdict.reasons) == 2
+    suitability = assessed(fps=30, samples=[replace(GOOD, eye_distance_px=20.0)] * 5)
+    assert suitability.level == "red"
+    assert "small" in suitability.reasons[0]
+    assert len(suitability.reasons) == 2
 
 
 def test_flicker_and_head_motion() -> None:
     flicker = [replace(GOOD, luma=130 + 8 * (-1) ** i) for i in range(20)]
-    assert any("flickers" in reason for reason in judged(looks=flicker).reasons)
+    assert any("flickers" in reason for reason in assessed(samples=flicker).reasons)
     moving = [replace(GOOD, x=300 + 20.0 * i) for i in range(20)]
-    assert any("head moves" in reason for reason in judged(looks=moving).reasons)
+    assert any("head moves" in reason for reason in assessed(samples=moving).reasons)
 
 
 def test_blur_and_blocks_are_measured() -> None:
@@ -112,27 +114,27 @@ def test_blur_and_blocks_are_measured() -> None:
 
 
 def test_look_at_a_face() -> None:
-    look = look_at(noise(), a_face())
-    assert look.eye_distance_px == pytest.approx(90)
-    assert look.turned == pytest.approx(0, abs=0.01)
-    assert 110 < look.luma < 150
-    assert (look.x, look.y) == (100, 100)
+    sample = measure_frame(noise(), a_face())
+    assert sample.eye_distance_px == pytest.approx(90)
+    assert sample.turned == pytest.approx(0, abs=0.01)
+    assert 110 < sample.luma < 150
+    assert (sample.x, sample.y) == (100, 100)
 
 
 def test_look_refuses_what_is_no_face() -> None:
     with pytest.raises(FaceError, match="outside"):
-        look_at(noise(), a_face(x=900))
+        measure_frame(noise(), a_face(x=900))
     with pytest.raises(FaceError, match="uint8"):
-        look_at(noise().astype(np.float32), a_face())
+        measure_frame(noise().astype(np.float32), a_face())
     with pytest.raises(FaceError, match="as many times"):
-        judge_suitability([GOOD], [], fps=30)
+        assess_suitability([GOOD], [], fps=30)
 
 
-def pushed(faces: Sequence[bool], times_s: Sequence[Fraction]) -> QualityMeter:
-    meter, image, face = QualityMeter(), noise(), a_face()
+def pushed(faces: Sequence[bool], times_s: Sequence[Fraction]) -> QualityMonitor:
+    monitor, image, face = QualityMonitor(), noise(), a_face()
     for seen, time_s in zip(faces, times_s, strict=True):
-        meter.push(image, face if seen else None, time_s)
-    return meter
+        monitor.push(image, face if seen else None, time_s)
+    return monitor
 
 
 def even(count: int, fps: int = 25) -> list[Fraction]:
@@ -140,72 +142,72 @@ def even(count: int, fps: int = 25) -> list[Fraction]:
 
 
 def test_meter_counts_all_and_keeps_little() -> None:
-    meter, image = QualityMeter(every_s=0.02), noise()
+    monitor, image = QualityMonitor(every_s=0.02), noise()
     for frame in range(300):
-        meter.push(image, a_face() if frame % 3 else None, Fraction(frame, 100))
-    verdict = meter.judge()
-    assert verdict.values["seen"] == pytest.approx(200 / 299)  # from the first to the last
-    assert verdict.values["present"] == pytest.approx(2 / 3)
-    assert verdict.values["fps"] == pytest.approx(100)
-    assert verdict.values["gap"] == pytest.approx(1)
-    meter._kept *= 1 + KEPT // len(meter._kept)
-    meter.push(image, a_face(), 10)
-    assert len(meter._kept) <= KEPT // 2 + 100
-    assert QualityMeter().judge().level == "red"
+        monitor.push(image, a_face() if frame % 3 else None, Fraction(frame, 100))
+    suitability = monitor.assess()
+    assert suitability.values["seen"] == pytest.approx(200 / 299)  # from the first to the last
+    assert suitability.values["present"] == pytest.approx(2 / 3)
+    assert suitability.values["fps"] == pytest.approx(100)
+    assert suitability.values["gap"] == pytest.approx(1)
+    monitor._kept *= 1 + KEPT // len(monitor._kept)
+    monitor.push(image, a_face(), 10)
+    assert len(monitor._kept) <= KEPT // 2 + 100
+    assert QualityMonitor().assess().level == "red"
 
 
 def test_a_face_is_judged_over_the_time_it_is_in_view() -> None:
     comes_and_goes = [False] * 400 + [True] * 100 + [False] * 500
-    verdict = pushed(comes_and_goes, even(1000)).judge(frames=2000)
-    assert verdict.values["seen"] == 1
-    assert verdict.values["visible_s"] == pytest.approx(4)
-    assert verdict.values["present"] == pytest.approx(0.05)
-    assert not any("frames from its first" in reason for reason in verdict.reasons)
+    suitability = pushed(comes_and_goes, even(1000)).assess(frames=2000)
+    assert suitability.values["seen"] == 1
+    assert suitability.values["visible_s"] == pytest.approx(4)
+    assert suitability.values["present"] == pytest.approx(0.05)
+    assert not any("frames from its first" in reason for reason in suitability.reasons)
 
 
 def test_an_absence_counts_two_seconds_and_a_lost_face_in_full() -> None:
     returns = [True] * 100 + [False] * 800 + [True] * 100
-    seen = pushed(returns, even(1000)).judge().values["seen"]
+    seen = pushed(returns, even(1000)).assess().values["seen"]
     assert seen == pytest.approx(200 / 250, abs=0.01)
     flickers = ([True] * 10 + [False] * 15) * 8
-    verdict = pushed(flickers, even(200)).judge()
-    assert verdict.values["seen"] == pytest.approx(80 / 185)
-    assert verdict.level == "red"
-    assert any("seen in 43% of the frames" in reason for reason in verdict.reasons)
+    suitability = pushed(flickers, even(200)).assess()
+    assert suitability.values["seen"] == pytest.approx(80 / 185)
+    assert suitability.level == "red"
+    assert any("seen in 43% of the frames" in reason for reason in suitability.reasons)
 
 
 def test_a_face_seen_too_briefly_is_named() -> None:
     brief = [True] * 8 + [False] * 92
-    verdict = pushed(brief, even(100)).judge()
-    assert verdict.level == "red"
-    assert any("seen for 0.3 s only" in reason for reason in verdict.reasons)
-    verdict = pushed([True] * 30, even(30)).judge()
-    assert any("seen for 1.2 s only" in reason for reason in verdict.reasons)
+    suitability = pushed(brief, even(100)).assess()
+    assert suitability.level == "red"
+    assert any("seen for 0.3 s only" in reason for reason in suitability.reasons)
+    suitability = pushed([True] * 30, even(30)).assess()
+    assert any("seen for 1.2 s only" in reason for reason in suitability.reasons)
 
 
 def test_a_pause_lowers_no_frame_rate_and_spoils_no_recording() -> None:
     times = even(200)
     times = times[:100] + [time + 60 for time in times[100:]]
-    verdict = pushed([True] * 200, times).judge()
-    assert verdict.values["fps"] == pytest.approx(25)
-    assert verdict.values["gap"] == pytest.approx(60 * 25 + 1)
-    assert verdict.level == "amber"
-    assert any("longest step" in reason for reason in verdict.reasons)
+    suitability = pushed([True] * 200, times).assess()
+    assert suitability.values["fps"] == pytest.approx(25)
+    assert suitability.values["gap"] == pytest.approx(60 * 25 + 1)
+    assert suitability.level == "amber"
+    assert any("longest step" in reason for reason in suitability.reasons)
 
 
 def test_many_lost_frames_are_named_with_the_time_they_cost() -> None:
     kept = [time for frame, time in enumerate(even(300)) if frame % 10 < 6]
-    verdict = pushed([True] * len(kept), kept).judge()
-    assert verdict.values["fps"] == pytest.approx(25)
-    assert verdict.values["lost"] == pytest.approx(0.4, abs=0.01)
-    assert any("39% of the time is lost" in reason for reason in verdict.reasons)
+    suitability = pushed([True] * len(kept), kept).assess()
+    assert suitability.values["fps"] == pytest.approx(25)
+    assert suitability.values["lost"] == pytest.approx(0.4, abs=0.01)
+    assert any("39% of the time is lost" in reason for reason in suitability.reasons)
 
 
 def test_a_face_that_is_never_whole_in_the_picture_is_named() -> None:
-    meter = QualityMeter()
+    monitor = QualityMonitor()
     for frame in range(50):
         with suppress(FaceError):
-            meter.push(noise(), a_face(x=900), Fraction(frame, 25))
-    verdict = meter.judge()
-    assert verdict.level == "red"
-    assert verdict.reasons == ("the face is tiny or lies outside the picture",)
+            monitor.push(noise(), a_face(x=900), Fraction(frame, 25))
+    suitability = monitor.assess()
+    assert suitability.level == "red"
+    assert suitability.reasons == ("the face is tiny or lies outside the picture",)

@@ -20,7 +20,7 @@ from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import Warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.occlusion import AREAS
-from ma2mi.face.quality import QualityMeter
+from ma2mi.face.quality import QualityMonitor
 from ma2mi.face.stabilize import CROP, SteadyWarp
 from ma2mi.face.track import Detector, FaceTracker
 from ma2mi.motion import REGIONS
@@ -262,7 +262,7 @@ class FaceWatch:
         self.first_s = self.last_s = 0.0
         self.sizes = Sample()
         self._meter = RegionTracker(CROP, rate=settings.rate)
-        self._quality = QualityMeter()
+        self._quality = QualityMonitor()
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
         self._older_crops: deque[tuple[int, float, Image]] = deque()
@@ -340,7 +340,7 @@ class FaceWatch:
         Args:
             frames: of the whole recording; by default since the face was first seen.
         """
-        verdict = self._quality.judge(frames)
+        verdict = self._quality.assess(frames)
         return FaceFacts(
             self.face_id,
             self.frames,

@@ -19,7 +19,7 @@ from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import FaceError, Ma2miError, StoreError
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector, find_model
-from ma2mi.face.quality import FrameQuality, look_at
+from ma2mi.face.quality import FrameQuality, measure_frame
 from ma2mi.files import digest, replace_file
 from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Recording
@@ -277,7 +277,7 @@ class _Window:
 
 def _look_at(frame: Frame, face: Face | None) -> FrameQuality | None:
     try:
-        return look_at(frame.image, face) if face else None
+        return measure_frame(frame.image, face) if face else None
     except FaceError:  # too small, or half outside; its crop can still be cut
         return None
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import optional_part
-from ma2mi.face.cuts import ShotWatch
+from ma2mi.face.cuts import CutDetector
 from ma2mi.face.detect import SURE_SCORE, Box, FaceDetector
 
 with optional_part("cv2", "video"):
@@ -145,7 +145,7 @@ class FaceSearch:
 
     def __init__(self, tiles: TileSearch | None = None) -> None:
         self.tiles = tiles or TileSearch()
-        self._shots = ShotWatch()
+        self._shots = CutDetector()
         self._tracks: list[_Track] = []
         self._missing: list[_Track] = []
         self._count = 0

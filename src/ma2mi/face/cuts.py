@@ -35,7 +35,7 @@ BLANK = 3.0  # of 255: deviation of a thumbnail that shows nothing
 HELD_S = 4.0  # so long a picture may stay away behind a flash or a blank
 
 
-class ShotWatch:
+class CutDetector:
     """Compares each frame of a video with the one before it, on thumbnails.
 
     The share of the picture that changed is set against the largest share of the last frames, so

@@ -36,7 +36,7 @@ KEPT = 4096
 # Longer absences, and longer pauses of the recording, count as so long: only a short one is a face
 # or a frame that got lost.
 ABSENT_S = 2.0
-HIDDEN_SHARE = 0.5  # of the looks, from which an area cannot be read
+HIDDEN_SHARE = 0.5  # of the samples, from which an area cannot be read
 REMEMBERED_S = 120.0  # for so long it is known when an area was hidden
 UNEVEN = 1.6  # usual steps; a longer step between frames lacks frames
 
@@ -94,7 +94,7 @@ class Limits(BaseModel):
         eye_distance_px: less is worse; movement is measured in crops of 56 px between the eyes.
         blur, blockiness, clipped, turned: as ``FrameQuality``; more is worse.
         luma: darker is worse.
-        flicker: deviation of the face's brightness from one look to the next, relative.
+        flicker: deviation of the face's brightness from one sample to the next, relative.
         head_speed: of the nose bridge, in eye distances a second; nine tenths of the time below.
         seen: share of the frames with the face, from its first to its last appearance, of which
             absences count 2 s at most; less is worse.
@@ -147,7 +147,7 @@ _SAY = {
 }
 
 
-def look_at(image: NDArray[np.uint8], face: Face) -> FrameQuality:
+def measure_frame(image: NDArray[np.uint8], face: Face) -> FrameQuality:
     """Measure one frame around one face; a fraction of a millisecond to a few.
 
     Args:
@@ -223,16 +223,16 @@ def blockiness_of(patch: Floats) -> float:
     return max(float(np.mean(excess)), 0.0)
 
 
-class QualityMeter:
-    """Gathers looks at a video of any length in constant memory.
+class QualityMonitor:
+    """Gathers samples at a video of any length in constant memory.
 
     Args:
-        every_s: time between looks; doubles whenever 4096 are kept, of which half then go.
+        every_s: time between samples; doubles whenever 4096 are kept, of which half then go.
         limits: by default ``Limits()``.
     """
 
     def __init__(self, every_s: float = 0.2, limits: Limits | None = None) -> None:
-        self._looks = 0
+        self._checked = 0
         self._hidden = dict.fromkeys(AREAS, 0)
         self._hidden_lately: deque[tuple[float, tuple[str, ...]]] = deque()
         self.limits = limits or Limits()
@@ -251,7 +251,7 @@ class QualityMeter:
         """Count a frame, and look at it if it is time; give every frame, also those without a face.
 
         Raises:
-            FaceError: as ``look_at``.
+            FaceError: as ``measure_frame``.
         """
         time = float(time_s)
         self._steps.push(time_s)
@@ -265,21 +265,21 @@ class QualityMeter:
         self._gone, self._seen_s = 0, time
         if time < self._next_s:
             return None
-        look = look_at(image, face)
-        self._kept.append((time, look))
+        sample = measure_frame(image, face)
+        self._kept.append((time, sample))
         self._count_hidden(image, face, time)
         self._next_s = time + self._every_s
         if len(self._kept) > KEPT:
             self._kept = self._kept[::2]
             self._every_s *= 2
-        return look
+        return sample
 
     def hidden_between(self, start_s: float, stop_s: float, share: float = 0.0) -> tuple[str, ...]:
         """The areas of the face that were hidden in a stretch of the last two minutes.
 
         Args:
             start_s, stop_s: the stretch.
-            share: of the looks from one before the stretch to one after it, in which an area must
+            share: of the samples from one before the stretch to one after it, in which an area must
                 be hidden; by default in any.
         """
         reach = self._every_s
@@ -293,14 +293,14 @@ class QualityMeter:
 
     def _count_hidden(self, image: NDArray[np.uint8], face: Face, time: float) -> None:
         hidden = hidden_areas(image, face)
-        self._looks += 1
+        self._checked += 1
         for name in hidden:
             self._hidden[name] += 1
         self._hidden_lately.append((time, hidden))
         while time - self._hidden_lately[0][0] > REMEMBERED_S:
             self._hidden_lately.popleft()
 
-    def judge(self, frames: int | None = None) -> Suitability:
+    def assess(self, frames: int | None = None) -> Suitability:
         """The verdict on what was pushed so far.
 
         The face is judged over the time that it is in view; ``values["present"]`` is the share of
@@ -315,8 +315,8 @@ class QualityMeter:
         typical_s = self._steps.typical_s or 1e-9
         if self._with_face and not self._kept:
             return Suitability("red", ("the face is tiny or lies outside the picture",), {})
-        return judge_suitability(
-            [look for _, look in self._kept],
+        return assess_suitability(
+            [sample for _, sample in self._kept],
             [time for time, _ in self._kept],
             fps=1 / typical_s,
             seen=self._with_face / max(self._with_face + self._missed, 1),
@@ -326,13 +326,13 @@ class QualityMeter:
             lost=float(
                 (steps - typical_s)[steps > UNEVEN * typical_s].sum() / max(steps.sum(), 1e-9)
             ),
-            hidden={name: count / max(self._looks, 1) for name, count in self._hidden.items()},
+            hidden={name: count / max(self._checked, 1) for name, count in self._hidden.items()},
             limits=self.limits,
         )
 
 
-def judge_suitability(
-    looks: Sequence[FrameQuality],
+def assess_suitability(
+    samples: Sequence[FrameQuality],
     times_s: Sequence[float | Fraction],
     *,
     fps: float | Fraction,
@@ -347,23 +347,23 @@ def judge_suitability(
     """Green, amber or red, with reasons.
 
     Args:
-        looks: at frames with a face, in their order; none is red.
-        times_s: of the looks, rising.
+        samples: at frames with a face, in their order; none is red.
+        times_s: of the samples, rising.
         fps: true frame rate of the video, pauses left out.
         seen: share of the frames with the face, from its first to its last appearance.
         visible_s: how long the face is seen in all.
         present: share of the recording that shows the face; nothing is judged by it.
         gap: longest step between frames, in usual steps.
         lost: share of the time that is lost in overlong steps.
-        hidden: of each of ``occlusion.AREAS``, the share of the looks in which it is hidden.
+        hidden: of each of ``occlusion.AREAS``, the share of the samples in which it is hidden.
         limits: by default ``Limits()``.
 
     Raises:
-        FaceError: not as many times as looks.
+        FaceError: not as many times as samples.
     """
     limits = limits or Limits()
-    if len(looks) != len(times_s):
-        raise FaceError(f"{len(looks)} looks need as many times, not {len(times_s)}")
+    if len(samples) != len(times_s):
+        raise FaceError(f"{len(samples)} samples need as many times, not {len(times_s)}")
     values = {
         "fps": float(fps),
         "brief_frames": float(fps) * BRIEF_S,
@@ -373,12 +373,12 @@ def judge_suitability(
         "gap": gap,
         "lost": lost,
     }
-    if not looks:
+    if not samples:
         return Suitability("red", ("no face is seen",), {**values, "seen": 0.0, "present": 0.0})
-    table = {name: np.array([getattr(look, name) for look in looks]) for name in _MEDIANS}
+    table = {name: np.array([getattr(sample, name) for sample in samples]) for name in _MEDIANS}
     values |= {name: float(np.median(column)) for name, column in table.items()}
     values["flicker"] = _flicker(table["luma"])
-    values["head_speed"] = _head_speed(looks, np.array([float(time) for time in times_s]))
+    values["head_speed"] = _head_speed(samples, np.array([float(time) for time in times_s]))
     found: list[tuple[float, Level, str]] = []
     for name, say in _SAY.items():
         amber, red = getattr(limits, name)
@@ -406,18 +406,18 @@ _MEDIANS = ("eye_distance_px", "blur", "blockiness", "luma", "clipped", "turned"
 
 
 def _flicker(luma: Floats) -> float:
-    """Median relative change of the face's brightness from one look to the next, as a deviation."""
+    """Median relative change of the face's brightness from one sample to the next, as a deviation."""
     if len(luma) < 3:
         return 0.0
     change = np.diff(luma) / max(float(np.median(luma)), 1.0)
     return float(1.4826 * np.median(np.abs(change)) / np.sqrt(2))
 
 
-def _head_speed(looks: Sequence[FrameQuality], times: Floats) -> float:
+def _head_speed(samples: Sequence[FrameQuality], times: Floats) -> float:
     """What the nose bridge's speed stays below nine tenths of the time, eye distances a second."""
-    if len(looks) < 2:
+    if len(samples) < 2:
         return 0.0
-    places = np.array([(look.x, look.y) for look in looks])
-    unit = float(np.median([look.eye_distance_px for look in looks]))
+    places = np.array([(sample.x, sample.y) for sample in samples])
+    unit = float(np.median([sample.eye_distance_px for sample in samples]))
     speed = np.hypot(*np.diff(places, axis=0).T) / np.maximum(np.diff(times), 1e-6)
     return float(np.quantile(speed, 0.9)) / max(unit, 1e-6)

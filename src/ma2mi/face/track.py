@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import FaceError
 from ma2mi.face.align import Template, estimate_warp, warp_image
-from ma2mi.face.cuts import ShotWatch
+from ma2mi.face.cuts import CutDetector
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Box, Face
 
 Image = NDArray[np.uint8]
@@ -67,7 +67,7 @@ class FaceTracker:
     are correlated. That tells people in one recording apart, usually; it is no face recognition,
     and a wrong number is possible.
 
-    A hard cut ends all that is followed: where the picture changes unusually (``cuts.ShotWatch``)
+    A hard cut ends all that is followed: where the picture changes unusually (``cuts.CutDetector``)
     and a face with it, or no face is followed. After a cut a face keeps its number only if it
     looks like one that was there, wherever it is.
 
@@ -96,7 +96,7 @@ class FaceTracker:
         self.cuts = 0
         self.ended: tuple[int, ...] = ()
         self.passed_over = 0
-        self._shots = ShotWatch()
+        self._shots = CutDetector()
         self._before: tuple[Image, float] | None = None
 
     def push(self, image: Image, time_s: float) -> dict[int, Face]:
@@ -170,7 +170,7 @@ class FaceTracker:
         passed_over: list[Face] = []
         search = self.detector.detect
         if not missed and self._active and time_s - self._thorough_s < THOROUGH_S:
-            search = getattr(self.detector, "glance", search)
+            search = getattr(self.detector, "detect_fast", search)
         else:
             self._thorough_s = time_s
         for face in search(image, [track.newest for track in self._active]):
