@@ -1,1 +1,1 @@
-"""A face: found in an image, warped to one canonical crop, and watched for the smallest motion."""
+"""A face: found in an image, tracked, and warped to one canonical crop."""

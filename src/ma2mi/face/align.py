@@ -69,16 +69,16 @@ def estimate_warp(face: Face, template: Template) -> Warp:
         Float64 [2, 3], image pixels to crop pixels; pixel centres are integers in both.
 
     Raises:
-        FaceError: the stable points are not finite, or all at one place.
+        FaceError: the stable points are not finite, or all at one point.
     """
     points = face.points[[index for index, _, _ in template.anchors]].astype(np.float64)
-    places = np.array([(x, y) for _, x, y in template.anchors]) * template.size - 0.5
-    source, target = points @ (1, 1j), places @ (1, 1j)
-    spread = source - source.mean()
-    power = float(np.sum(np.abs(spread) ** 2))
+    targets = np.array([(x, y) for _, x, y in template.anchors]) * template.size - 0.5
+    source, target = points @ (1, 1j), targets @ (1, 1j)
+    centred = source - source.mean()
+    power = float(np.sum(np.abs(centred) ** 2))
     if not np.isfinite(power) or power == 0:
         raise FaceError("eye corners and nose bridge give no direction", cure="Detect it again")
-    turn = np.sum(np.conj(spread) * (target - target.mean())) / power
+    turn = np.sum(np.conj(centred) * (target - target.mean())) / power
     return _warp(turn, target.mean() - turn * source.mean())
 
 
@@ -106,7 +106,7 @@ def smooth_track(
 ) -> NDArray[np.float64]:
     """Steady the warps of a long video: the head may move, the jitter of landmarks may not.
 
-    Log scale, angle and the place that the crop's origin has in the image are smoothed, each by a
+    Log scale, angle and the position of the crop's origin in the image are smoothed, each by a
     straight line fitted around every time with tricube weights (Cleveland 1979, JASA 74): steady
     motion passes unchanged, at the ends too. Rows with NaN, where no face was found, are
     interpolated first, and held beyond the first and the last face.
@@ -142,14 +142,14 @@ def smooth_track(
 
 
 def _local_lines(
-    times: NDArray[np.float64], values: NDArray[np.float64], reach: float
+    times: NDArray[np.float64], values: NDArray[np.float64], radius: float
 ) -> NDArray[np.float64]:
-    """At each time, the value of a line fitted to ``values`` [T, k] within ``reach``."""
-    first = np.searchsorted(times, times - reach, side="left")
-    stop = np.searchsorted(times, times + reach, side="right")
+    """At each time, the value of a line fitted to ``values`` [T, k] within ``radius``."""
+    first = np.searchsorted(times, times - radius, side="left")
+    stop = np.searchsorted(times, times + radius, side="right")
     smooth = np.empty_like(values)
     for row, (time, i, j) in enumerate(zip(times, first, stop, strict=True)):
-        weights = np.clip(1 - (np.abs(times[i:j] - time) / reach) ** 3, 0, None) ** 3
+        weights = np.clip(1 - (np.abs(times[i:j] - time) / radius) ** 3, 0, None) ** 3
         weights /= weights.sum()
         middle = weights @ times[i:j]
         lever = weights * (times[i:j] - middle)

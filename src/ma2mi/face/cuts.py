@@ -26,20 +26,20 @@ CHANGED = 6.0  # of 255: a pixel of the thumbnail that differs by more has chang
 LEAST_CHANGE = 0.15  # share of changed pixels; the joins begin at 0.17
 UNUSUAL = 1.7  # times the largest change of the last frames; the joins begin at 1.79
 MOST_UNUSUAL = 4.0
-LEAST_USUAL = 0.01  # share of changed pixels that noise may have
-RECENT = 8  # frames that tell what is usual
-USUAL_AT_FIRST = 0.1  # share of changed pixels, before there are such frames
-SHORTEST_S = 0.15  # of a shot; what follows sooner is how this video usually changes
+LEAST_BASELINE = 0.01  # share of changed pixels that noise may have
+RECENT = 8  # frames that set the baseline
+FIRST_BASELINE = 0.1  # share of changed pixels, before there are such frames
+SHORTEST_S = 0.15  # of a shot; a change that follows sooner is not a cut
 LIGHT_SHARE = 0.02  # of the pixels at most go against a change of light
 BLANK = 3.0  # of 255: deviation of a thumbnail that shows nothing
-HELD_S = 4.0  # so long a picture may stay away behind a flash or a blank
+HELD_S = 4.0  # longest time that a flash or a blank may hide a picture
 
 
 class CutDetector:
     """Compares each frame of a video with the one before it, on thumbnails.
 
     The share of the picture that changed is set against the largest share of the last frames, so
-    that a shaking camera or moving hands set their own measure. A change in light brightens or
+    that a shaking camera or moving hands set their own baseline. A change in light brightens or
     darkens everything and is none; when it ends, as a flash does, the picture is compared with
     the one before it. Keeps two thumbnails, and takes 0.3 ms a frame of any size.
 
@@ -75,15 +75,15 @@ class CutDetector:
         if share > LEAST_CHANGE:
             moved, self.shift = _shifted(before, now)
             share = min(share, changed_share(moved, now))
-        self._share = max(share, LEAST_USUAL)
-        usual = max(self._recent, default=USUAL_AT_FIRST)
-        if share > max(LEAST_CHANGE, UNUSUAL * usual) and time_s - self._shot_s >= SHORTEST_S:
-            return min(share / usual, MOST_UNUSUAL) if self._is_other(before, now) else 0.0
+        self._share = max(share, LEAST_BASELINE)
+        baseline = max(self._recent, default=FIRST_BASELINE)
+        if share > max(LEAST_CHANGE, UNUSUAL * baseline) and time_s - self._shot_s >= SHORTEST_S:
+            return min(share / baseline, MOST_UNUSUAL) if self._is_other(before, now) else 0.0
         self._recent.append(self._share)
         return 0.0
 
     def decide(self, *, is_cut: bool) -> None:
-        """Whether the likely cut is one; if not, such a change is usual from now on."""
+        """Whether the likely cut is one; if not, such changes raise the baseline."""
         if is_cut:
             self._shot_s = self._time_s
         else:
@@ -146,8 +146,8 @@ def changed_share(one: Thumbnail, other: Thumbnail) -> float:
     Light multiplies each channel by 0.8 to 1.25 and adds to it.
     """
     gain = np.clip((one.spread + 1) / (other.spread + 1), 0.8, 1.25)
-    off = np.abs(other.pixels * gain - one.pixels + (one.middle - other.middle * gain))
-    return float((off.max(axis=0) > CHANGED).mean())
+    residual = np.abs(other.pixels * gain - one.pixels + (one.middle - other.middle * gain))
+    return float((residual.max(axis=0) > CHANGED).mean())
 
 
 def _shifted(before: Thumbnail, now: Thumbnail) -> tuple[Thumbnail, tuple[float, float]]:

@@ -36,14 +36,14 @@ KEPT = 4096
 # Longer absences, and longer pauses of the recording, count as so long: only a short one is a face
 # or a frame that got lost.
 ABSENT_S = 2.0
-HIDDEN_SHARE = 0.5  # of the samples, from which an area cannot be read
+HIDDEN_SHARE = 0.5  # of the samples, from which an area counts as hidden
 REMEMBERED_S = 120.0  # for so long it is known when an area was hidden
-UNEVEN = 1.6  # usual steps; a longer step between frames lacks frames
+UNEVEN = 1.6  # typical steps; a longer step between frames lacks frames
 
 
 @dataclass(frozen=True, slots=True)
 class FrameQuality:
-    """One frame, looked at around one face.
+    """Figures of one frame around one face.
 
     Args:
         eye_distance_px: between the eyes' outer corners, in the image.
@@ -69,15 +69,15 @@ class FrameQuality:
 
 @dataclass(frozen=True, slots=True)
 class Suitability:
-    """The verdict.
+    """How suitable a recording is.
 
     Args:
-        level: "green": nothing speaks against it; "amber": read with the reasons in mind; "red":
-            do not read emotions from it.
+        level: "green": no limit is passed; "amber": interpret with the reasons in mind; "red":
+            do not recognise emotions in it.
         reasons: what is amber or red, worst first, each a sentence with its number; () if green.
         values: every quantity measured, by name, also those that are fine.
         hidden: those of ``occlusion.AREAS`` that are hidden more than half of the time: what moves
-            in their regions is not to be read.
+            in their regions is not analysed.
     """
 
     level: Level
@@ -101,11 +101,11 @@ class Limits(BaseModel):
         visible_s: how long the face is seen in all; less is worse. A micro-expression lasts up to
             0.5 s, and rest has to be known, too.
         confidence: median; less is worse.
-        gap: longest step between frames, in usual steps; more is worse, and never red: one pause
+        gap: longest step between frames, in typical steps; more is worse, and never red: one pause
             spoils no recording.
-        lost: share of the time that is lost in steps of more than 1.6 usual ones; more is worse.
+        lost: share of the time that is lost in steps of more than 1.6 typical ones; more is worse.
         hidden: share of the time that an area of the face is hidden; more is worse, and never red:
-            the other areas can be read.
+            the other areas can be analysed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -127,9 +127,9 @@ class Limits(BaseModel):
     hidden: tuple[float, float] = (0.15, np.inf)
 
 
-# Which way is worse, and what to say; {value} is the number.
+# Which direction is worse, and the sentence; {value} is the number.
 _LESS_IS_WORSE = {"brief_frames", "eye_distance_px", "luma", "seen", "visible_s", "confidence"}
-_SAY = {
+_SENTENCES = {
     "brief_frames": "{fps:.4g} frames a second: a movement of 1/5 s gets {value:.1f} frames",
     "eye_distance_px": "the face is small: {value:.0f} px between the eyes' outer corners",
     "blur": "the face is blurred ({value:.2f} of 1)",
@@ -174,7 +174,7 @@ def measure_frame(image: NDArray[np.uint8], face: Face) -> FrameQuality:
     eyes = points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]]
     across = eyes[1] - eyes[0]
     distance = float(np.hypot(*across))
-    # Where the nose's tip lies between the eyes: 1/2 is frontal, 0 or 1 the line of sight to one.
+    # Where the nose's tip lies between the eyes: 1/2 is frontal, 0 or 1 in line with one eye.
     between = float((points[NOSE_TIP] - eyes[0]) @ across) / max(distance**2, 1e-9)
     bridge = points[list(NOSE_BRIDGE)].mean(axis=0)
     return FrameQuality(
@@ -248,7 +248,7 @@ class QualityMonitor:
     def push(
         self, image: NDArray[np.uint8], face: Face | None, time_s: float | Fraction
     ) -> FrameQuality | None:
-        """Count a frame, and look at it if it is time; give every frame, also those without a face.
+        """Count a frame, and measure it if a sample is due; push frames without a face, too.
 
         Raises:
             FaceError: as ``measure_frame``.
@@ -282,11 +282,11 @@ class QualityMonitor:
             share: of the samples from one before the stretch to one after it, in which an area must
                 be hidden; by default in any.
         """
-        reach = self._every_s
+        margin_s = self._every_s
         lately = [
             areas
             for time, areas in self._hidden_lately
-            if start_s - reach <= time <= stop_s + reach
+            if start_s - margin_s <= time <= stop_s + margin_s
         ]
         counts = {name: sum(name in areas for areas in lately) for name in AREAS}
         return tuple(name for name, n in counts.items() if n and n >= share * len(lately))
@@ -301,9 +301,9 @@ class QualityMonitor:
             self._hidden_lately.popleft()
 
     def assess(self, frames: int | None = None) -> Suitability:
-        """The verdict on what was pushed so far.
+        """The suitability of what was pushed so far.
 
-        The face is judged over the time that it is in view; ``values["present"]`` is the share of
+        The face is assessed over the time that it is in view; ``values["present"]`` is the share of
         the recording that shows it.
 
         Args:
@@ -352,8 +352,8 @@ def assess_suitability(
         fps: true frame rate of the video, pauses left out.
         seen: share of the frames with the face, from its first to its last appearance.
         visible_s: how long the face is seen in all.
-        present: share of the recording that shows the face; nothing is judged by it.
-        gap: longest step between frames, in usual steps.
+        present: share of the recording that shows the face; no limit applies to it.
+        gap: longest step between frames, in typical steps.
         lost: share of the time that is lost in overlong steps.
         hidden: of each of ``occlusion.AREAS``, the share of the samples in which it is hidden.
         limits: by default ``Limits()``.
@@ -380,7 +380,7 @@ def assess_suitability(
     values["flicker"] = _flicker(table["luma"])
     values["head_speed"] = _head_speed(samples, np.array([float(time) for time in times_s]))
     found: list[tuple[float, Level, str]] = []
-    for name, say in _SAY.items():
+    for name, sentence in _SENTENCES.items():
         amber, red = getattr(limits, name)
         value = values[name]
         # 0 at the amber limit, 1 at the red one: how bad, whatever the unit.
@@ -388,7 +388,7 @@ def assess_suitability(
         over = value < amber if name in _LESS_IS_WORSE else value > amber
         if over:
             level: Level = "red" if badness > 1 else "amber"
-            found.append((badness, level, say.format(value=value, fps=float(fps))))
+            found.append((badness, level, sentence.format(value=value, fps=float(fps))))
     hidden = hidden or {}
     values |= {f"hidden_{name}": share for name, share in hidden.items()}
     much = sorted((-share, name) for name, share in hidden.items() if share > limits.hidden[0])
@@ -397,9 +397,9 @@ def assess_suitability(
         found.append((-much[0][0], "amber", f"parts of the face are hidden: {named} of the time"))
     found.sort(key=lambda one: -one[0])
     levels = [level for _, level, _ in found]
-    verdict: Level = "red" if "red" in levels else "amber" if levels else "green"
+    overall: Level = "red" if "red" in levels else "amber" if levels else "green"
     unread = tuple(name for name, share in hidden.items() if share > HIDDEN_SHARE)
-    return Suitability(verdict, tuple(reason for _, _, reason in found), values, unread)
+    return Suitability(overall, tuple(reason for _, _, reason in found), values, unread)
 
 
 _MEDIANS = ("eye_distance_px", "blur", "blockiness", "luma", "clipped", "turned", "confidence")
@@ -414,10 +414,10 @@ def _flicker(luma: Floats) -> float:
 
 
 def _head_speed(samples: Sequence[FrameQuality], times: Floats) -> float:
-    """What the nose bridge's speed stays below nine tenths of the time, eye distances a second."""
+    """90th percentile of the speed of the nose bridge, eye distances a second."""
     if len(samples) < 2:
         return 0.0
-    places = np.array([(sample.x, sample.y) for sample in samples])
+    bridge = np.array([(sample.x, sample.y) for sample in samples])
     unit = float(np.median([sample.eye_distance_px for sample in samples]))
-    speed = np.hypot(*np.diff(places, axis=0).T) / np.maximum(np.diff(times), 1e-6)
+    speed = np.hypot(*np.diff(bridge, axis=0).T) / np.maximum(np.diff(times), 1e-6)
     return float(np.quantile(speed, 0.9)) / max(unit, 1e-6)

@@ -20,7 +20,7 @@ LOST_S = 0.25
 class SteadyWarp:
     """A face's warp steadied by what went before, so that landmarks' jitter moves no pixel.
 
-    Scale, angle and place are each the end of a straight line fitted to the last half second,
+    Scale, angle and position are each the end of a straight line fitted to the last half second,
     recent frames counting most. After a gap it starts anew: a lost face may return elsewhere.
     """
 
@@ -35,7 +35,7 @@ class SteadyWarp:
         """
         warp = estimate_warp(face, CROP)
         turn, shift = warp[0, 0] + 1j * warp[1, 0], warp[0, 2] + 1j * warp[1, 2]
-        # The place of the crop's middle in the image does not swing with angle and scale.
+        # The position of the crop's middle in the image does not swing with angle and scale.
         centre = CROP.size / 2 * (1 + 1j)
         middle = (centre - shift) / turn
         now = np.array([np.log(np.abs(turn)), np.angle(turn), middle.real, middle.imag])

@@ -1,4 +1,4 @@
-"""Several faces followed through a video, each under a number of its own."""
+"""Several faces tracked through a video, each under a number of its own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Box, Face
 Image = NDArray[np.uint8]
 Patch = NDArray[np.float32]
 
-LOOK_S = 1.0  # a look for further faces this often while one is followed
+DETECT_S = 1.0  # further faces are detected this often while one is tracked
 SEARCH_S = 0.2  # and this often while there is none
 THOROUGH_S = 3.0  # and this often for small ones beside it, which takes ten times as long
-FULL_S = 5.0  # and this often for faces that are beyond the number that may be followed
+FULL_S = 5.0  # and this often for faces beyond the number that may be tracked
 NEAR_S = 1.0  # a face that is back at its place within this time is the same one
 ALIKE = 0.75  # correlation of small portraits above which a returning face is the same one
 CLEARLY_ALIKE = 0.85  # and after a cut; portraits of two subjects reached 0.79 in 20 real clips
@@ -29,13 +29,13 @@ REMEMBERED = 16  # faces that have left; older ones come back as new ones
 # distances, in units of JUMP and 0.8 at most, plus what its portrait lacks of correlation 1, in
 # units of UNLIKE; all times how unusual the change is. On real clips of 30 frames a second this
 # reaches 1.9 within a shot (frames get lost while a hand or the head moves), and 2.5 at the least
-# where two clips of the same subject at the same place are joined. Another subject differs much
+# where two clips of the same subject at the same place are joined. Another subject differ much
 # more.
 JUMP, UNLIKE = 0.1, 0.05
 MOST_JUMP = 0.8
 OTHER = 2.2
-OTHER_STEP_S = 1 / 30  # of a longer step between frames more is asked, in proportion
-_DRIFT = 0.06  # of the face's width: beyond it the landmark net looks at the new place
+OTHER_STEP_S = 1 / 30  # for a longer step between frames the limit rises in proportion
+_DRIFT = 0.06  # of the face's width: beyond it the landmark net is applied at the new place
 _PORTRAIT = Template(size=32)
 
 
@@ -50,31 +50,31 @@ class Detector(Protocol):
 @dataclass(eq=False)
 class _Track:
     face_id: int
-    anchor: Face  # where the net looks: held, so that its own jitter cannot feed itself
+    anchor: Face  # where the net is applied: held, so that its own jitter cannot feed itself
     newest: Face
     portrait: Patch
     seen_s: float
     shot: int  # in which it was seen
-    due_s: float = -np.inf  # when the net shall look again
+    due_s: float = -np.inf  # when the net is applied again
     frames: int = field(default=1)
 
 
 class FaceTracker:
     """Numbers faces from 0 in the order in which they appear.
 
-    A face is followed from frame to frame. One that was lost and is found again keeps its number
+    A face is tracked from frame to frame. One that was lost and is found again keeps its number
     if it is back at its place at once, or looks like the one that left: small aligned portraits
-    are correlated. That tells people in one recording apart, usually; it is no face recognition,
+    are correlated. That separates the subjects of one recording, usually; it is not face recognition,
     and a wrong number is possible.
 
-    A hard cut ends all that is followed: where the picture changes unusually (``cuts.CutDetector``)
-    and a face with it, or no face is followed. After a cut a face keeps its number only if it
+    A hard cut ends all tracks: where the picture changes unusually (``cuts.CutDetector``)
+    and a face with it, or no face is tracked. After a cut a face keeps its number only if it
     looks like one that was there, wherever it is.
 
     Args:
-        detector: finds and follows.
-        most: faces followed at a time, the largest.
-        rate: looks at a face in a second, on average; in frames between them it stays as it was.
+        detector: finds and tracks.
+        most: faces tracked at a time, the largest.
+        rate: landmark detections a second and face, on average; in other frames a face stays as it was.
 
     Attributes:
         cut: whether the newest frame begins another shot, so that nothing before it can be
@@ -91,7 +91,7 @@ class FaceTracker:
         self._active: list[_Track] = []
         self._lost: list[_Track] = []
         self._count = 0
-        self._looked_s = self._thorough_s = -np.inf
+        self._detected_s = self._thorough_s = -np.inf
         self.cut = False
         self.cuts = 0
         self.ended: tuple[int, ...] = ()
@@ -111,14 +111,14 @@ class FaceTracker:
             self._begin_shot()
         missed = self._follow(image, time_s)
         full = len(self._active) >= self.most
-        wait = FULL_S if full else LOOK_S if self._active else SEARCH_S
-        if missed or time_s - self._looked_s >= wait:
-            self._looked_s = time_s
-            self._look(image, time_s, missed=missed)
+        wait = FULL_S if full else DETECT_S if self._active else SEARCH_S
+        if missed or time_s - self._detected_s >= wait:
+            self._detected_s = time_s
+            self._detect(image, time_s, missed=missed)
         return {track.face_id: track.newest for track in self._active}
 
     def _is_other(self, image: Image, time_s: float, unusual: float) -> bool:
-        """Whether a face changed, too, since the frame before, or none is followed."""
+        """Whether a face changed, too, since the frame before, or none is tracked."""
         if self._before is None:
             return False
         before, before_s = self._before
@@ -133,14 +133,14 @@ class FaceTracker:
         return not self._active
 
     def _begin_shot(self) -> None:
-        """Nothing is followed any more, and no place of a face means anything."""
+        """All tracks end, and positions of faces are void."""
         self.cuts += 1
         self._lose(self._active)
         self._active = []
-        self._looked_s = -np.inf
+        self._detected_s = -np.inf
 
     def _follow(self, image: Image, time_s: float) -> bool:
-        """Follow all; whether one got lost."""
+        """Track all faces; whether one got lost."""
         kept: list[_Track] = []
         for track in self._active:
             if time_s < track.due_s:
@@ -166,7 +166,7 @@ class FaceTracker:
         self._lost = lost[-REMEMBERED:]
         self.ended += tuple(track.face_id for track in lost[:-REMEMBERED])
 
-    def _look(self, image: Image, time_s: float, *, missed: bool) -> None:
+    def _detect(self, image: Image, time_s: float, *, missed: bool) -> None:
         passed_over: list[Face] = []
         search = self.detector.detect
         if not missed and self._active and time_s - self._thorough_s < THOROUGH_S:
@@ -181,26 +181,26 @@ class FaceTracker:
                     passed_over.append(face)
                 continue
             try:
-                look = portrait(image, face)
+                patch = portrait(image, face)
             except FaceError:
-                continue  # landmarks in a heap: no face
-            track = self._known(face, look, time_s)
+                continue  # degenerate landmarks: not a face
+            track = self._known(face, patch, time_s)
             if track is None:
-                track = _Track(self._count, face, face, look, time_s, self.cuts)
+                track = _Track(self._count, face, face, patch, time_s, self.cuts)
                 self._count += 1
             else:
                 self._lost.remove(track)
                 track.anchor = track.newest = face
                 track.seen_s, track.shot = time_s, self.cuts
-                track.portrait = 0.7 * track.portrait + 0.3 * look
+                track.portrait = 0.7 * track.portrait + 0.3 * patch
             self._active.append(track)
         self.passed_over = max(self.passed_over, len(passed_over))
 
-    def _known(self, face: Face, look: Patch, time_s: float) -> _Track | None:
+    def _known(self, face: Face, patch: Patch, time_s: float) -> _Track | None:
         """The one that left, if this is it."""
         best, most = None, 0.0
         for track in self._lost:
-            likeness = alike(look, track.portrait)
+            likeness = alike(patch, track.portrait)
             if track.shot != self.cuts:
                 likeness -= CLEARLY_ALIKE - ALIKE
             elif time_s - track.seen_s <= NEAR_S and overlap(face.box, track.newest.box) > 0.3:
@@ -238,7 +238,7 @@ def difference(
     try:
         likeness = alike(portrait(before, old), portrait(image, new))
     except FaceError:
-        return np.inf  # landmarks in a heap: no face
+        return np.inf  # degenerate landmarks: not a face
     return min(jump / JUMP, MOST_JUMP) + (1 - likeness) / UNLIKE
 
 
