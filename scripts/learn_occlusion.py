@@ -31,7 +31,7 @@ from scipy.optimize import minimize
 from skimage.data import astronaut
 
 from ma2mi.face.detect import Face, FaceDetector
-from ma2mi.face.occlusion import AREAS, SURE, Network, measure_parts
+from ma2mi.face.occlusion import AREAS, HIDDEN, Network, measure_parts
 from ma2mi.files import replace_file
 from ma2mi.synthesis.head_video import make_head_video
 from ma2mi.synthesis.long_video import LongVideoSettings
@@ -334,7 +334,7 @@ def chosen(data: Arrays, rows: NDArray[np.bool_]) -> Arrays:
 
 def report(title: str, data: Arrays, odds: NDArray[Any]) -> None:
     """How often each area is called hidden where it is, by kind, and where it is not."""
-    calls = 1 / (1 + np.exp(-odds)) > SURE
+    calls = 1 / (1 + np.exp(-odds)) > HIDDEN
     print(f"{title}\narea    " + "".join(f"{kind:>12}" for kind in SHARES) + "   in the open")
     for column, name in enumerate(AREAS):
         covered = data["covers"][:, column] >= COVERED

@@ -227,7 +227,7 @@ def test_where_a_face_is_missed_the_whole_picture_is_blurred() -> None:
     missed = put(both, grey, 560, 60)
     frames = [both] * 4 + [missed] * 4 + [both] * 4
     seen = searched(frames)
-    assert [one.is_sure for one in seen] == [True] * 4 + [False] * 4 + [True] * 4
+    assert [one.is_complete for one in seen] == [True] * 4 + [False] * 4 + [True] * 4
     hidden, count = blurred(frames)
     assert count.whole == 4
     for image in hidden[4:8]:
@@ -238,7 +238,7 @@ def test_who_has_left_over_the_edge_is_not_missed() -> None:
     first = put(wall(960), portrait(), 40, 60)
     frames = [put(first, portrait(), 600 + 30 * step, 60) for step in range(16)]
     seen = searched(frames)
-    assert all(one.is_sure for one in seen)
+    assert all(one.is_complete for one in seen)
     assert len(seen[0].faces) == 2
     assert len(seen[-1].faces) == 1
 

@@ -213,7 +213,7 @@ def test_a_changed_model_in_a_usual_place_is_refused(bare_home: Path) -> None:
     kept = bare_home / "data" / "ma2mi" / MODEL_NAME
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"changed")
-    with pytest.raises(FaceError, match="is not the face model that is known"):
+    with pytest.raises(FaceError, match="is not the known face model"):
         find_model()
 
 
@@ -230,7 +230,7 @@ def test_a_file_without_the_nets_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.task", "w") as archive:
         archive.writestr("readme.txt", "words")
     for name in ("text.task", "other.task"):
-        with pytest.raises(FaceError, match="is no face model"):
+        with pytest.raises(FaceError, match="is not a face model"):
             FaceDetector(tmp_path / name)
 
 

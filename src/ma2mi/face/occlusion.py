@@ -1,6 +1,6 @@
 """Which areas of a face are hidden, by a mask, a hand, sunglasses or a cap.
 
-Landmark nets are as sure of a mouth behind a mask as of one in the open, so the image is looked at:
+Landmark nets are as confident of a mouth behind a mask as of an open one, so the image is used:
 the colour of each part of the face against that of forehead, cheeks and bridge of this very face,
 and how much structure there is where lips, nostrils, lids and brows have edges.
 A small network, learned from rendered heads behind drawn masks, hands, sunglasses, caps and other
@@ -32,7 +32,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "nose": ("right_nose_wing", "left_nose_wing", "right_cheek", "left_cheek"),
     "mouth": ("right_lip_corner", "left_lip_corner", "upper_lip", "lower_lip", "chin"),
 }
-"""Each area with those of ``motion.REGIONS`` that cannot be read when it is hidden."""
+"""Each area with those of ``motion.REGIONS`` that are not analysed when it is hidden."""
 
 NEXT_TO = {
     "brows": ("eyes",),
@@ -42,15 +42,15 @@ NEXT_TO = {
 }
 # Likelihood from which an area counts as hidden: by itself, and beside one that is. In real
 # subjects left out of the learning (``scripts/learn_occlusion.py --leave-out``), 0.88 is passed in
-# 0.8, 0.6, 0.1 and 0.5 % of the looks at open brows, eyes, noses and mouths, by the mouth behind a
+# 0.8, 0.6, 0.1 and 0.5 % of the samples of open brows, eyes, noses and mouths, by the mouth behind a
 # mask in 94 %, behind a hand in 67 %, by the eyes behind sunglasses in 96 %.
-SURE, BESIDE = 0.88, 0.5
+HIDDEN, BESIDE = 0.88, 0.5
 
 CROP = Template(size=80)  # 35 px between the eyes' outer corners, as in the smallest useful faces
 DARK = 8.0  # of 255, added to the brightness: below it ratios are noise
 
-# Parts of the face by pairs of landmarks, whose middles are looked at. The first three show skin
-# in nearly everybody and are what the others are compared with.
+# Parts of the face by pairs of landmarks, whose middles are sampled. The first three show skin
+# in nearly all subjects and are what the others are compared with.
 OWN_SKIN = {
     "forehead": ((9, 9), (151, 151), (108, 108), (337, 337)),
     "upper cheeks": ((50, 50), (280, 280), (101, 101), (330, 330), (118, 118), (347, 347)),
@@ -106,16 +106,16 @@ def hidden_areas(image: Image, face: Face) -> tuple[str, ...]:
         FaceError: landmarks without direction.
     """
     likely = occluded_areas(image, face)
-    sure = {name for name, share in likely.items() if share > SURE}
+    hidden = {name for name, share in likely.items() if share > HIDDEN}
     return tuple(
         name
         for name, share in likely.items()
-        if name in sure or (share > BESIDE and sure & set(NEXT_TO[name]))
+        if name in hidden or (share > BESIDE and hidden & set(NEXT_TO[name]))
     )
 
 
 def measure_parts(image: Image, face: Face) -> Floats:
-    """What the network is given: float32 [103].
+    """Input of the network: float32 [103].
 
     Of each part: brightness (logarithm), share of red and share of blue against the face's own
     skin, and gradient; then the range of brightness in each part; then how much the own skin varies
@@ -134,7 +134,7 @@ def measure_parts(image: Image, face: Face) -> Floats:
     x, y = np.clip(np.rint(points), 0, CROP.size - 1).astype(int).T
     colours = cv2.blur(crop, (3, 3))[y, x]
     total = colours.sum(axis=1) + np.float32(DARK)
-    looks = np.stack(
+    samples = np.stack(
         [
             np.log(colours @ _LUMA + np.float32(DARK)),
             colours[:, 0] / total,
@@ -143,12 +143,12 @@ def measure_parts(image: Image, face: Face) -> Floats:
         ],
         axis=1,
     )
-    skin = np.median(looks[:_OWN, :3], axis=0)
-    varies = np.median(np.abs(looks[:_OWN, :3] - skin), axis=0)
+    skin = np.median(samples[:_OWN, :3], axis=0)
+    varies = np.median(np.abs(samples[:_OWN, :3] - skin), axis=0)
     first = _STARTS[:-1]
-    means = np.add.reduceat(looks, first) / np.diff(_STARTS)[:, None]
+    means = np.add.reduceat(samples, first) / np.diff(_STARTS)[:, None]
     means[:, :3] -= skin
-    ranges = np.maximum.reduceat(looks[:, 0], first) - np.minimum.reduceat(looks[:, 0], first)
+    ranges = np.maximum.reduceat(samples[:, 0], first) - np.minimum.reduceat(samples[:, 0], first)
     return np.concatenate([means.ravel(), ranges, varies]).astype(np.float32)
 
 

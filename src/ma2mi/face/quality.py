@@ -406,7 +406,7 @@ _MEDIANS = ("eye_distance_px", "blur", "blockiness", "luma", "clipped", "turned"
 
 
 def _flicker(luma: Floats) -> float:
-    """Median relative change of the face's brightness from one sample to the next, as a deviation."""
+    """Median relative change of the face's brightness between samples, as a deviation."""
     if len(luma) < 3:
         return 0.0
     change = np.diff(luma) / max(float(np.median(luma)), 1.0)

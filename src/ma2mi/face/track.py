@@ -64,8 +64,8 @@ class FaceTracker:
 
     A face is tracked from frame to frame. One that was lost and is found again keeps its number
     if it is back at its place at once, or looks like the one that left: small aligned portraits
-    are correlated. That separates the subjects of one recording, usually; it is not face recognition,
-    and a wrong number is possible.
+    are correlated. That separates most subjects of one recording; it is not face recognition, and
+    a wrong number is possible.
 
     A hard cut ends all tracks: where the picture changes unusually (``cuts.CutDetector``)
     and a face with it, or no face is tracked. After a cut a face keeps its number only if it
@@ -74,7 +74,7 @@ class FaceTracker:
     Args:
         detector: finds and tracks.
         most: faces tracked at a time, the largest.
-        rate: landmark detections a second and face, on average; in other frames a face stays as it was.
+        rate: landmark detections of a face a second, on average; between them it stays as it was.
 
     Attributes:
         cut: whether the newest frame begins another shot, so that nothing before it can be
@@ -96,17 +96,17 @@ class FaceTracker:
         self.cuts = 0
         self.ended: tuple[int, ...] = ()
         self.passed_over = 0
-        self._shots = CutDetector()
+        self._cut_detector = CutDetector()
         self._before: tuple[Image, float] | None = None
 
     def push(self, image: Image, time_s: float) -> dict[int, Face]:
         """The faces of the next frame: number to face, the oldest first."""
         self.ended = ()
-        unusual = self._shots.push(image, time_s)
+        unusual = self._cut_detector.push(image, time_s)
         self.cut = unusual > 0 and self._is_other(image, time_s, unusual)
         self._before = image, time_s
         if unusual:
-            self._shots.decide(is_cut=self.cut)
+            self._cut_detector.decide(is_cut=self.cut)
         if self.cut:
             self._begin_shot()
         missed = self._follow(image, time_s)
@@ -128,7 +128,7 @@ class FaceTracker:
             new = None if old is None else self.detector.follow(image, old)
             if old is None or new is None:
                 return True
-            if difference(before, old, image, new, self._shots.shift) > limit:
+            if difference(before, old, image, new, self._cut_detector.shift) > limit:
                 return True
         return not self._active
 
