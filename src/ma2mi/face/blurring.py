@@ -260,7 +260,7 @@ def blur_faces(
 ) -> Iterator[Image]:
     """The pictures with every face blurred.
 
-    A picture is blurred as a whole where the search is incomplete, and where no face is found in it.
+    A picture is blurred as a whole where the search is incomplete, or where it finds no face.
 
     Args:
         pictures: uint8 [H, W, 3], RGB.
@@ -298,7 +298,7 @@ def blur_boxes(image: Image, boxes: Iterable[Box]) -> Image:
 
 
 def coarse(image: Image, cells: int = CELLS) -> Image:
-    """The image in so few cells a side that no subject can be identified, and no detector finds a face."""
+    """The image in so few cells a side that no subject is identified and no face found."""
     height, width = image.shape[:2]
     small = (min(cells, width), min(cells, height))
     means = cv2.resize(image, small, interpolation=cv2.INTER_AREA)

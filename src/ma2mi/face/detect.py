@@ -195,8 +195,8 @@ class FaceDetector:
 
         The net searches the whole image, and overlapping square tiles (nine of a 4:3 image),
         where small faces are larger; in large images that show none so, at smaller ones. Beside a
-        face that the whole shows, a tile's must have a high score. A face that is found where one of
-        the ``known`` is counts as that one, which is given as it is.
+        face that the whole shows, a tile's must have a high score. A face that is found where one
+        of the ``known`` is counts as that one, which is given as it is.
 
         Raises:
             FaceError: the image has another shape or type.
@@ -264,9 +264,9 @@ class FaceDetector:
     def follow(self, image: Image, face: Face) -> Face | None:
         """The landmarks of ``face`` in another ``image``, None where it is no longer there.
 
-        The net is applied where ``face`` was, at the same scale and turn. Follow one and the same face
-        through a short clip and nothing but the pixels can move the landmarks; follow the newest
-        face through a long video and the region moves along.
+        The net is applied where ``face`` was, at the same scale and turn. Follow one and the same
+        face through a short clip and nothing but the pixels can move the landmarks; follow the
+        newest face through a long video and the region moves along.
         """
         _check_image(image)
         return self._landmarks(image, _region_of(face.points))

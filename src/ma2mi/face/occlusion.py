@@ -42,8 +42,8 @@ NEXT_TO = {
 }
 # Likelihood from which an area counts as hidden: by itself, and beside one that is. In real
 # subjects left out of the learning (``scripts/learn_occlusion.py --leave-out``), 0.88 is passed in
-# 0.8, 0.6, 0.1 and 0.5 % of the samples of open brows, eyes, noses and mouths, by the mouth behind a
-# mask in 94 %, behind a hand in 67 %, by the eyes behind sunglasses in 96 %.
+# 0.8, 0.6, 0.1 and 0.5 % of the samples of open brows, eyes, noses and mouths, by the mouth behind
+# a mask in 94 %, behind a hand in 67 %, by the eyes behind sunglasses in 96 %.
 HIDDEN, BESIDE = 0.88, 0.5
 
 CROP = Template(size=80)  # 35 px between the eyes' outer corners, as in the smallest useful faces
