@@ -16,13 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ma2mi.cli.contest import Contestant, compete
-from ma2mi.cli.steps import mark_expressions
-from ma2mi.clips.pairs import PairSettings
-from ma2mi.clips.store import Recipe
 from ma2mi.datasets import open_corpus
-from ma2mi.evaluation.protocols import protocol
 from ma2mi.evaluation.statistics import bootstrap, person_confusions
+from ma2mi.experiment import Entry, label_pairs, run_entry
 from ma2mi.report.tables import score_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -37,24 +33,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         corpus = open_corpus("megc2019-flow", write_tree(root / "tree"))
-        megc = protocol("megc2019")
-        draw = PairSettings()
-        marked = mark_expressions(corpus, megc, root, Recipe(), draw, 1)
-        marked.labels[:] = np.random.default_rng(0).permutation(marked.labels)
-        network = Contestant("ststnet", epochs=options.epochs, keep_epochs=True)
-        result = compete(
-            network,
-            marked,
-            megc,
-            None,
-            corpus=corpus.name,
-            pair_settings=draw,
-            also_best_on_test=True,
-        )
-        guess = compete(
-            Contestant("majority"), marked, megc, None, corpus=corpus.name, pair_settings=draw
-        )
-    print(score_table([guess]))
+        labelled = label_pairs(corpus, "megc2019", root)
+        labelled.labels[:] = np.random.default_rng(0).permutation(labelled.labels)
+        network = Entry("ststnet", epochs=options.epochs, keep_epochs=True)
+        result = run_entry(network, labelled, also_best_on_test=True)
+        chance = run_entry(Entry("majority"), labelled)
+    print(score_table([chance]))
     print(score_table([result]))
     draw_picture(result, options.out)
     print(f"picture: {options.out}")

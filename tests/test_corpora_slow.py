@@ -15,7 +15,7 @@ pytest.importorskip("lightning")
 pytest.importorskip("cv2")
 pytest.importorskip("openpyxl")
 
-from ma2mi.cli.steps import parse_labels
+from ma2mi.cli.settings import parse_labels
 from ma2mi.datasets import open_corpus
 from ma2mi.evaluation.labels import DROPPED, label_set
 from ma2mi.testing import FAKES

@@ -1,4 +1,4 @@
-"""MEGC2019's flow images: the layout is read once a sample, and every contestant runs on it."""
+"""MEGC2019's flow images: the layout is read once a sample, and every entry runs on it."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 
 from fakes.megc2019_flow import samples, write_tree
-from ma2mi.cli.contest import Contestant, compete
-from ma2mi.cli.steps import mark_expressions
-from ma2mi.clips.pairs import PairSettings, read_flow_images
-from ma2mi.clips.store import Recipe
+from ma2mi.clips.pairs import read_flow_images
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.megc2019_flow import database_of
 from ma2mi.errors import CorpusError
-from ma2mi.evaluation.protocols import protocol
+from ma2mi.experiment import Entry, label_pairs, run_entry
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +20,10 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def marked(tree, tmp_path_factory):
+def labelled(tree, tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     corpus = open_corpus("megc2019-flow", tree)
-    return mark_expressions(corpus, protocol("megc2019"), store, Recipe(), PairSettings(), 1)
+    return label_pairs(corpus, "megc2019", store)
 
 
 def test_the_whole_fake_has_the_published_counts():
@@ -73,26 +70,18 @@ CONTROLS = ["flow-svm", "flow-pca", "pixels-rbf", "random-ridge"]
 MODELS = ["majority", *CONTROLS, "ststnet", "off-apexnet"]
 
 
-def score(name, marked, **wishes):
-    result = compete(
-        Contestant(name, **{"epochs": 2, **wishes}),
-        marked,
-        protocol("megc2019"),
-        None,
-        corpus="megc2019-flow",
-        pair_settings=PairSettings(),
-        jobs=1,
-    )
+def score(name, labelled, **wishes):
+    result = run_entry(Entry(name, **{"epochs": 2, **wishes}), labelled)
     return result.scores()["mean"]
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_contestant_runs(name, marked):
-    assert 0 <= score(name, marked)["uf1"] <= 1
+def test_every_entry_runs(name, labelled):
+    assert 0 <= score(name, labelled)["uf1"] <= 1
 
 
-def test_miacnet_reads_flow_without_faces(marked):
-    assert 0 <= score("miacnet-tiny", marked, frozen=True)["uf1"] <= 1
+def test_miacnet_reads_flow_without_faces(labelled):
+    assert 0 <= score("miacnet-tiny", labelled, frozen=True)["uf1"] <= 1
 
 
 #: What is learned from scratch is small here: 6 epochs, few pixels.
@@ -111,28 +100,28 @@ LEARNERS = [
 
 
 @pytest.mark.parametrize(("name", "wishes"), LEARNERS[1:])  # 88 images are too few for the SVM
-def test_movement_is_learned(name, wishes, marked):
-    assert score(name, marked, **wishes)["uar"] > 0.45
+def test_movement_is_learned(name, wishes, labelled):
+    assert score(name, labelled, **wishes)["uar"] > 0.45
 
 
 @pytest.mark.parametrize(("name", "wishes"), LEARNERS)
-def test_shuffled_labels_score_chance(name, wishes, marked):
+def test_shuffled_labels_score_chance(name, wishes, labelled):
     rng = np.random.default_rng(0)
     reached = []
     for _ in range(3):
-        shuffled = rng.permutation(marked.labels)
-        other = replace(marked, labels=shuffled)
+        shuffled = rng.permutation(labelled.labels)
+        other = replace(labelled, labels=shuffled)
         reached.append(score(name, other, **wishes)["uar"])
     assert abs(np.mean(reached) - 1 / 3) < 0.1
 
 
 @pytest.mark.parametrize(("name", "wishes"), [("majority", {}), *LEARNERS])
-def test_labels_that_follow_only_the_person_score_chance(name, wishes, marked):
-    people = np.unique(marked.pairs.subjects)
+def test_labels_that_follow_only_the_person_score_chance(name, wishes, labelled):
+    people = np.unique(labelled.pairs.subjects)
     reached = []
     for seed in range(3):
         of_person = np.random.default_rng(seed).permutation(np.arange(len(people)) % 3)
-        labels = of_person[np.searchsorted(people, marked.pairs.subjects)].astype(np.int64)
-        other = replace(marked, labels=labels)
+        labels = of_person[np.searchsorted(people, labelled.pairs.subjects)].astype(np.int64)
+        other = replace(labelled, labels=labels)
         reached.append(score(name, other, **wishes)["uar"])
     assert np.mean(reached) < 1 / 3 + 0.1

@@ -15,9 +15,9 @@ pytest.importorskip("lightning")
 pytest.importorskip("cv2")
 
 from fakes.megc2019_flow import write_tree  # noqa: E402
-from ma2mi.cli.contest import Contestant  # noqa: E402
 from ma2mi.errors import CheckpointError, FaceError  # noqa: E402
 from ma2mi.evaluation.labels import CD6ME_UNITS  # noqa: E402
+from ma2mi.experiment import Entry  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import find_weights, load_backbone, open_backbone  # noqa: E402
 from ma2mi.training.frozen import recognizer_features  # noqa: E402
@@ -243,10 +243,10 @@ def test_features_share_their_length_between_grid_and_logits(pairs):
 
 def test_fine_tuning_starts_from_the_classes_that_it_shares(pairs, tmp_path):
     make().save_pretrained(tmp_path)
-    start = Contestant("miacnet-tiny", init=tmp_path, size=64)
-    same, _ = start.enter(pairs, ("positive", "negative", "surprise"), [0])
+    start = Entry("miacnet-tiny", init=tmp_path, size=64)
+    same, _ = start.build_learner(pairs, ("positive", "negative", "surprise"), [0])
     assert same.head == (1, 0, 2)
-    other, _ = start.enter(pairs, ("up", "down"), [0])
+    other, _ = start.build_learner(pairs, ("up", "down"), [0])
     assert other.head == ()
 
 

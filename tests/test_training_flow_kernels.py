@@ -16,10 +16,11 @@ from sklearn.kernel_ridge import KernelRidge  # noqa: E402
 from sklearn.linear_model import Ridge  # noqa: E402
 from sklearn.metrics.pairwise import euclidean_distances  # noqa: E402
 
-from ma2mi.cli.contest import BASELINES, CONTROLS, Contestant  # noqa: E402
 from ma2mi.errors import EvaluationError  # noqa: E402
 from ma2mi.evaluation import run_benchmark  # noqa: E402
 from ma2mi.evaluation.splits import inner_splits  # noqa: E402
+from ma2mi.experiment.entries import BUILDERS, Entry  # noqa: E402
+from ma2mi.models.catalog import MODELS  # noqa: E402
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root  # noqa: E402
 from ma2mi.training.ridge import solve_dual, solve_primal  # noqa: E402
 
@@ -194,14 +195,17 @@ def test_primal_is_that_of_sklearn_and_of_the_dual(absent):
         assert ((x @ fitted + offset).argmax(1) != 2).all()
 
 
+CONTROLS = ("majority", "flow-svm", "flow-pca", "pixels-rbf")
+
+
 def test_the_controls_are_complete():
-    assert set(BASELINES) == {"majority", "flow-svm", "flow-pca", "pixels-rbf", "random-ridge"}
+    assert set(BUILDERS) == {*CONTROLS, "random-ridge", *MODELS}
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 class TestEveryControl:
     def fitted(self, name, pairs, labels):
-        learner, clips = Contestant(name, size=64).enter(pairs, ("up", "right"), (0,))
+        learner, clips = Entry(name, size=64).build_learner(pairs, ("up", "right"), (0,))
         result = run_benchmark(
             learner,
             clips,
@@ -234,7 +238,7 @@ class TestEveryControl:
         assert after.folds[2].probabilities == before.folds[2].probabilities
 
     def test_one_subject_or_one_class_is_enough_to_fit(self, name, pairs, labels):
-        learner, clips = Contestant(name, size=64).enter(pairs, ("up", "right"), (0,))
+        learner, clips = Entry(name, size=64).build_learner(pairs, ("up", "right"), (0,))
         for rows in (pairs.subjects == "p0", labels == 0):
             predictor = learner.fit(clips[rows], labels[rows], pairs.subjects[rows])
             probabilities = predictor.predict(clips)

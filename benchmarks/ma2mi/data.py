@@ -15,7 +15,7 @@ from pathlib import Path
 
 import joblib
 
-from ma2mi.cli import steps
+from ma2mi.cli.console import progress
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus, open_corpus
@@ -23,7 +23,15 @@ from ma2mi.datasets.folder import list_recordings
 from ma2mi.datasets.manifest import COLUMNS
 from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.protocols import protocol
+from ma2mi.experiment import (
+    LabelledPairs,
+    cut_recordings,
+    label_pairs,
+    measure_movements,
+    render_corpus,
+)
 from ma2mi.files import replace_file
+from ma2mi.progress import Progress
 from ma2mi.records import Recording
 from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import GroundTruthEvent, LongVideoSettings, make_long_video
@@ -76,22 +84,22 @@ class Data:
         """Pairs of the first so many macro videos: of as many subjects and emotions as can be."""
         corpus = self._painted("synthetic-macro", self.setup.macro, MACRO_SEED)
         chosen = in_turn(corpus.recordings(), self.setup.clips)[:videos]
-        keys, _ = steps.cut_recordings(chosen, self.store, self.jobs)
-        return steps.near_future_pairs(self.store, keys, settings, self.jobs)[0]
+        keys, _ = cut_recordings(chosen, self.store, jobs=self.jobs)
+        return measure_movements(self.store, keys, settings, jobs=self.jobs)[0]
 
     def real(self, settings: PairSettings) -> Pairs:
         """Pairs of the real clips."""
         recordings = list_recordings(self.setup.real)
-        keys, _ = steps.cut_recordings(recordings, self.store, self.jobs)
-        return steps.near_future_pairs(self.store, keys, settings, self.jobs)[0]
+        keys, _ = cut_recordings(recordings, self.store, jobs=self.jobs)
+        return measure_movements(self.store, keys, settings, jobs=self.jobs)[0]
 
     @cached_property
-    def painted(self) -> steps.Marked:
+    def painted(self) -> LabelledPairs:
         """Micro-expressions of 0.2 to 0.7 px by the renderer of the macro videos."""
         return self._marked(self._painted("synthetic-micro", self.setup.micro, MICRO_SEED))
 
     @cached_property
-    def rendered(self) -> steps.Marked:
+    def rendered(self) -> LabelledPairs:
         """Micro-expressions of the same size on rendered heads.
 
         Raises:
@@ -109,17 +117,12 @@ class Data:
         root = self._root(name, subjects)
         if (root / "manifest.csv").is_file():  # it is written last
             return open_corpus(name, root)
-        return steps.paint_corpus(name, root, subjects, self.setup.clips, seed, self.jobs)
-
-    def _marked(self, corpus: Corpus) -> steps.Marked:
-        return steps.mark_expressions(
-            corpus,
-            PROTOCOL,
-            self.clips,
-            self.store.recipe,
-            PairSettings(),
-            self.jobs,
+        return render_corpus(
+            name, root, subjects=subjects, clips=self.setup.clips, seed=seed, jobs=self.jobs
         )
+
+    def _marked(self, corpus: Corpus) -> LabelledPairs:
+        return label_pairs(corpus, PROTOCOL, self.clips, recipe=self.store.recipe, jobs=self.jobs)
 
 
 def in_turn(recordings: list[Recording], clips: int) -> list[Recording]:
@@ -142,11 +145,11 @@ def render_heads(root: Path, subjects: int, clips: int, jobs: int) -> None:
     classes equally many are rendered, and of each only the two frames that are looked at.
     """
     tasks = (joblib.delayed(_render_subject)(root, number, clips) for number in range(subjects))
-    with steps.progress("Rendering heads") as tick:
+    with progress("Rendering heads") as tick:
         rows: list[dict[str, object]] = []
         for done, lines in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
             rows += lines
-            tick(done, subjects)
+            tick(Progress("render", done, subjects))
     text = StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from rows import LATE, Pretraining, Row
 
 import ma2mi
-from ma2mi.cli.steps import Marked
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.errors import MissingPart
 from ma2mi.evaluation import run_benchmark
 from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.evaluation.learning_curve import run_learning_curve
 from ma2mi.evaluation.statistics import person_confusions
+from ma2mi.experiment import LabelledPairs
 from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
 from ma2mi.training.checkpoint import find_weights, open_backbone
@@ -80,7 +80,7 @@ class Study:
         self._pairs: dict[str, Pairs] = {}
 
     @cached_property
-    def worlds(self) -> dict[str, Marked]:
+    def worlds(self) -> dict[str, LabelledPairs]:
         """Labelled subjects by renderer; the rendered ones need anny."""
         with alone(self.setup.out / "data.lock"):
             found = {"painted": self.data.painted}
@@ -184,11 +184,11 @@ class Study:
     # -- reading with labels ---------------------------------------------------------------------
 
     def _entered(
-        self, row: Row, seed: int, learned: Path | None, marked: Marked
+        self, row: Row, seed: int, learned: Path | None, labelled: LabelledPairs
     ) -> tuple[Learner, Clips]:
         """The classifier, and what it reads."""
         ridge = DualRidge(3, (seed,), seed=seed)
-        pairs = marked.pairs
+        pairs = labelled.pairs
         if row.features == "flow-pca":
             return FlowPCA(3, seed=seed), flow_views(pairs, SIZE)
         if row.features == "pixels-rbf":
@@ -222,19 +222,19 @@ class Study:
         return mean, axes[:, -COMPONENTS:]
 
     def _confusions(
-        self, learner: Learner, clips: Clips, marked: Marked, seed: int, world: str
+        self, learner: Learner, clips: Clips, labelled: LabelledPairs, seed: int, world: str
     ) -> dict[int, list[Any]]:
         options: dict[str, Any] = {
-            "labels": marked.labels,
-            "subjects": marked.pairs.subjects.tolist(),
-            "keys": marked.pairs.keys.tolist(),
+            "labels": labelled.labels,
+            "subjects": labelled.pairs.subjects.tolist(),
+            "keys": labelled.pairs.keys.tolist(),
             "protocol": PROTOCOL,
-            "databases": marked.databases,
-            "classes": marked.classes,
+            "databases": labelled.databases,
+            "classes": labelled.classes,
             "seeds": (seed,),
         }
         pool = run_benchmark(learner, clips, **options).pool(seed)
-        everyone = person_confusions(pool.truth, pool.guess, pool.people, len(marked.classes))
+        everyone = person_confusions(pool.truth, pool.guess, pool.people, len(labelled.classes))
         found = {0: everyone[:, None].tolist()}
         most = len(everyone) - 1
         sizes = [size for size in SIZES[world] if 0 < size <= most]

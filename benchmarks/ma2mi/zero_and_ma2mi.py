@@ -36,11 +36,11 @@ from evaluate_zero import Judged, ask, measured, rendered
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
 from train_zero import train_zero
 
-from ma2mi.cli import steps
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets.folder import list_recordings
 from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, person_confusions
+from ma2mi.experiment import cut_recordings, measure_movements
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion import flow
@@ -244,9 +244,9 @@ class Study:
                     write_video(path, clip.frames(), CAMERA_FPS, crf=CRF)
         store = ClipStore(self.out / "clips", Recipe(size=128))
         recordings = list_recordings(folder, people="folder")
-        keys, _ = steps.cut_recordings(recordings, store, self.jobs)
+        keys, _ = cut_recordings(recordings, store, jobs=self.jobs)
         drawn = PairSettings.model_validate({"kind": "future-movement", "per_clip": 6})
-        return steps.near_future_pairs(store, keys, drawn, self.jobs)[0]
+        return measure_movements(store, keys, drawn, jobs=self.jobs)[0]
 
 
 def _camera_settings(rng: np.random.Generator, **changes: Any) -> SyntheticSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -16,13 +16,17 @@ class Ma2miError(Exception):
         what: the cause, in the user's words ("no face found in any of 72 frames").
         where: file, row, frame or setting; empty if there is no place.
         cure: what to do next; empty if nothing can be done.
+        details: lines about single inputs that led to it, for whoever shows the error.
     """
 
-    def __init__(self, what: str, *, where: object = "", cure: str = "") -> None:
+    def __init__(
+        self, what: str, *, where: object = "", cure: str = "", details: Sequence[str] = ()
+    ) -> None:
         super().__init__(what, str(where), cure)
         self.what = what
         self.where = str(where)
         self.cure = cure
+        self.details = tuple(details)
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
@@ -30,11 +34,13 @@ class Ma2miError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders (joblib); the keyword arguments would be lost otherwise.
-        return _rebuild, (type(self), self.what, self.where, self.cure)
+        return _rebuild, (type(self), self.what, self.where, self.cure, self.details)
 
 
-def _rebuild(kind: type[Ma2miError], what: str, where: str, cure: str) -> Ma2miError:
-    return kind(what, where=where, cure=cure)
+def _rebuild(
+    kind: type[Ma2miError], what: str, where: str, cure: str, details: Sequence[str]
+) -> Ma2miError:
+    return kind(what, where=where, cure=cure, details=details)
 
 
 class VideoError(Ma2miError):

@@ -30,7 +30,7 @@ from ma2mi.cli import (
     pretrain,
     report,
 )
-from ma2mi.cli.console import visible
+from ma2mi.cli.console import list_failures, shown_log, visible
 from ma2mi.cli.settings import checked, refuse_empty
 from ma2mi.errors import Ma2miError, store_error
 
@@ -136,7 +136,8 @@ def main() -> None:
             "ignore", message="A worker stopped while some jobs", category=UserWarning
         )
         warnings.showwarning = _show_warning
-        code = _run()
+        with shown_log():
+            code = _run()
     sys.exit(code)
 
 
@@ -145,6 +146,7 @@ def _run() -> int:
         refuse_empty(sys.argv[1:], [info.callback for _, info in commands()])
         return int(app(standalone_mode=False) or 0)
     except Ma2miError as error:
+        list_failures(error.details)
         _stop(str(error), WRONG_CALL)
     except _UsageError as error:
         # Without a command there is the help, on stdout, and nothing to say.

@@ -50,11 +50,12 @@ def adapt(
     """
     # Imported here: --help must answer at once, and this loads torch.
     from ma2mi._version import __version__
-    from ma2mi.cli import steps
+    from ma2mi.cli import pretraining
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets.folder import list_recordings
+    from ma2mi.experiment import cut_recordings, measure_movements
     from ma2mi.progress import Progress
     from ma2mi.training import adapt as adapting
     from ma2mi.training.checkpoint import find_weights
@@ -70,11 +71,12 @@ def adapt(
     folder = find_weights(weights)
     check_folder(out)
     size = load_model(folder).size  # refuses what is no recognizer before videos are prepared
-    fabric = steps.launch(accelerator, "1", 1, "auto", "32-true")
+    fabric = pretraining.launch(accelerator, "1", 1, "auto", "32-true")
     clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))
     recordings = list_recordings(videos, people=people, fps=frame_rate)
-    keys, failures = steps.cut_recordings(recordings, clips, jobs)
-    pairs, unpaired = steps.near_future_pairs(clips, keys, drawn, jobs)
+    with console.progress() as tick:
+        keys, failures = cut_recordings(recordings, clips, jobs=jobs, on_progress=tick)
+        pairs, unpaired = measure_movements(clips, keys, drawn, jobs=jobs, on_progress=tick)
     failures += unpaired
     about = {
         "ma2mi": __version__,
@@ -101,6 +103,6 @@ def adapt(
 
 def _line(figures: dict[str, Any]) -> str:
     """What an epoch reached on held-out subjects, and what it cost."""
-    from ma2mi.cli.steps import figures_line
+    from ma2mi.cli.pretraining import figures_line
 
     return f"{figures_line(figures)}, answers as before {figures['same']:.1%}"

@@ -97,12 +97,20 @@ def benchmark(
     ),
 ) -> None:
     """Leave one subject out (or another protocol) and print UF1, UAR and accuracy."""
-    from ma2mi.cli import contest, steps
-    from ma2mi.cli.settings import parse
+    from ma2mi.cli.settings import parse, parse_aliases, parse_labels
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import find_recipe
     from ma2mi.errors import SettingsError
     from ma2mi.evaluation.protocols import protocol as protocol_named
+    from ma2mi.experiment import (
+        Entry,
+        check_model,
+        corpus_label,
+        find_corpora,
+        label_pairs,
+        run_entry,
+        run_entry_curve,
+    )
     from ma2mi.report.tables import curve_text, score_table
     from ma2mi.training.checkpoint import find_weights, read_config
 
@@ -117,13 +125,25 @@ def benchmark(
     # Wrong words are said before hours of preparing.
     pairs = parse(PairSettings, {"method": flow})
     cut = find_recipe(recipe, size=size + 16)
-    contest.check_model(model)
-    labels, aliases = steps.parse_labels(label), steps.parse_aliases(alias)
+    check_model(model)
+    labels, aliases = parse_labels(label), parse_aliases(alias)
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError("is a file", where=f"--out {out}", cure="Name a folder")
-    corpora = steps.find_corpora(corpus, root, store, jobs, layout=layout, repairs=repairs)
-    marked = steps.mark_expressions(corpora, chosen, store, cut, pairs, jobs, labels)
-    contestant = contest.Contestant(
+    with console.progress() as tick:
+        found = find_corpora(
+            corpus, root, store, layout=layout, repairs=repairs, jobs=jobs, on_progress=tick
+        )
+        labelled = label_pairs(
+            found,
+            chosen,
+            store,
+            recipe=cut,
+            settings=pairs,
+            own_labels=labels,
+            jobs=jobs,
+            on_progress=tick,
+        )
+    entry = Entry(
         model,
         init=folder,
         frozen=train == "frozen" or (train == "auto" and init is not None),
@@ -134,40 +154,43 @@ def benchmark(
         stop=stop,
         keep_epochs=also_report_best_on_test,
     )
-    title = steps.corpus_label(corpus)
+    title = corpus_label(corpus)
     name = "-".join([title, model, *([folder.resolve().name] if folder else [])])
     name += ("-zero-shot" if weights else "") + ("-curve" if sizes else "")
     out = out or Path("runs") / name
     shared: dict[str, Any] = {
-        "corpus": title,
         "seeds": range(seeds),
         "jobs": jobs,
         "backend": backend,
         "cluster": cluster,
         "aliases": aliases,
-        "pair_settings": pairs,
     }
-    entries = [(contestant, out)]
-    if control and folder and contestant.frozen:
-        random = replace(contestant, init=None, like=folder)
+    entries = [(entry, out)]
+    if control and folder and entry.frozen:
+        random = replace(entry, init=None, like=folder)
         entries.insert(0, (random, out.with_name(f"{out.name}-random")))
     if sizes:
-        table = curve_text(
-            [
-                contest.run_curve(one, marked, chosen, place, sizes=sizes, draws=draws, **shared)
-                for one, place in entries
-            ]
-        )
+        curves = []
+        for one, place in entries:
+            with console.progress(one.name) as tick:
+                curves.append(
+                    run_entry_curve(
+                        one, labelled, sizes, place, draws=draws, on_progress=tick, **shared
+                    )
+                )
+        table = curve_text(curves)
     else:
         shared |= {"also_best_on_test": also_report_best_on_test}
-        table = score_table(
-            [contest.compete(one, marked, chosen, place, **shared) for one, place in entries]
-        )
+        results = []
+        for one, place in entries:
+            with console.progress(one.name) as tick:
+                results.append(run_entry(one, labelled, place, on_progress=tick, **shared))
+        table = score_table(results)
     console.out.print()
     console.out.print(table, markup=False)
     console.out.print(f"run: {out}")
-    console.list_failures(marked.failures)
-    console.finish(marked.failures)
+    console.list_failures(labelled.failures)
+    console.finish(labelled.failures)
 
 
 def _sizes(text: str, *, best: bool, stop: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -72,9 +73,20 @@ out = _Terminal(
 )
 
 
+#: What the steps of long work are called beside their bars.
+STEPS = {
+    "render": "Rendering subjects",
+    "prepare": "Preparing clips",
+    "pairs": "Measuring movement",
+    "check": "Checking recordings",
+    "pretrain": "Pre-training (MA2MI)",
+    "adapt": "Adapting (MA2MI)",
+}
+
+
 @contextmanager
-def progress(title: str) -> Iterator[OnProgress]:
-    """A bar that moves with what it is called with."""
+def progress(title: str = "") -> Iterator[OnProgress]:
+    """A bar that moves with what it is called with; without a title, a bar for each step."""
     bar = rich.progress.Progress(
         TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=30),
@@ -84,10 +96,13 @@ def progress(title: str) -> Iterator[OnProgress]:
         console=out,
     )
     with bar:
-        task = bar.add_task(visible(title), total=None)
+        tasks = {title: bar.add_task(visible(title), total=None)} if title else {}
 
         def tick(now: Progress) -> None:
-            bar.update(task, completed=now.done, total=now.total)
+            name = title or STEPS.get(now.step, now.step)
+            if name not in tasks:
+                tasks[name] = bar.add_task(visible(name), total=None)
+            bar.update(tasks[name], completed=now.done, total=now.total)
 
         yield tick
 
@@ -128,6 +143,27 @@ def new_file(path: Path) -> Path:
     if above.exists() and not os.access(above, os.W_OK):
         raise SettingsError("nothing may be written here", where=above, cure="Name another folder")
     return path
+
+
+class _Lines(logging.Handler):
+    """Shows what the package logs, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        out.print(record.getMessage(), markup=False)
+
+
+@contextmanager
+def shown_log() -> Iterator[None]:
+    """While it lasts, what is logged as "ma2mi" is shown; afterwards logging is as it was."""
+    log = logging.getLogger("ma2mi")
+    lines, level = _Lines(), log.level
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(lines)
+        log.setLevel(level)
 
 
 def list_failures(failures: Sequence[str]) -> None:

@@ -16,10 +16,10 @@ from ma2mi.cli import console
 from ma2mi.progress import Progress
 
 if TYPE_CHECKING:
-    from ma2mi.cli.steps import Marked
     from ma2mi.datasets import Corpus
     from ma2mi.datasets.synthetic import SyntheticMicro
     from ma2mi.evaluation.splits import Split
+    from ma2mi.experiment import LabelledPairs
 
 SIZE = 112
 MODEL = "miacnet-tiny"
@@ -50,11 +50,11 @@ def demo(
     subjects with and without that, draws the learning curve, and looks for events in a video.
     Needs no data and no network. Ends with tables and two pages to look at.
     """
-    from ma2mi.cli import contest, steps
     from ma2mi.cli.report import write_report
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe
     from ma2mi.evaluation.protocols import protocol
+    from ma2mi.experiment import Entry, label_pairs, render_corpus, run_entry, run_entry_curve
     from ma2mi.report.tables import curve_text, score_table
 
     started = time.perf_counter()
@@ -64,19 +64,31 @@ def demo(
         name=f"synthetic-3, {min(FOLDS, subjects)} groups of subjects",
         splitter=_leave_groups_out,
     )
-    micro = steps.paint_corpus("synthetic-micro", out / "micro", subjects, clips, seed, jobs)
+    with console.progress() as tick:
+        micro = render_corpus(
+            "synthetic-micro",
+            out / "micro",
+            subjects=subjects,
+            clips=clips,
+            seed=seed,
+            jobs=jobs,
+            on_progress=tick,
+        )
     weights = _pretrain(out / "ma2mi", pretrain_steps, seed)
-    marked = steps.mark_expressions(micro, chosen, out / "clips", recipe, apex, jobs)
-    options: dict[str, Any] = {
-        "corpus": micro.name,
-        "pair_settings": apex,
-        "seeds": range(seeds),
-        "jobs": jobs,
-    }
-    plain = contest.Contestant(MODEL, size=SIZE, epochs=epochs)
+    with console.progress() as tick:
+        labelled = label_pairs(
+            micro,
+            chosen,
+            out / "clips",
+            recipe=recipe,
+            settings=apex,
+            jobs=jobs,
+            on_progress=tick,
+        )
+    plain = Entry(MODEL, size=SIZE, epochs=epochs)
     frozen = plain.entitled("random weights, frozen + ridge", frozen=True)
     ours = frozen.entitled("MA2MI, frozen + ridge", init=weights)
-    controls = [contest.Contestant(name, size=SIZE) for name in ("flow-pca", "pixels-rbf")]
+    controls = [Entry(name, size=SIZE) for name in ("flow-pca", "pixels-rbf")]
     # Each row beside the row that it is tested against.
     rows = [
         (frozen, None),
@@ -86,28 +98,45 @@ def demo(
         (plain.entitled("from scratch"), None),
         (plain.entitled("after MA2MI", init=weights), 5),
     ]
-    results = [
-        contest.compete(entry, marked, chosen, out / "results" / f"{number}", **options)
-        for number, (entry, _) in enumerate(rows)
-    ]
+    results = []
+    for number, (entry, _) in enumerate(rows):
+        with console.progress(entry.name) as tick:
+            results.append(
+                run_entry(
+                    entry,
+                    labelled,
+                    out / "results" / f"{number}",
+                    seeds=range(seeds),
+                    jobs=jobs,
+                    on_progress=tick,
+                )
+            )
     few = subjects - -(-subjects // FOLDS)  # in the fold that trains on the fewest
     sizes = [size for size in FEW if size <= few]
-    curves = [
-        contest.run_curve(
-            entry, marked, chosen, out / "curves" / f"{number}", sizes=sizes, **options
-        )
-        for number, entry in enumerate((frozen, ours, *controls))
-    ]
+    curves = []
+    for number, entry in enumerate((frozen, ours, *controls)):
+        with console.progress(entry.name) as tick:
+            curves.append(
+                run_entry_curve(
+                    entry,
+                    labelled,
+                    sizes,
+                    out / "curves" / f"{number}",
+                    seeds=range(seeds),
+                    jobs=jobs,
+                    on_progress=tick,
+                )
+            )
     against = [position for _, position in rows]
     page = write_report(
         out / "report.html",
         results,
         against=against,
         pretraining=weights,
-        marked=marked,
+        labelled=labelled,
         curves=curves,
     )
-    looks = _attention_line(weights, marked, micro)
+    looks = _attention_line(weights, labelled, micro)
     video = _analyze_video(out / "video", seed)
     took = time.perf_counter() - started
     console.out.print()
@@ -129,7 +158,7 @@ def _pretrain(folder: Path, pretrain_steps: int, seed: int) -> Path:
     """MA2MI on the flow simulator: the folder of its weights."""
     from lightning.fabric import Fabric
 
-    from ma2mi.cli import steps
+    from ma2mi.cli import pretraining
     from ma2mi.cli.settings import parse
     from ma2mi.training.pretrain import PretrainSettings
 
@@ -140,25 +169,25 @@ def _pretrain(folder: Path, pretrain_steps: int, seed: int) -> Path:
         {"model": MODEL, "size": SIZE, "loop": {"batch_size": 96, "lr": 2e-3, **loop}},
     )
     fabric = Fabric(accelerator="cpu", devices=1)
-    history = steps.learn(None, folder, settings, fabric, {})
-    console.out.print(steps.gain_line(history))
+    history = pretraining.pretrain_with_bar(None, folder, settings, fabric, {})
+    console.out.print(pretraining.gain_line(history))
     return folder
 
 
-def _attention_line(weights: Path, marked: Marked, micro: Corpus) -> str:
+def _attention_line(weights: Path, labelled: LabelledPairs, micro: Corpus) -> str:
     """How often the largest attention lies where the ground truth moves, in words."""
     import numpy as np
 
-    from ma2mi.cli import steps
     from ma2mi.clips.batches import make_batch
+    from ma2mi.experiment import choose_examples
     from ma2mi.synthesis.regions import moves_at
     from ma2mi.training.checkpoint import open_backbone
     from ma2mi.training.heatmaps import attention_map
 
     synthetic: SyntheticMicro = micro  # type: ignore[assignment]  # painted above
-    backbone = open_backbone(weights, len(marked.classes)).eval()
-    rows = steps.spread(marked, SHOWN)
-    batch = make_batch(marked.pairs, rows, size=SIZE, side=backbone.input_side or SIZE)
+    backbone = open_backbone(weights, len(labelled.classes)).eval()
+    rows = choose_examples(labelled, SHOWN)
+    batch = make_batch(labelled.pairs, rows, size=SIZE, side=backbone.input_side or SIZE)
     attention = attention_map(backbone, batch)
     if attention is None:
         return "attention: none"
@@ -167,7 +196,9 @@ def _attention_line(weights: Path, marked: Marked, micro: Corpus) -> str:
     for row, look in zip(rows, attention, strict=True):
         y, x = np.unravel_index(int(look.argmax()), look.shape)
         place = (float(x + 0.5) / look.shape[1], float(y + 0.5) / look.shape[0])
-        hits.append(moves_at(truth[str(marked.pairs.keys[row])], place, margin=(SIZE + 16) / SIZE))
+        hits.append(
+            moves_at(truth[str(labelled.pairs.keys[row])], place, margin=(SIZE + 16) / SIZE)
+        )
     return (
         f"attention after MA2MI, before any label: the largest lies in the region that moves for "
         f"{sum(hits)} of {len(hits)} samples"

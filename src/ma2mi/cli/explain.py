@@ -35,12 +35,11 @@ def explain(
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
 ) -> None:
     """Draw heat maps: the network's attention, and Grad-CAM of its answer."""
-    from ma2mi.cli import steps
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe
     from ma2mi.errors import SettingsError
-    from ma2mi.evaluation.protocols import protocol
+    from ma2mi.experiment import choose_examples, find_corpora, label_pairs
     from ma2mi.files import replace_file
     from ma2mi.training.recognizer import load_model
 
@@ -54,21 +53,18 @@ def explain(
             cure=f"They know {', '.join(known)}",
         )
     cut, pairs = Recipe(size=model.size + 16), parse(PairSettings, {"method": flow})
-    marked = steps.mark_expressions(
-        steps.find_corpora([corpus], root, store, jobs),
-        protocol("loso"),
-        store,
-        cut,
-        pairs,
-        jobs,
-    )
-    rows = steps.spread(marked, clips)
-    names = [marked.classes[label] for label in marked.labels[rows]]
+    with console.progress() as tick:
+        found = find_corpora([corpus], root, store, jobs=jobs, on_progress=tick)
+        labelled = label_pairs(
+            found, "loso", store, recipe=cut, settings=pairs, jobs=jobs, on_progress=tick
+        )
+    rows = choose_examples(labelled, clips)
+    names = [labelled.classes[label] for label in labelled.labels[rows]]
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(out, heatmap_picture(model, marked.pairs[rows], names, target))
+    replace_file(out, heatmap_picture(model, labelled.pairs[rows], names, target))
     console.out.print(f"picture: {out}")
-    console.list_failures(marked.failures)
-    console.finish(marked.failures)
+    console.list_failures(labelled.failures)
+    console.finish(labelled.failures)
 
 
 def heatmap_picture(

@@ -54,13 +54,13 @@ def prepare(
     quality, and what failed. Where that folder holds another source's, eight digits are added.
     Killed, the same command goes on.
     """
-    from ma2mi.cli import steps
     from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
     from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets import CORPORA
     from ma2mi.datasets.folder import list_recordings
-    from ma2mi.datasets.megc2019_flow import Megc2019Flow
     from ma2mi.errors import SettingsError
+    from ma2mi.experiment.corpora import find_corpus, read_expressions
+    from ma2mi.experiment.unlabelled import keys_and_failures
 
     changes = {"size": size, "margin": margin, "flow": flow}
     chosen = find_recipe(recipe, **{k: v for k, v in changes.items() if v is not None})
@@ -71,14 +71,23 @@ def prepare(
     marked: list[Expression] = []
     lost: list[str] = []
     if source in CORPORA or root is not None or layout or not repairs:
-        corpus = steps.find_corpus(source, root, out, jobs, layout=layout, repairs=repairs)
-        if isinstance(corpus, Megc2019Flow):
+        with console.progress() as tick:
+            corpus = find_corpus(
+                source,
+                root,
+                out,
+                layout=layout,
+                repairs=repairs,
+                jobs=jobs,
+                on_progress=tick,
+            )
+        if corpus.hands_out == "flow images":
             raise SettingsError(
                 "holds flow images, which are prepared already",
                 where=source,
                 cure="Give it to ma2mi benchmark as it is",
             )
-        marked, lost = steps.read_expressions(corpus)
+        marked, lost = read_expressions(corpus)
         recordings = corpus.recordings()
     else:
         recordings = list_recordings(source, fps=frame_rate)
@@ -87,7 +96,7 @@ def prepare(
             prepared = prepare_expressions(marked, store, jobs=jobs, on_progress=tick)
         else:
             prepared = prepare_recordings(recordings, store, jobs=jobs, on_progress=tick)
-    keys, failed = steps.keys_and_failures(prepared, store, lost)
+    keys, failed = keys_and_failures(prepared, store, lost)
     _write_sheets(sheets, origin, store, prepared, failed)
     console.out.print(f"\n{len(keys)} clips in {store.folder}")
     console.out.print(f"contact sheets, quality.csv, failures.txt in {sheets}")

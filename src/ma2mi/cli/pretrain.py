@@ -109,12 +109,13 @@ def pretrain(
 ) -> None:
     """Learn subtle movement from videos of faces, without labels (MA2MI)."""
     # Imported here: --help must answer at once, and this loads torch.
-    from ma2mi.cli import steps
+    from ma2mi.cli import pretraining
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import ClipStore, find_recipe
     from ma2mi.datasets.folder import list_recordings
     from ma2mi.errors import SettingsError
+    from ma2mi.experiment import cut_recordings, find_corpora, measure_movements
     from ma2mi.models.catalog import build_model
     from ma2mi.training import pretrain as ma2mi_pretrain
     from ma2mi.training.checkpoint import read_config
@@ -191,19 +192,22 @@ def pretrain(
         read_config(init)
     if root is not None and not corpus:
         raise SettingsError("says where a corpus lies", where="--root", cure="Add --corpus")
-    fabric = steps.launch(accelerator, devices, nodes, strategy, precision)
+    fabric = pretraining.launch(accelerator, devices, nodes, strategy, precision)
     if simulator:
-        history = steps.learn(None, out, settings, fabric, {}, init)
-        console.out.print(steps.gain_line(history))
+        history = pretraining.pretrain_with_bar(None, out, settings, fabric, {}, init)
+        console.out.print(pretraining.gain_line(history))
         console.out.print(f"weights: {out}")
         return
     clips = ClipStore(store or out / "clips", cut)
     if videos is not None:
         recordings = list_recordings(videos, people=people, fps=frame_rate)
     else:
-        recordings = steps.find_corpora(corpus, root, out, jobs, layout=layout).recordings()
-    keys, failures = steps.cut_recordings(recordings, clips, jobs)
-    pairs, unpaired = steps.near_future_pairs(clips, keys, pair_settings, jobs)
+        with console.progress() as tick:
+            found = find_corpora(corpus, root, out, layout=layout, jobs=jobs, on_progress=tick)
+        recordings = found.recordings()
+    with console.progress() as tick:
+        keys, failures = cut_recordings(recordings, clips, jobs=jobs, on_progress=tick)
+        pairs, unpaired = measure_movements(clips, keys, pair_settings, jobs=jobs, on_progress=tick)
     failures += unpaired
     about = {
         "pairs": pair_settings.model_dump(mode="json"),
@@ -211,10 +215,10 @@ def pretrain(
         "data_hash": clips.digest(keys),
         "failures": failures,
     }
-    history = steps.learn(pairs, out, settings, fabric, about, init)
+    history = pretraining.pretrain_with_bar(pairs, out, settings, fabric, about, init)
     people_seen = len(set(pairs.subjects.tolist()))
     console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {people_seen} people")
-    console.out.print(steps.gain_line(history))
+    console.out.print(pretraining.gain_line(history))
     console.out.print(f"weights: {out}")
     console.list_failures(failures)
     console.finish(failures)

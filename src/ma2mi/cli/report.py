@@ -14,10 +14,10 @@ import typer
 from ma2mi.cli import console
 
 if TYPE_CHECKING:
-    from ma2mi.cli.steps import Marked
     from ma2mi.clips.store import PreparedClip
     from ma2mi.evaluation.learning_curve import LearningCurve
     from ma2mi.evaluation.results import RunResult
+    from ma2mi.experiment import LabelledPairs
     from ma2mi.report.page import Picture
 
 
@@ -70,7 +70,7 @@ def write_report(
     *,
     against: Sequence[int | None] | None = None,
     pretraining: Path | None = None,
-    marked: Marked | None = None,
+    labelled: LabelledPairs | None = None,
     examples: Sequence[PreparedClip] = (),
     curves: Sequence[LearningCurve] = (),
 ) -> Path:
@@ -79,8 +79,8 @@ def write_report(
     Args:
         results: runs over the same clips.
         against: see :func:`ma2mi.report.tables.make_rows`.
-        pretraining: folder whose curves, and with ``marked`` whose attention, are shown.
-        marked: pairs whose attention is shown.
+        pretraining: folder whose curves, and with ``labelled`` whose attention, are shown.
+        labelled: pairs whose attention is shown.
         examples: clips to show as they go by.
         curves: learning curves over the same clips.
 
@@ -137,8 +137,8 @@ def write_report(
                 figures.draw_pretraining(history),
             )
         )
-    if pretraining and marked:
-        pictures += _looks(pretraining, marked)
+    if pretraining and labelled:
+        pictures += _looks(pretraining, labelled)
     pictures += [_strip(clip, i + 1) for i, clip in enumerate(examples)]
     check_page(path)
     with results_folder(path.with_name(f"{path.stem}-figures")) as folder:
@@ -242,7 +242,7 @@ def _strip(clip: PreparedClip, number: int, count: int = 8) -> Picture:
     )
 
 
-def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
+def _looks(weights: Path, labelled: LabelledPairs, count: int = 8) -> list[Picture]:
     """Attention over onset-apex pairs: the first clip of each class and person in turn."""
     import numpy as np
     import torch
@@ -254,21 +254,21 @@ def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
     from ma2mi.training.checkpoint import open_backbone, read_config
 
     size = read_config(weights)["size"]
-    backbone = open_backbone(weights, len(marked.classes)).eval()
+    backbone = open_backbone(weights, len(labelled.classes)).eval()
     chosen: list[int] = []
     for turn in range(count):
-        label = turn % len(marked.classes)
-        taken = {marked.pairs.subjects[i] for i in chosen}
+        label = turn % len(labelled.classes)
+        taken = {labelled.pairs.subjects[i] for i in chosen}
         fresh = [
             i
-            for i in np.flatnonzero(marked.labels == label)
-            if marked.pairs.subjects[i] not in taken
+            for i in np.flatnonzero(labelled.labels == label)
+            if labelled.pairs.subjects[i] not in taken
         ]
         chosen += [int(i) for i in fresh[:1]]
     rows = np.array(chosen)
     with torch.no_grad():
         batch = make_batch(
-            marked.pairs,
+            labelled.pairs,
             rows,
             size=size,
             side=backbone.input_side or size,
@@ -277,11 +277,11 @@ def _looks(weights: Path, marked: Marked, count: int = 8) -> list[Picture]:
         attention = backbone.grid(batch.position, batch.action).attention
     if attention is None:
         return []
-    pairs = marked.pairs[rows]
+    pairs = labelled.pairs[rows]
     flows = np.stack([draw_flow(a[..., :2].astype(np.float32)) for a in pairs.action])
     margin = (pairs.first.shape[1] - size) // 2
     middle = slice(margin, margin + size)
-    titles = [marked.classes[marked.labels[i]] for i in chosen]
+    titles = [labelled.classes[labelled.labels[i]] for i in chosen]
     png = draw_attention(
         pairs.first[:, middle, middle],
         pairs.second[:, middle, middle],

@@ -105,3 +105,33 @@ def refuse_empty(words: Sequence[str], commands: Iterable[Command]) -> None:
         if not word.strip() and before not in may:
             where = before if before.startswith("--") else "an argument"
             raise SettingsError("is empty", where=where)
+
+
+def parse_aliases(words: Sequence[str]) -> dict[str, str]:
+    """``["a/1=b/1"]`` as ``{"a/1": "b/1"}``.
+
+    Raises:
+        SettingsError: a word without "=", or with nothing on a side.
+    """
+    aliases = {}
+    for word in words:
+        name, _, other = word.partition("=")
+        if not (name and other):
+            raise SettingsError("is no NAME=NAME", where=f"--alias {word}")
+        aliases[name] = other
+    return aliases
+
+
+def parse_labels(words: Sequence[str]) -> dict[str, str]:
+    """``["tense=", "calm=positive"]`` as ``{"tense": "", "calm": "positive"}``.
+
+    Raises:
+        SettingsError: a word without "=", or with nothing before it.
+    """
+    labels = {}
+    for word in words:
+        name, equals, target = word.partition("=")
+        if not (name and equals):
+            raise SettingsError("is no WORD=CLASS", where=f"--label {word}")
+        labels[name] = target
+    return labels

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from ma2mi.errors import CorpusError
 from ma2mi.formats.findings import Finding
@@ -73,6 +73,8 @@ class Corpus(ABC):
 
     Attributes:
         about: its data sheet.
+        hands_out: what its recordings are: faces as videos or folders of frames, or flow that
+            others measured, which needs no preparing.
 
     Raises:
         CorpusError: the folder is missing.
@@ -80,6 +82,7 @@ class Corpus(ABC):
 
     name: ClassVar[str]
     about: ClassVar[DataSheet]
+    hands_out: ClassVar[Literal["recordings", "flow images"]] = "recordings"
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)

@@ -33,6 +33,7 @@ class Megc2019Flow(Corpus):
     corpus is "smic", "casme2" or "samm".
     """
 
+    hands_out = "flow images"
     about = DataSheet(
         title="MEGC 2019 flow images",
         what="Optical flow of the composite of SMIC-HS, CASME II and SAMM; no faces.",

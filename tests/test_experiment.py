@@ -7,11 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
-from ma2mi.cli.contest import Contestant, _arranged  # noqa: E402
-from ma2mi.cli.steps import Marked  # noqa: E402
 from ma2mi.clips.pairs import PairSettings  # noqa: E402
 from ma2mi.errors import EvaluationError, SettingsError  # noqa: E402
-from ma2mi.evaluation.benchmark import run_benchmark  # noqa: E402
+from ma2mi.evaluation.protocols import protocol  # noqa: E402
+from ma2mi.experiment import Entry, LabelledPairs, run_entry  # noqa: E402
+from ma2mi.experiment.runs import arrange  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import save_model  # noqa: E402
 
@@ -33,40 +33,45 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def marked(pairs, labels):
-    return Marked(pairs, labels, ["c"] * len(pairs), ("a", "b"), "hash of the clips", ())
-
-
-def run(contestant, marked, out):
-    learner, clips, options = _arranged(contestant, marked, "c", PairSettings(), (0,))
-    return run_benchmark(learner, clips, protocol="loso", out=out, **options)
+def labelled(pairs, labels):
+    return LabelledPairs(
+        pairs,
+        labels,
+        ["c"] * len(pairs),
+        ("a", "b"),
+        "hash of the clips",
+        (),
+        "c",
+        protocol("loso"),
+        PairSettings(),
+    )
 
 
 @pytest.mark.parametrize("role", ["init", "like"])
-def test_weights_and_their_config_are_part_of_the_record(marked, folders, tmp_path, role):
+def test_weights_and_their_config_are_part_of_the_record(labelled, folders, tmp_path, role):
     """Equal weights under another config are another network, random ones as well."""
 
     def entry(name):
-        return Contestant("miacnet-tiny", **{role: folders[name]}, frozen=True, size=64)
+        return Entry("miacnet-tiny", **{role: folders[name]}, frozen=True, size=64)
 
-    run(entry("one"), marked, tmp_path / "run")
-    run(entry("one"), marked, tmp_path / "run")
+    run_entry(entry("one"), labelled, tmp_path / "run")
+    run_entry(entry("one"), labelled, tmp_path / "run")
     what = "weights_sha256" if role == "init" else "like_sha256"
     with pytest.raises(EvaluationError, match=rf"other settings.*settings\.run\.{what} was"):
-        run(entry("other"), marked, tmp_path / "run")
+        run_entry(entry("other"), labelled, tmp_path / "run")
 
 
-def test_a_misspelt_branch_is_refused(marked, folders):
+def test_a_misspelt_branch_is_refused(labelled, folders):
     for changes in ({}, {"like": folders["one"]}):
-        entry = Contestant("miacnet-tiny", branches="actoin", frozen=True, size=64, **changes)
+        entry = Entry("miacnet-tiny", branches="actoin", frozen=True, size=64, **changes)
         with pytest.raises(SettingsError, match="'both', 'position' or 'action'"):
-            run(entry, marked, None)
+            run_entry(entry, labelled, None)
 
 
-def test_random_numbers_of_the_caller_stay(marked, folders):
+def test_random_numbers_of_the_caller_stay(labelled, folders):
     torch.manual_seed(3)
     wanted = torch.rand(2)
     torch.manual_seed(3)
-    entry = Contestant("miacnet-tiny", like=folders["one"], frozen=True, size=64)
-    _arranged(entry, marked, "c", PairSettings(), (0, 1))
+    entry = Entry("miacnet-tiny", like=folders["one"], frozen=True, size=64)
+    arrange(entry, labelled, (0, 1))
     assert torch.equal(torch.rand(2), wanted)

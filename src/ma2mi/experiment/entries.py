@@ -1,0 +1,288 @@
+"""Entries: what a row of a table stands for, and the learner that it becomes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from ma2mi.clips.pairs import Pairs
+from ma2mi.errors import CheckpointError, SettingsError
+from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.models.backbone import Branches
+from ma2mi.models.catalog import MODELS, build_model
+from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
+from ma2mi.training.checkpoint import open_backbone, read_config
+from ma2mi.training.finetune import FineTune, FineTuneSettings
+from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
+from ma2mi.training.frozen import extract_features, recognizer_features
+from ma2mi.training.loop import LoopSettings
+from ma2mi.training.recognizer import Recognizer, ZeroShot, recognizer_settings
+from ma2mi.training.ridge import DualRidge
+
+#: Group under which an installed package names learners of its own: NAME = "package.module:Class".
+ENTRY_POINTS = "ma2mi.models"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network and how it is fitted; what a row of a table stands for.
+
+    Args:
+        model: a registered name (see ``BUILDERS``), the name of an entry point of the group
+            ``ma2mi.models``, or "package.module:Class" of a learner of one's own.
+        init: folder of pre-trained weights, or None.
+        like: folder whose network is taken with random weights: the control of ``init``.
+        frozen: fit a ridge on the backbone's features instead of training the network.
+        zero_shot: evaluate the recognizer in ``init`` without training.
+        branches: "both", "position" or "action".
+        size, epochs, stop, keep_epochs: see ``FineTuneSettings`` and ``FineTune``.
+        title: the row's name; made from the others if empty.
+    """
+
+    model: str
+    init: Path | None = None
+    like: Path | None = None
+    frozen: bool = False
+    zero_shot: bool = False
+    branches: Branches = "both"
+    size: int = 112
+    epochs: int = 15
+    stop: Literal["fixed", "inner"] = "fixed"
+    keep_epochs: bool = False
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        if self.title or self.model not in MODELS:
+            return self.title or self.model
+        start = "pre-trained" if self.init else "random" if self.frozen else "from scratch"
+        parts = [start, "frozen + ridge" if self.frozen else "trained"]
+        if self.zero_shot:
+            parts = ["zero-shot"]
+        if self.branches != "both":
+            parts.append(f"{self.branches} only")
+        return f"{self.model} ({', '.join(parts)})"
+
+    def entitled(self, title: str, **changes: Any) -> Entry:
+        """A variant of this entry with a name of its own."""
+        return replace(self, title=title, **changes)
+
+    def build_learner(
+        self, pairs: Pairs, names: Sequence[str], seeds: Sequence[int]
+    ) -> tuple[Learner, Clips]:
+        """The learner, and the clips as it takes them.
+
+        Args:
+            pairs: N pairs.
+            names: the classes.
+            seeds: of the run.
+
+        Raises:
+            SettingsError: an unknown model, or one without weights that is asked for them.
+            CheckpointError: weights of another network, size or, for zero-shot, of other classes.
+        """
+        build = find_builder(self.model)
+        if self.model not in MODELS and (self.init or self.keep_epochs):
+            raise SettingsError("has no weights and no epochs", where=self.model)
+        return build(self, pairs, tuple(names), tuple(seeds))
+
+
+Builder: TypeAlias = Callable[
+    [Entry, Pairs, tuple[str, ...], tuple[int, ...]], tuple[Learner, Clips]
+]
+"""From an entry, N pairs, the classes and the seeds to a learner and the clips that it takes."""
+
+#: Every registered model by name: the networks of the catalog, and entries without a network.
+BUILDERS: dict[str, Builder] = {}
+
+
+def register(name: str) -> Callable[[Builder], Builder]:
+    """Decorator: make a builder known under the name that the command line uses."""
+
+    def add(build: Builder) -> Builder:
+        BUILDERS[name] = build
+        return build
+
+    return add
+
+
+def find_builder(name: str) -> Builder:
+    """The builder of a registered model, an entry point, or a "package.module:Class".
+
+    A class of one's own is called with the number of classes and is fitted on the pairs
+    themselves: ``Class(classes).fit(pairs, labels, subjects)``.
+
+    Raises:
+        SettingsError: no such model; with those that there are.
+    """
+    if name in BUILDERS:
+        return BUILDERS[name]
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        return _outside(name, point.value)
+    if ":" in name:
+        return _outside(name, name)
+    known = sorted({*BUILDERS, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    raise SettingsError(
+        "is no known model",
+        where=name,
+        cure=f"Known are: {', '.join(known)}; or name a class as package.module:Class",
+    )
+
+
+def check_model(name: str) -> None:
+    """Refuse a word that names no model.
+
+    Raises:
+        SettingsError: with those that there are.
+    """
+    find_builder(name)
+
+
+def _outside(name: str, place: str) -> Builder:
+    """The builder of a class that another package holds.
+
+    Raises:
+        SettingsError: it cannot be imported, or is no learner.
+    """
+    module, _, attribute = place.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever the import of someone else's code raises
+        raise SettingsError(
+            f"cannot be imported: {type(error).__name__}: {error}",
+            where=name,
+            cure="Name an installed class as package.module:Class",
+        ) from error
+    if not callable(kind) or not hasattr(kind, "fit"):
+        raise SettingsError("has no method fit", where=name, cure="See ma2mi.evaluation.Learner")
+
+    def build(
+        entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+    ) -> tuple[Learner, Clips]:
+        return kind(len(names)), pairs
+
+    return build
+
+
+@register("majority")
+def _majority(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    return Majority(len(names)), np.zeros((len(pairs), 1))
+
+
+@register("flow-svm")
+def _flow_svm(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    return FlowSVM(len(names)), flow_histograms(pairs)
+
+
+@register("flow-pca")
+def _flow_pca(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    return FlowPCA(len(names)), flow_views(pairs, entry.size)
+
+
+@register("pixels-rbf")
+def _pixels_rbf(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    return RBFRidge(len(names)), signed_root(flow_views(pairs, entry.size))
+
+
+@register("random-ridge")
+def _random_ridge(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    return _ridge(entry, "conv5", {}, pairs, len(names), seeds)
+
+
+def _network(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    """A network of the catalog: trained, frozen under a ridge, or evaluated without training."""
+    settings: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    if source := entry.init or entry.like:
+        config = read_config(source)
+        if (config["model"], config["size"]) != (entry.model, entry.size):
+            raise CheckpointError(
+                f"holds {config['model']} at {config['size']} px, not {entry.model} at "
+                f"{entry.size} px",
+                where=source,
+                cure="Name them with --model and --size",
+            )
+        settings = dict(config["settings"])
+        if "recognizer" in config:
+            recognizer_settings(config, source)
+    if entry.branches != "both":
+        settings["branches"] = entry.branches
+    if entry.init and entry.zero_shot:
+        recognizer = Recognizer.from_pretrained(entry.init, **settings)
+        return ZeroShot(recognizer, names, entry.name), pairs
+    if entry.frozen:
+        return _ridge(entry, entry.model, settings, pairs, len(names), seeds)
+    recipe = FineTuneSettings(
+        model=entry.model,
+        model_settings=settings,
+        size=entry.size,
+        stop=entry.stop,
+        loop=LoopSettings(epochs=entry.epochs, batch_size=16),
+    )
+    learner = FineTune(
+        len(names),
+        recipe,
+        entry.init,
+        _head_rows(config, names),
+        keep_epochs=entry.keep_epochs,
+        name=entry.name,
+    )
+    return learner, pairs
+
+
+BUILDERS.update(dict.fromkeys(MODELS, _network))
+
+
+def _ridge(
+    entry: Entry,
+    model: str,
+    settings: dict[str, Any],
+    pairs: Pairs,
+    classes: int,
+    seeds: tuple[int, ...],
+) -> tuple[Learner, Clips]:
+    """A ridge on a backbone's features: one backbone if pre-trained, else one for each seed.
+
+    A recognizer's features hold its outputs, too.
+    """
+    if entry.init and "recognizer" in read_config(entry.init):
+        recognizer = Recognizer.from_pretrained(entry.init, **settings)
+        clips = recognizer_features(recognizer, pairs)[:, None]
+        return DualRidge(classes, seeds, name=entry.name), clips
+    features = []
+    for seed in seeds[:1] if entry.init else seeds:
+        # The random numbers of whoever calls stay as they were.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            backbone = (
+                open_backbone(entry.init, classes, **settings)
+                if entry.init
+                else build_model(model, classes, **settings)
+            )
+        features.append(extract_features(backbone, pairs, size=entry.size))
+    return DualRidge(classes, seeds, name=entry.name), np.stack(features, axis=1)
+
+
+def _head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:
+    """Outputs of a recognizer's head that stand for these classes; none if it knows others."""
+    known: list[str] = config.get("recognizer", {}).get("classes", [])
+    return tuple(known.index(name) for name in names) if sorted(known) == sorted(names) else ()

@@ -1,0 +1,210 @@
+"""Labelled pairs: what the expressions of a corpus are under a protocol, measured and encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, read_flow_images
+from ma2mi.clips.prepare import prepare_expressions
+from ma2mi.clips.store import ClipStore, Recipe
+from ma2mi.datasets import Corpus
+from ma2mi.datasets.composite import Composite
+from ma2mi.errors import CorpusError
+from ma2mi.evaluation.audit import Fingerprint, fingerprint
+from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
+from ma2mi.evaluation.protocols import Protocol
+from ma2mi.evaluation.protocols import protocol as protocol_named
+from ma2mi.experiment.corpora import read_expressions
+from ma2mi.experiment.unlabelled import keys_and_failures
+from ma2mi.progress import OnProgress
+from ma2mi.records import Expression
+
+log = logging.getLogger("ma2mi")
+
+#: Pixels that crops are larger than the network's input, for random crops in training.
+MARGIN_PX = 16
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPairs:
+    """Onset-apex pairs with their labels, ready for evaluation.
+
+    Args:
+        pairs: N pairs.
+        labels: int64 [N].
+        databases: N, the corpus that each pair comes from.
+        classes: names of the classes.
+        clips_hash: sha256 of the prepared clips.
+        failures: a line for each expression that could not be used.
+        corpus: what the corpus is called in a result.
+        protocol: under which the labels were encoded.
+        settings: how the pairs were measured.
+    """
+
+    pairs: Pairs
+    labels: NDArray[np.int64]
+    databases: list[str]
+    classes: tuple[str, ...]
+    clips_hash: str
+    failures: tuple[str, ...]
+    corpus: str
+    protocol: Protocol
+    settings: PairSettings
+
+    @cached_property
+    def prints(self) -> list[Fingerprint]:
+        """What two copies of a clip share, for the audit."""
+        pairs = self.pairs
+        if not len(pairs.first):  # flow images
+            return [
+                fingerprint(k, a.transpose(2, 0, 1))
+                for k, a in zip(pairs.keys.tolist(), pairs.action, strict=True)
+            ]
+        return [
+            fingerprint(key, np.stack(frames))
+            for key, *frames in zip(pairs.keys.tolist(), pairs.first, pairs.second, strict=True)
+        ]
+
+
+def label_pairs(
+    corpus: Corpus,
+    protocol: Protocol | str = "loso",
+    store: Path | str = "runs/clips",
+    *,
+    recipe: Recipe | None = None,
+    settings: PairSettings | None = None,
+    own_labels: Mapping[str, str] | None = None,
+    jobs: int = 1,
+    on_progress: OnProgress | None = None,
+) -> LabelledPairs:
+    """A corpus' expressions that the protocol has a class for, measured from onset to apex.
+
+    Args:
+        corpus: with marked onsets and emotions.
+        protocol: or its name, see ``evaluation.protocols``.
+        store: folder of prepared clips; those that are there are not prepared again.
+        recipe: how faces are cropped; by default for networks of 112 px.
+        settings: how movement is measured.
+        own_labels: class of a word that the protocol does not know, "" for none.
+        jobs: processes; -1 is one a core.
+        on_progress: called as clips ("prepare") and pairs ("pairs") are finished.
+
+    Raises:
+        CorpusError: no expression carries an onset and an emotion.
+        FaceError: not one clip could be prepared.
+    """
+    if isinstance(protocol, str):
+        protocol = protocol_named(protocol)
+    recipe, settings = recipe or Recipe(size=112 + MARGIN_PX), settings or PairSettings()
+    named, failures = _named_expressions(corpus, protocol)
+    labels, chosen = _choose(named, corpus, protocol, own_labels or {})
+    # Of two from one frame the first is cut, and the other named.
+    wanted = {e.key: e for e, _ in reversed(chosen)}
+    label_of = {e.key: label for e, label in reversed(chosen)}
+    if corpus.hands_out == "flow images":
+        pairs = read_flow_images([e for e, _ in chosen])
+        clips_hash = hashlib.sha256(pairs.action.tobytes()).hexdigest()
+    else:
+        clips = ClipStore(Path(store), recipe)
+        prepared = prepare_expressions(
+            [e for e, _ in chosen], clips, jobs=jobs, on_progress=on_progress
+        )
+        keys, not_cut = keys_and_failures(prepared, clips)
+        pairs, unpaired = build_pairs(clips, keys, settings, jobs=jobs, on_progress=on_progress)
+        failures += [*not_cut, *unpaired]
+        clips_hash = clips.digest(keys)
+    title = corpus.name
+    if isinstance(corpus, Composite):
+        title = "+".join(one.name for one in corpus.corpora)
+    return LabelledPairs(
+        pairs,
+        np.array([label_of[key] for key in pairs.keys], dtype=np.int64),
+        [wanted[key].recording.corpus for key in pairs.keys],
+        labels.classes,
+        clips_hash,
+        tuple(failures),
+        title,
+        protocol,
+        settings,
+    )
+
+
+def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Expression], list[str]]:
+    """The expressions that carry an emotion, and a line for each that is not whole on disk."""
+    whole, failures = read_expressions(corpus)
+    expressions = [
+        e
+        for e in whole
+        if not protocol.leaves_out(e.recording.corpus, e.subject, Path(e.recording.name).name)
+    ]
+    named = [e for e in expressions if e.emotion]
+    if not expressions:
+        raise CorpusError(
+            "has no marked expressions",
+            where=corpus.root,
+            cure="Take a corpus with onsets",
+            details=failures,
+        )
+    if len(named) < len(expressions):
+        log.info("%d clips carry no emotion", len(expressions) - len(named))
+    if not named:
+        raise CorpusError(
+            "no expression carries an emotion",
+            where=corpus.root,
+            cure="Take a corpus that does",
+            details=failures,
+        )
+    return named, failures
+
+
+def _choose(
+    named: Sequence[Expression],
+    corpus: Corpus,
+    protocol: Protocol,
+    own_labels: Mapping[str, str],
+) -> tuple[LabelSet, list[tuple[Expression, int]]]:
+    """The label set, and each expression that has a class with the number of its class."""
+    labels = label_set_of(protocol, corpus.name)
+    mapping = {plain_word(word): target or None for word, target in own_labels.items()}
+    labels = replace(labels, mapping={**labels.mapping, **mapping})
+    encoded, dropped = labels.encode(
+        [e.emotion for e in named], [e.recording.corpus for e in named]
+    )
+    for word, count in sorted(dropped.items()):
+        log.info("%d clips marked %r have no class in %s", count, word, labels.name)
+    pairs = zip(named, encoded, strict=True)
+    return labels, [(e, int(label)) for e, label in pairs if label != DROPPED]
+
+
+def choose_examples(labelled: LabelledPairs, count: int) -> NDArray[np.int64]:
+    """Positions of ``count`` clips to show: classes in turn, subjects as different as can be."""
+    left = list(range(len(labelled.labels)))
+    chosen: list[int] = []
+    while left and len(chosen) < count:
+        turn = len(chosen) % len(labelled.classes)
+        shown = [labelled.pairs.subjects[i] for i in chosen]
+        best = min(
+            left,
+            key=lambda i: (
+                labelled.labels[i] != turn,
+                shown.count(labelled.pairs.subjects[i]),
+            ),
+        )
+        left.remove(best)
+        chosen.append(best)
+    return np.array(chosen, dtype=np.int64)
+
+
+def label_set_of(protocol: Protocol, corpus: str) -> LabelSet:
+    """The protocol's classes; for those that leave them open, the three of MEGC2019."""
+    return protocol.label_set or label_set(
+        "synthetic-3" if corpus.startswith("synthetic") else "megc2019"
+    )

@@ -1,0 +1,121 @@
+"""Runs: an entry through a protocol, or through its learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ma2mi.evaluation.audit import FINGERPRINTS, write_fingerprints
+from ma2mi.evaluation.benchmark import run_benchmark
+from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.evaluation.learning_curve import LearningCurve, run_learning_curve
+from ma2mi.evaluation.results import RunResult
+from ma2mi.experiment.entries import Entry
+from ma2mi.experiment.labelled import LabelledPairs
+from ma2mi.files import digest
+from ma2mi.training.checkpoint import CONFIG, read_config, weights_digest
+
+
+def run_entry(
+    entry: Entry,
+    labelled: LabelledPairs,
+    out: Path | str | None = None,
+    *,
+    seeds: Sequence[int] = (0,),
+    **options: Any,
+) -> RunResult:
+    """Run an entry through the protocol of the labelled pairs.
+
+    Args:
+        entry: what is fitted in every fold.
+        labelled: pairs with labels.
+        out: run folder; a run that was killed goes on from there. None writes nothing.
+        seeds: a whole run for each.
+        options: ``jobs``, ``backend``, ``cluster``, ``aliases``, ``also_best_on_test`` and
+            ``on_progress`` as in :func:`ma2mi.run_benchmark`.
+
+    Raises:
+        SettingsError, CheckpointError: the entry and its weights do not fit the pairs.
+        EvaluationError: ``out`` holds a run of other settings.
+
+    Example:
+        >>> corpus = ma2mi.open_corpus("casme2", "data/casme2")
+        >>> labelled = ma2mi.label_pairs(corpus, "loso", "runs/clips")
+        >>> entry = ma2mi.Entry("miacnet-tiny", init=Path("runs/ma2mi"), frozen=True)
+        >>> ma2mi.run_entry(entry, labelled, "runs/casme2").score().uf1
+    """
+    learner, clips, known = arrange(entry, labelled, seeds)
+    result = run_benchmark(learner, clips, protocol=labelled.protocol, out=out, **known, **options)
+    if out is not None:
+        write_fingerprints(Path(out) / FINGERPRINTS, labelled.prints)
+    return result
+
+
+def run_entry_curve(
+    entry: Entry,
+    labelled: LabelledPairs,
+    sizes: Sequence[int],
+    out: Path | str | None = None,
+    *,
+    seeds: Sequence[int] = (0,),
+    **options: Any,
+) -> LearningCurve:
+    """Repeat the protocol with few training subjects a fold.
+
+    Features of a frozen network are computed once for the whole curve.
+
+    Args:
+        entry, labelled, out, seeds: as in :func:`run_entry`.
+        sizes: numbers of training subjects.
+        options: ``draws`` and those of :func:`run_entry`, see
+            :func:`ma2mi.evaluation.learning_curve.run_learning_curve`.
+    """
+    learner, clips, known = arrange(entry, labelled, seeds)
+    return run_learning_curve(
+        learner,
+        clips,
+        protocol=labelled.protocol,
+        sizes=sizes,
+        out=Path(out) if out is not None else None,
+        on_run=lambda place: write_fingerprints(place / FINGERPRINTS, labelled.prints),
+        **known,
+        **options,
+    )
+
+
+def arrange(
+    entry: Entry, labelled: LabelledPairs, seeds: Sequence[int]
+) -> tuple[Learner, Clips, dict[str, Any]]:
+    """The learner, the clips as it takes them, and what else ``run_benchmark`` must know."""
+    learner, clips = entry.build_learner(labelled.pairs, labelled.classes, seeds)
+    people: list[str] = []
+    weights = ""
+    if entry.init:
+        people = read_config(entry.init).get("people", [])
+        weights = weights_digest(entry.init)
+    like = ""
+    if entry.like:  # of random weights only what the network is like counts
+        like = digest(entry.like / CONFIG)
+    options = {
+        "labels": labelled.labels,
+        "subjects": labelled.pairs.subjects.tolist(),
+        "keys": labelled.pairs.keys.tolist(),
+        "databases": labelled.databases,
+        "classes": labelled.classes,
+        "seeds": seeds,
+        "settings": {
+            "corpus": labelled.corpus,
+            "model": entry.model,
+            "branches": entry.branches,
+            "frozen": entry.frozen,
+            "zero_shot": entry.zero_shot,
+            "weights_sha256": weights,
+            "like_sha256": like,
+            "size": entry.size,
+            "pairs": labelled.settings.model_dump(mode="json"),
+        },
+        "pretraining_people": people,
+        "clips_hash": labelled.clips_hash,
+    }
+    return learner, clips, options
