@@ -11,16 +11,10 @@ from ma2mi.motion import optical_strain
 from ma2mi.motion.facs import CLASSES, class_combinations, parse_unit
 from ma2mi.records import Expression, Recording
 from ma2mi.synthesis.basis import TRACKS, make_basis, unit_track
-from ma2mi.synthesis.flow_simulator import (
-    SIDE,
-    UNITS,
-    DomainSettings,
-    as_action,
-    as_flow_image,
-    resample_flow,
-    sample_flow,
-    strain,
-)
+from ma2mi.synthesis.domain import SIDE, DomainSettings
+from ma2mi.synthesis.flow_inputs import as_action, as_flow_image, strain
+from ma2mi.synthesis.flow_simulator import UNITS, sample_flow
+from ma2mi.synthesis.flow_views import resample_flow
 
 CLEAN = DomainSettings(
     still=0, head=0, noise=0, gain=0, blur=0, blink=0, gaze=0, speech=0, elastic=0, turn_deg=0

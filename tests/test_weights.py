@@ -11,7 +11,9 @@ from torch.nn import functional
 from ma2mi import load_model
 from ma2mi.evaluation.metrics import uar
 from ma2mi.synthesis.basis import TRACKS, FlowBasis, make_basis
-from ma2mi.synthesis.flow_simulator import DomainSettings, as_flow_image, sample_flow
+from ma2mi.synthesis.domain import DomainSettings
+from ma2mi.synthesis.flow_inputs import as_flow_image
+from ma2mi.synthesis.flow_simulator import sample_flow
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS, find_weights
 from ma2mi.training.recognizer import calibrate
 

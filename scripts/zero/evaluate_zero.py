@@ -24,14 +24,9 @@ from ma2mi.evaluation.statistics import (
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
 from ma2mi.synthesis.basis import FlowBasis
-from ma2mi.synthesis.flow_simulator import (
-    OFF_TEMPLATE,
-    UNITS,
-    DomainSettings,
-    as_action,
-    as_flow_image,
-    sample_flow,
-)
+from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
+from ma2mi.synthesis.flow_inputs import as_action, as_flow_image
+from ma2mi.synthesis.flow_simulator import UNITS, sample_flow
 from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
 from ma2mi.training.simulated import MeasuredPairs, ZeroSettings
 from ma2mi.training.views import one_thread

@@ -5,9 +5,9 @@ from ma2mi.synthesis.settings import SyntheticSettings
 from ma2mi.synthesis.subject import SyntheticSubject, make_subject
 
 __all__ = [
-    "SyntheticSubject",
     "SyntheticClip",
     "SyntheticSettings",
+    "SyntheticSubject",
     "make_clip",
     "make_subject",
 ]

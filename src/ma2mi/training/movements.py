@@ -21,17 +21,10 @@ from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import SettingsError
 from ma2mi.models.backbone import Backbone
 from ma2mi.synthesis.basis import EYES_AT, FlowBasis
-from ma2mi.synthesis.flow_simulator import (
-    PUPILS_APART,
-    DomainSettings,
-    View,
-    as_action,
-    as_flow_image,
-    disturb,
-    draw_views,
-    sample_growth,
-    through,
-)
+from ma2mi.synthesis.domain import PUPILS_APART, DomainSettings
+from ma2mi.synthesis.flow_inputs import as_action, as_flow_image
+from ma2mi.synthesis.flow_simulator import sample_growth
+from ma2mi.synthesis.flow_views import View, disturb, draw_views, through
 
 Rows = NDArray[np.int64]
 

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from ma2mi.models.backbone import flatten_grid
 from ma2mi.synthesis.basis import FlowBasis, make_basis
-from ma2mi.synthesis.flow_simulator import DomainSettings, as_action, sample_growth
+from ma2mi.synthesis.domain import DomainSettings
+from ma2mi.synthesis.flow_inputs import as_action
+from ma2mi.synthesis.flow_simulator import sample_growth
 from ma2mi.training.movements import Source, resized
 from ma2mi.training.pretext import FutureLoss, FutureMovement, moved
 

@@ -14,15 +14,10 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ma2mi.synthesis.basis import FlowBasis
-from ma2mi.synthesis.flow_simulator import (
-    OFF_TEMPLATE,
-    DomainSettings,
-    Sample,
-    as_action,
-    as_flow_image,
-    resample_flow,
-    sample_flow,
-)
+from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
+from ma2mi.synthesis.flow_inputs import as_action, as_flow_image
+from ma2mi.synthesis.flow_simulator import Sample, sample_flow
+from ma2mi.synthesis.flow_views import resample_flow
 from ma2mi.training.pretext import FutureMovementSettings
 
 #: Little room around a measured pair: its crop was drawn off the template when it was rendered.
