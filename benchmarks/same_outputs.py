@@ -47,9 +47,10 @@ COMMANDS = (
 #: What is written beside a result about the code and the clock.
 LEFT_OUT = re.compile(
     rb'"(code|commit|command|library_versions)": ("[^"]*"|\[[^\]]*\])'
-    rb"|in \d+ s on |commit [0-9a-f]{12}"
+    rb"|in \d+ s on |\d+ s; look at|commit [0-9a-f]{12}|<td>[0-9a-f]{40}</td>"
+    rb'|name="ma2mi-page" content="[0-9a-f]+"'
 )
-NOT_COMPARED = ("timings.csv", ".origin")
+NOT_COMPARED = ("timings.csv", ".origin", ".written.json")
 
 
 def run(code: Path, folder: Path) -> None:
@@ -99,10 +100,11 @@ def main() -> None:
         subprocess.run(["git", "-C", before, "checkout", "-q", options.commit], check=True)
         found = []
         for name, code in (("old", before), ("new", ROOT)):
-            folder = keep / name
+            folder, work = keep / name, keep / "work"  # paths are written into some outputs
             if not folder.exists():
-                folder.mkdir(parents=True)
-                run(code, folder)
+                work.mkdir(parents=True)
+                run(code, work)
+                work.rename(folder)
             found.append(hashes(folder))
     old, new = found
     differ = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
