@@ -76,7 +76,7 @@ def test_the_whole_way(ma2mi, tree, tmp_path):
         (("--learning-curve", "2,x"), "--learning-curve 2,x: is no list of numbers. Say 2,3,5,10"),
         (("--also-report-best-on-test",), "Leave out --also-report-best-on-test"),
         (("--learning-curve", "1,5", "--stop", "inner"), "Start --learning-curve at 2"),
-        (("--learning-curve", "2,500"), "500 training subjects are asked for"),
+        (("--learning-curve", "2,500"), "500 training subjects are requested"),
     ],
 )
 def test_mistakes_are_one_line(ma2mi, tree, words, message):

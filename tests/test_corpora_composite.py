@@ -33,7 +33,7 @@ def test_full_sized_fakes_give_the_counts_of_megc2019(tmp_path):
     labels, _ = megc.label_set.encode([e.emotion for e in kept], [e.recording.corpus for e in kept])
     used = [(e, label) for e, label in zip(kept, labels, strict=True) if label != DROPPED]
     assert len(used) == megc.clips == 442
-    assert len({e.recording.person for e, _ in used}) == megc.people == 68
+    assert len({e.recording.person for e, _ in used}) == megc.subjects == 68
     assert [count for _, count in sorted(Counter(label for _, label in used).items())] == [
         250,
         109,

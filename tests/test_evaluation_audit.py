@@ -59,7 +59,7 @@ def test_an_exact_copy_under_another_person_is_a_fault(pictures):
     copied[7] = copied[1]
     sheet = audit_run(run(), prints(copied))
     assert sheet.verdict == "FAILED"
-    assert sheet.faults == ("clip1 and clip7 are the same frames, under two people",)
+    assert sheet.faults == ("clip1 and clip7 are the same frames, under two subjects",)
 
 
 def test_a_copy_with_noise_is_found_too(pictures):
@@ -67,7 +67,7 @@ def test_a_copy_with_noise_is_found_too(pictures):
     noise = np.random.default_rng(1).normal(0, 2, copied[1].shape)
     copied[7] = np.clip(copied[1] + noise, 0, 255).astype(np.uint8)
     faults = audit_run(run(), prints(copied)).faults
-    assert faults == ("clip1 and clip7 are nearly the same picture, under two people",)
+    assert faults == ("clip1 and clip7 are nearly the same picture, under two subjects",)
 
 
 def test_a_clip_counted_twice_for_one_person_is_a_fault(pictures):
@@ -79,7 +79,7 @@ def test_a_clip_counted_twice_for_one_person_is_a_fault(pictures):
 
 
 def test_a_person_in_pretraining_and_test_is_a_fault(pictures):
-    sheet = audit_run(run(pretraining_people=("p2", "somebody")), prints(pictures))
+    sheet = audit_run(run(pretraining_subjects=("p2", "somebody")), prints(pictures))
     assert sheet.faults == ("fold p2: p2 left out, but in pre-training",)
 
 
@@ -87,7 +87,7 @@ def test_a_person_on_both_sides_of_a_fold_is_a_fault():
     honest = run()
     first = honest.folds[0]
     planted = replace(
-        honest, folds=(first.model_copy(update={"train_people": ("p0", "p1")}), *honest.folds[1:])
+        honest, folds=(first.model_copy(update={"train_subjects": ("p0", "p1")}), *honest.folds[1:])
     )
     assert audit_run(planted).faults == ("fold p0: p0 on both sides",)
 

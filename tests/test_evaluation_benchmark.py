@@ -17,7 +17,7 @@ from ma2mi.errors import EvaluationError, StoreError
 from ma2mi.evaluation import PROTOCOLS, Protocol, load_run, run_benchmark
 from ma2mi.evaluation.metrics import uf1
 from ma2mi.evaluation.results import CodeChanged
-from ma2mi.evaluation.splits import everyone_tested, loso
+from ma2mi.evaluation.splits import all_subjects_tested, loso
 from ma2mi.files import Busy, hold
 
 CLASSES = ("negative", "positive", "surprise")
@@ -136,8 +136,8 @@ class TestHonestRun:
         assert result.scores()["mean"]["uf1"] > 0.6
         assert "nearest-mean on loso" in result.text()
         assert result.folds[0].chosen == {"shrinkage": "none, fixed"}
-        assert result.folds[3].people == ("s03",) * 6
-        assert "s03" not in result.folds[3].train_people
+        assert result.folds[3].subjects == ("s03",) * 6
+        assert "s03" not in result.folds[3].train_subjects
 
     def test_several_seeds_give_mean_and_sd(self):
         result = run(NearestMean(noise=8.0), a_set(), seeds=(0, 1, 2))
@@ -199,7 +199,7 @@ class TestHonestRun:
             protocol="zero-shot",
             classes=CLASSES,
         )
-        assert [fold.train_people for fold in result.folds] == [()]
+        assert [fold.train_subjects for fold in result.folds] == [()]
         assert result.scores()["mean"]["uf1"] > 0.6
 
     def test_what_is_told_in_notes(self):
@@ -207,18 +207,18 @@ class TestHonestRun:
         labels = np.where(labels == 2, 0, labels)
         labels[:2] = 2
         result = run(
-            NearestMean(), (x, labels, subjects, keys), pretraining_people=["s01", "stranger"]
+            NearestMean(), (x, labels, subjects, keys), pretraining_subjects=["s01", "stranger"]
         )
         assert result.notes == (
-            "tested people who are in the pre-training: s01",
-            "seed 0, s00: nobody in training shows surprise",
+            "test subjects that are in the pre-training: s01",
+            "seed 0, s00: no training subject shows surprise",
         )
 
     def test_other_counts_than_the_protocol_has_are_told(self):
         data = a_set()
         bases = ["casme2"] * 24 + ["samm"] * 24
         result = run(NearestMean(), data, protocol="megc2019", databases=bases, classes=())
-        assert "442 clips of 68 people, these are 48 of 8" in result.notes[0]
+        assert "442 clips of 68 subjects, these are 48 of 8" in result.notes[0]
 
     def test_the_hook_hears_each_fold(self):
         heard = []
@@ -539,7 +539,7 @@ class TestBadInput:
             ({"labels": [0, 1, 2, -1]}, r"row 3, clip d: label -1 is outside 0..2"),
             ({"labels": [0, 1, 1, 0]}, "no clip shows surprise"),
             ({"labels": [0.0, 1, 2, 0]}, "float64"),
-            ({"subjects": ["s"] * 4}, r"only one person \(s\)"),
+            ({"subjects": ["s"] * 4}, r"only one subject \(s\)"),
             ({"subjects": ["s", "t", "", "t"]}, "row 2: no subject"),
             ({"subjects": ["s", "t"]}, "2 subjects, but 4 keys"),
             ({"keys": ["a", "b", "c", "a"]}, "row 3, clip a: the same clip as row 0"),
@@ -598,7 +598,7 @@ class TestProtocols:
             assert protocol.name == name
             assert protocol.source
             assert protocol.metrics
-            assert protocol.trains == (protocol.splitter is not everyone_tested)
+            assert protocol.trains == (protocol.splitter is not all_subjects_tested)
 
     def test_the_names_of_the_literature_are_there(self):
         assert {"loso", "sde", "cde", "hde", "megc2019", "cd6me", "zero-shot"} <= set(PROTOCOLS)

@@ -77,7 +77,7 @@ def trace(learner, data=None, **options):
 
 
 def trained(curve, size):
-    return [[fold.train_people for fold in run.folds] for run in curve.at(size)]
+    return [[fold.train_subjects for fold in run.folds] for run in curve.at(size)]
 
 
 #: Subjects, each with the classes of its clips.
@@ -95,11 +95,11 @@ class TestDraws:
         labels = np.array([c for classes in shown for c in classes])
         split = loso(who)[0]
         fewer = draw_training(split, who, labels[split.train], TrainingDraw(count, draw))
-        assert len(fewer.train_people) == count
+        assert len(fewer.train_subjects) == count
         assert fewer.test.tolist() == split.test.tolist()
-        assert set(fewer.train_people) <= set(split.train_people)
+        assert set(fewer.train_subjects) <= set(split.train_subjects)
         # All clips of those who were drawn, and no other's.
-        assert fewer.train.tolist() == np.flatnonzero(np.isin(who, fewer.train_people)).tolist()
+        assert fewer.train.tolist() == np.flatnonzero(np.isin(who, fewer.train_subjects)).tolist()
         best = max(
             len(set().union(*(shown[i] for i in some)))
             for some in itertools.combinations(range(1, len(shown)), count)
@@ -109,11 +109,11 @@ class TestDraws:
     def test_everybody_is_drawn_and_equally_often(self):
         who = np.repeat([f"s{i}" for i in range(11)], 3)
         split, labels = loso(who)[0], np.tile([0, 1, 2], 11)
-        often = dict.fromkeys(split.train_people, 0)
+        often = dict.fromkeys(split.train_subjects, 0)
         for draw in range(2000):
             for name in draw_training(
                 split, who, labels[split.train], TrainingDraw(3, draw)
-            ).train_people:
+            ).train_subjects:
                 often[name] += 1
         # 600 times each, within four standard deviations.
         assert all(abs(count - 600) < 4 * (2000 * 0.3 * 0.7) ** 0.5 for count in often.values())
@@ -122,7 +122,7 @@ class TestDraws:
         who = np.repeat([f"s{i}" for i in range(9)], 3)
         split, labels = loso(who)[0], np.tile([0, 1, 2], 9)
         drawn = [
-            set(draw_training(split, who, labels[split.train], TrainingDraw(n, 4)).train_people)
+            set(draw_training(split, who, labels[split.train], TrainingDraw(n, 4)).train_subjects)
             for n in (2, 3, 6)
         ]
         assert drawn[0] < drawn[1] < drawn[2]
@@ -145,7 +145,7 @@ class TestDraws:
         )
         for size in (2, 5):
             for one, other in zip(before.at(size), after.at(size), strict=True):
-                assert one.folds[2].train_people == other.folds[2].train_people
+                assert one.folds[2].train_subjects == other.folds[2].train_subjects
                 assert one.folds[2].probabilities == other.folds[2].probabilities
 
     def test_units_count_as_classes(self):
@@ -154,7 +154,7 @@ class TestDraws:
         units[2:4, 0], units[4:6, 1], units[6:, 2] = 1, 1, 1
         split = loso(who)[0]
         drawn = draw_training(split, who, units[split.train], TrainingDraw(3))
-        assert drawn.train_people == ("b", "c", "d")
+        assert drawn.train_subjects == ("b", "c", "d")
 
 
 class TestCurve:
@@ -180,8 +180,8 @@ class TestCurve:
         labels[:2] = 2
         curve = trace(NearestMean(), (x, labels, subjects, keys))
         assert curve.notes() == [
-            "2 training subjects: in 3 of 24 folds nobody in training shows surprise",
-            "5 training subjects: in 3 of 24 folds nobody in training shows surprise",
+            "2 training subjects: in 3 of 24 folds no training subject shows surprise",
+            "5 training subjects: in 3 of 24 folds no training subject shows surprise",
         ]
 
     def test_a_protocol_that_trains_nothing_is_a_level_line(self, tmp_path):

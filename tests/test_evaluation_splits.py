@@ -14,16 +14,16 @@ from ma2mi.evaluation.splits import (
     Split,
     SubjectSplitter,
     TrainingDraw,
+    all_subjects_tested,
     cde,
     draw_training,
-    everyone_tested,
     hde,
     inner_splits,
     k_folds_by_subject,
     leave_one_database_out,
     loso,
-    people,
     sde,
+    subject_ids,
 )
 
 SUBJECTS = ["01", "01", "02", "03", "01", "02", "x", "x"]
@@ -40,30 +40,30 @@ class TestSplit:
             Split("x", np.array([0]), np.array([1]), ["s", "s"])
         with pytest.raises(EvaluationError, match="row 1 is in training and in test"):
             Split("x", np.array([0, 1]), np.array([1]), ["s", "t"])
-        with pytest.raises(EvaluationError, match="nobody to test"):
+        with pytest.raises(EvaluationError, match="empty test fold"):
             Split("x", np.array([0, 1]), np.array([], int), ["s", "t"])
 
     def test_says_who_is_where(self):
         split = Split("x", np.array([0, 2]), np.array([1]), ["s", "t", "s"])
-        assert (split.train_people, split.test_people) == (("s",), ("t",))
+        assert (split.train_subjects, split.test_subjects) == (("s",), ("t",))
 
 
-class TestPeople:
+class TestSubjectIds:
     def test_two_databases_may_share_a_name(self):
-        assert people(["01", "01"], ["a", "b"]).tolist() == ["a/01", "b/01"]
-        assert people(["01", "01"]).tolist() == ["01", "01"]
+        assert subject_ids(["01", "01"], ["a", "b"]).tolist() == ["a/01", "b/01"]
+        assert subject_ids(["01", "01"]).tolist() == ["01", "01"]
 
     def test_aliases_are_followed(self):
         aliases = {"b/01": "a/01", "c/x": "b/01", "nobody": "else"}
-        assert people(["01", "01", "x"], ["a", "b", "c"], aliases).tolist() == ["a/01"] * 3
+        assert subject_ids(["01", "01", "x"], ["a", "b", "c"], aliases).tolist() == ["a/01"] * 3
 
     def test_mistakes_are_told(self):
         with pytest.raises(EvaluationError, match="aliases run in a circle"):
-            people(["a"], None, {"a": "b", "b": "a"})
+            subject_ids(["a"], None, {"a": "b", "b": "a"})
         with pytest.raises(EvaluationError, match="row 1: no subject"):
-            people(["a", " "])
+            subject_ids(["a", " "])
         with pytest.raises(EvaluationError, match="2 subjects, but 1 databases"):
-            people(["a", "b"], ["x"])
+            subject_ids(["a", "b"], ["x"])
 
 
 class TestSplitters:
@@ -99,14 +99,14 @@ class TestSplitters:
         assert {s.name: s for s in hde(SUBJECTS, BASES, aliases)}["a to b"].train.tolist() == [2, 3]
 
     def test_zero_shot_trains_nobody(self):
-        (split,) = everyone_tested(SUBJECTS)
+        (split,) = all_subjects_tested(SUBJECTS)
         assert (len(split.train), len(split.test)) == (0, 8)
 
     @settings(deadline=None)
     @given(studies)
     def test_nobody_is_on_both_sides_and_everybody_is_tested(self, rows):
         subjects, bases = [s for s, _ in rows], [b for _, b in rows]
-        who = people(subjects, bases)
+        who = subject_ids(subjects, bases)
         once = (loso, cde, leave_one_database_out)
         for splitter in (*once, hde):
             splits = splitter(subjects, bases)
@@ -117,7 +117,7 @@ class TestSplitters:
             assert tested.tolist() == sorted([*range(len(rows))] * times)
 
     def test_mistakes_are_told(self):
-        with pytest.raises(EvaluationError, match=r"loso: only one person \(s\)"):
+        with pytest.raises(EvaluationError, match=r"loso: only one subject \(s\)"):
             loso(["s", "s"])
         with pytest.raises(EvaluationError, match="sde: clips of a, b"):
             sde(["s", "t"], ["a", "b"])
@@ -159,7 +159,7 @@ class TestFolds:
 
     def test_inner_splits_of_few_people_are_fewer(self):
         assert len(inner_splits(["a", "b", "b"], [0, 1, 0])) == 2
-        with pytest.raises(EvaluationError, match="1 folds of 1 people"):
+        with pytest.raises(EvaluationError, match="1 folds of 1 subjects"):
             inner_splits(["a", "a"], [0, 1])
         with pytest.raises(EvaluationError, match="3 subjects, but 2 labels"):
             inner_splits(["a", "b", "c"], [0, 1])

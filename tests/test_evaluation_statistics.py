@@ -19,12 +19,12 @@ from ma2mi.evaluation.statistics import (
     mcnemar,
     mean_and_sd,
     mean_unit_f1_of,
-    people_needed,
     permutation_test,
-    person_confusions,
-    person_unit_counts,
     score_named,
     spotting_f1_of,
+    subject_confusions,
+    subject_unit_counts,
+    subjects_needed,
     vanished_share,
 )
 
@@ -40,7 +40,7 @@ def study(people=20, clips=6, skill=0.6, seed=0, spread=0.0):
 
 
 def counts_of(truth, guess, who):
-    return person_confusions(truth, guess, who, 3)
+    return subject_confusions(truth, guess, who, 3)
 
 
 class TestCounts:
@@ -52,7 +52,7 @@ class TestCounts:
     def test_units_and_spotting(self):
         rng = np.random.default_rng(1)
         truth, guess = rng.integers(0, 2, (2, 40, 5))
-        counts = person_unit_counts(truth, guess, np.repeat(list("abcd"), 10))
+        counts = subject_unit_counts(truth, guess, np.repeat(list("abcd"), 10))
         assert float(mean_unit_f1_of(counts.sum(axis=0))) == pytest.approx(
             mean_unit_f1(truth, guess, list("12345")), abs=1e-15
         )
@@ -116,8 +116,8 @@ class TestBootstrap:
                 bootstrap(counts, **wrong)
         with pytest.raises(EvaluationError, match="1 person"):
             bootstrap(counts[:1])
-        with pytest.raises(EvaluationError, match="2 labels, 2 guesses, 1 people"):
-            person_confusions([0, 1], [0, 1], ["a"], 2)
+        with pytest.raises(EvaluationError, match="2 labels, 2 guesses, 1 subjects"):
+            subject_confusions([0, 1], [0, 1], ["a"], 2)
 
 
 class TestPermutation:
@@ -125,8 +125,8 @@ class TestPermutation:
         # Three people; the first system is right on all, the second on none.
         truth, who = np.array([0, 1, 0]), np.array(list("abc"))
         test = permutation_test(
-            person_confusions(truth, truth, who, 2),
-            person_confusions(truth, 1 - truth, who, 2),
+            subject_confusions(truth, truth, who, 2),
+            subject_confusions(truth, 1 - truth, who, 2),
             "accuracy",
         )
         assert (test.difference, test.p, test.exact, test.swaps) == (1.0, 2 / 8, True, 8)
@@ -226,7 +226,7 @@ class TestPower:
         counts = counts_of(truth, first, who), counts_of(truth, second, who)
         wins = (first == truth).astype(int) - (second == truth)
         expected = ((1.959964 + 0.841621) * wins.std() / 0.1) ** 2
-        assert people_needed(*counts, 0.1, "accuracy") == pytest.approx(expected, rel=0.1)
+        assert subjects_needed(*counts, 0.1, "accuracy") == pytest.approx(expected, rel=0.1)
 
     @settings(max_examples=5, deadline=None)
     @given(st.integers(0, 100))
@@ -234,15 +234,15 @@ class TestPower:
         truth, first, who = study(people=15, seed=seed)
         counts = counts_of(truth, first, who), counts_of(truth, (first + 1) % 3, who)
         options = {"resamples": 200, "seed": seed}
-        assert people_needed(*counts, 0.05, **options) > people_needed(*counts, 0.2, **options)
+        assert subjects_needed(*counts, 0.05, **options) > subjects_needed(*counts, 0.2, **options)
 
     def test_too_many_are_told(self):
         truth, first, who = study()
         counts = counts_of(truth, first, who), counts_of(truth, (first + 1) % 3, who)
-        with pytest.raises(EvaluationError, match="more than 50 people"):
-            people_needed(*counts, 0.001, most=50, resamples=100)
+        with pytest.raises(EvaluationError, match="more than 50 subjects"):
+            subjects_needed(*counts, 0.001, most=50, resamples=100)
         with pytest.raises(EvaluationError, match="difference other than 0"):
-            people_needed(*counts, 0.0)
+            subjects_needed(*counts, 0.0)
 
 
 def test_seeds_below_0_and_differences_without_end_are_refused():
@@ -251,10 +251,10 @@ def test_seeds_below_0_and_differences_without_end_are_refused():
         lambda: bootstrap(counts, seed=-1),
         lambda: permutation_test(counts, counts, swaps=2, seed=-1),
         lambda: vanished_share(counts, seed=-1),
-        lambda: people_needed(counts, counts, 0.1, seed=-1),
+        lambda: subjects_needed(counts, counts, 0.1, seed=-1),
     ):
         with pytest.raises(EvaluationError, match="seed -1 is below 0"):
             call()
     for difference in (float("nan"), float("inf")):
         with pytest.raises(EvaluationError, match="difference"):
-            people_needed(counts, counts, difference)
+            subjects_needed(counts, counts, difference)

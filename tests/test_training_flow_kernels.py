@@ -234,7 +234,7 @@ class TestEveryControl:
         # A clip's features are its own: to the bit, whatever the others are.
         assert np.array_equal(np.asarray(changed)[~mine], np.asarray(clips)[~mine])
         after = self.fitted(name, pairs, np.where(mine, 1 - labels, labels))[2]
-        assert after.folds[2].people == ("p2",) * 4
+        assert after.folds[2].subjects == ("p2",) * 4
         assert after.folds[2].probabilities == before.folds[2].probabilities
 
     def test_one_subject_or_one_class_is_enough_to_fit(self, name, pairs, labels):

@@ -26,7 +26,7 @@ from ma2mi.errors import MissingPart
 from ma2mi.evaluation import run_benchmark
 from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.evaluation.learning_curve import run_learning_curve
-from ma2mi.evaluation.statistics import person_confusions
+from ma2mi.evaluation.statistics import subject_confusions
 from ma2mi.experiment import LabelledPairs
 from ma2mi.files import replace_file
 from ma2mi.models.catalog import build_model
@@ -234,7 +234,7 @@ class Study:
             "seeds": (seed,),
         }
         pool = run_benchmark(learner, clips, **options).pool(seed)
-        everyone = person_confusions(pool.truth, pool.guess, pool.people, len(labelled.classes))
+        everyone = subject_confusions(pool.truth, pool.guess, pool.subjects, len(labelled.classes))
         found = {0: everyone[:, None].tolist()}
         most = len(everyone) - 1
         sizes = [size for size in SIZES[world] if 0 < size <= most]

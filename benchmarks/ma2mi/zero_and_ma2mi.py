@@ -39,7 +39,7 @@ from train_zero import train_zero
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets.folder import list_recordings
-from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, person_confusions
+from ma2mi.evaluation.statistics import bootstrap, holm, permutation_test, subject_confusions
 from ma2mi.experiment import cut_recordings, measure_movements
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
@@ -312,7 +312,7 @@ def _judge(net: Backbone, world: Judged, size: int) -> Counts:
     """[subjects, 3, 3] of the classes' plain logits, without a prior."""
     guess = ask(net, world.actions, size)[:, :3].argmax(1).numpy()
     moves = world.label >= 0
-    return person_confusions(world.label[moves], guess[moves], world.person[moves].astype(str), 3)
+    return subject_confusions(world.label[moves], guess[moves], world.person[moves].astype(str), 3)
 
 
 def _together(worlds: dict[str, Counts]) -> Counts:

@@ -18,8 +18,8 @@ from train_zero import OUTPUTS
 from ma2mi.evaluation.statistics import (
     bootstrap,
     mean_unit_f1_of,
-    person_confusions,
-    person_unit_counts,
+    subject_confusions,
+    subject_unit_counts,
 )
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
@@ -207,12 +207,12 @@ def judge(recognizer: Recognizer, world: Judged) -> dict[str, Any]:
     movement = said.movement.sigmoid().numpy()
     moves = world.label >= 0
     guess = chance.argmax(1)
-    confusions = person_confusions(
+    confusions = subject_confusions(
         world.label[moves], guess[moves], world.person[moves].astype(str), len(CLASSES)
     )
     present = world.units.any(axis=0)
     unit_guess = (said.units.sigmoid().numpy() > 0.5).astype(np.int64)
-    unit_counts = person_unit_counts(
+    unit_counts = subject_unit_counts(
         world.units[:, present].astype(np.int64), unit_guess[:, present], world.person.astype(str)
     )
     threshold = recognizer.settings.movement_threshold

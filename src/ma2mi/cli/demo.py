@@ -264,7 +264,7 @@ def _write_summary(
             markdown_table(curve_header(curves), curve_lines(curve_rows(curves))),
             "",
             f"{looks[0].upper()}{looks[1:]}. {len(results[0].pool().keys)} clips of "
-            f"{len(set(results[0].pool().people.tolist()))} synthetic subjects, movements of 0.2 "
+            f"{len(set(results[0].pool().subjects.tolist()))} synthetic subjects, movements of 0.2 "
             f"to 0.7 px; pre-training on the flow simulator, without a label; seeds pooled; "
             f"p by paired permutation over subjects. Made by `make demo` in "
             f"{took:.0f} s on {_processor()}, {os.cpu_count()} cores, Python "

@@ -152,7 +152,7 @@ def write_report(
         "data hash": first.data_hash,
         "commit": first.commit or "not from a checkout",
         "seeds": ", ".join(map(str, first.seeds)),
-        "people in pre-training": str(max(len(r.pretraining_people) for r in records)),
+        "people in pre-training": str(max(len(r.pretraining_subjects) for r in records)),
     }
     few = (
         Table(curve_header(curves), curve_lines(curve_rows(curves)), curve_method(curves))

@@ -1,4 +1,4 @@
-"""The referee: leaves people out, judges any learner on them, and cannot leak a test label."""
+"""Evaluation: leaves subjects out, scores any learner on them, and cannot leak a test label."""
 
 from ma2mi.evaluation.benchmark import FoldProgress, run_benchmark
 from ma2mi.evaluation.labels import LABEL_SETS, LabelSet, encode_action_units, label_set

@@ -1,4 +1,4 @@
-"""The audit: who was in which fold, what was chosen on what, who and what is on both sides."""
+"""The audit: subjects of each fold, what was chosen on what, overlap of training and test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ma2mi.files import replace_file
 FINGERPRINTS = "fingerprints.csv"
 SIDE = 16
 #: Bits of 256 that two pictures of the same frames may differ in. Measured on aligned crops: saved
-#: again as JPEG of quality 70, 4 to 17 bits flip; two painted people differ in 23 at least
+#: again as JPEG of quality 70, 4 to 17 bits flip; two synthetic subjects differ in 23 at least
 #: (median 79), two flow images in 83.
 NEAR = 17
 
@@ -102,7 +102,7 @@ class Audit:
     """A sheet on one run.
 
     Args:
-        folds: fold, people trained on, people left out, clips left out, what was chosen.
+        folds: fold, subjects trained on, subjects left out, clips left out, what was chosen.
         faults: what makes the scores untrustworthy, one line each.
         remarks: what a reader should know and may accept.
     """
@@ -117,7 +117,7 @@ class Audit:
 
 
 def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
-    """Look for everything that lets a left-out person leak into training.
+    """Look for everything that lets a left-out subject leak into training.
 
     Args:
         run: a finished run.
@@ -128,18 +128,18 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
     remarks: list[str] = list(run.notes)
     rows = []
     for fold in run.folds:
-        left_out = sorted(set(fold.people))
-        both = sorted(set(left_out) & set(fold.train_people))
+        left_out = sorted(set(fold.subjects))
+        both = sorted(set(left_out) & set(fold.train_subjects))
         if both:
             faults.append(f"fold {fold.fold}: {', '.join(both)} on both sides")
-        seen = sorted(set(left_out) & _resolved(run, run.record.pretraining_people))
+        seen = sorted(set(left_out) & _resolved(run, run.record.pretraining_subjects))
         if seen:
             faults.append(f"fold {fold.fold}: {', '.join(seen)} left out, but in pre-training")
         rows.append(
             {
                 "seed": fold.seed,
                 "fold": fold.fold,
-                "trained_people": len(fold.train_people),
+                "trained_subjects": len(fold.train_subjects),
                 "left_out": left_out,
                 "clips": len(fold.keys),
                 "chosen": dict(fold.chosen),
@@ -148,13 +148,15 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
     if run.record.also_best_on_test:
         remarks.append(f"a second number is there that was {SELECTED_ON_TEST}; it is no result")
     if prints:
-        person = {
-            key: who for fold in run.folds for key, who in zip(fold.keys, fold.people, strict=True)
+        subject = {
+            key: one
+            for fold in run.folds
+            for key, one in zip(fold.keys, fold.subjects, strict=True)
         }
         for first, second, how in find_duplicates(prints):
             line = f"{first} and {second} are {how}"
-            if person.get(first) != person.get(second):
-                faults.append(f"{line}, under two people")
+            if subject.get(first) != subject.get(second):
+                faults.append(f"{line}, under two subjects")
             elif how == "the same frames":
                 faults.append(f"{line}, counted twice")
     else:
@@ -162,9 +164,9 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
     return Audit(tuple(rows), tuple(dict.fromkeys(faults)), tuple(dict.fromkeys(remarks)))
 
 
-def _resolved(run: RunResult, people: Sequence[str]) -> set[str]:
+def _resolved(run: RunResult, subjects: Sequence[str]) -> set[str]:
     aliases = run.record.aliases
-    return {aliases.get(person, person) for person in people}
+    return {aliases.get(name, name) for name in subjects}
 
 
 def find_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[str, str, str]]:
@@ -200,10 +202,10 @@ def audit_text(run: RunResult, audit: Audit) -> str:
         chosen = ", ".join(f"{k} {v}" for k, v in row["chosen"].items()) or "nothing"
         lines.append(
             f"seed {row['seed']}  left out {', '.join(row['left_out'])} ({row['clips']} clips), "
-            f"trained on {row['trained_people']} others; chosen: {chosen}"
+            f"trained on {row['trained_subjects']} others; chosen: {chosen}"
         )
-    people = len(run.record.pretraining_people)
-    lines += ["", f"seen in pre-training: {people} people"]
+    subjects = len(run.record.pretraining_subjects)
+    lines += ["", f"seen in pre-training: {subjects} subjects"]
     lines += [f"FAULT: {line}" for line in audit.faults]
     lines += [f"remark: {line}" for line in audit.remarks]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""The benchmark: fit a learner on every fold, score what it says of the people left out.
+"""The benchmark: fit a learner on every fold, score its predictions on the subjects left out.
 
 The learner never receives a test label: the function that runs a fold is handed the training
-labels only, so choosing anything on the left-out people cannot even be written.
+labels only, so choosing anything on the left-out subjects cannot even be written.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from ma2mi.evaluation.results import (
     RunResult,
     guesses,
 )
-from ma2mi.evaluation.splits import People, Split, TrainingDraw, draw_training, people
+from ma2mi.evaluation.splits import Split, SubjectIds, TrainingDraw, draw_training, subject_ids
 from ma2mi.files import code_digest, hold
 from ma2mi.progress import OnProgress, Progress
 
@@ -72,11 +72,11 @@ def run_benchmark(
     learner: Learner | Predictor,
     clips: Clips,
     labels: ArrayLike,
-    subjects: Sequence[str] | People,
+    subjects: Sequence[str] | SubjectIds,
     *,
     keys: Sequence[str],
     protocol: Protocol | str,
-    databases: Sequence[str] | People | None = None,
+    databases: Sequence[str] | SubjectIds | None = None,
     classes: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
@@ -87,11 +87,11 @@ def run_benchmark(
     also_best_on_test: bool = False,
     aliases: Mapping[str, str] | None = None,
     settings: Mapping[str, object] | None = None,
-    pretraining_people: Sequence[str] = (),
+    pretraining_subjects: Sequence[str] = (),
     clips_hash: str = "",
     training: TrainingDraw | None = None,
 ) -> RunResult:
-    """Leave people out, fit on the others, predict, pool, score.
+    """Leave subjects out, fit on the others, predict, pool, score.
 
     The result does not depend on ``jobs``, ``backend`` or interruptions: every fold starts
     from a fresh copy of the learner and computes with one thread.
@@ -101,7 +101,7 @@ def run_benchmark(
         clips: n clips.
         labels: [n], ints 0..classes-1, as from ``LabelSet.encode`` without the dropped;
             for action units 0/1 [n, units].
-        subjects: [n], who each clip shows, in the database's words.
+        subjects: [n], the subject of each clip, in the database's words.
         keys: [n], the clips' unique names.
         protocol: a protocol or its name.
         databases: [n], where the clips come from.
@@ -112,17 +112,17 @@ def run_benchmark(
             ``cluster`` gives the address of one.
         out: run folder; a run that was interrupted there goes on, finished folds are kept.
         on_progress: called after each fold, in this process; ``detail`` is a ``FoldProgress``.
-        also_best_on_test: compute the field's number, too: the epoch that is best on the
-            left-out people. It stands apart and is stamped as selected on test data.
-        aliases: other names of the same people, see ``splits.people``.
+        also_best_on_test: compute the best-on-test score (optimistically biased), too: that of the epoch that
+            is best on the left-out subjects, kept apart and stamped as selected on test data.
+        aliases: other names of the same subjects, see ``splits.subject_ids``.
         settings: the caller's settings, written to the run folder beside the learner's.
-        pretraining_people: whom the learner has seen before, named as in ``splits.people``.
+        pretraining_subjects: subjects that the learner was pre-trained on, named as in ``splits.subject_ids``.
         clips_hash: of the clips' bytes, where ``clips`` is no array (arrays are hashed here).
         training: give each fold so many of its training subjects; None: all of them. See
             ``learning_curve.run_learning_curve``, which repeats this.
 
     Raises:
-        EvaluationError: anything wrong with clips, labels, people, predictions or ``out``;
+        EvaluationError: anything wrong with clips, labels, subjects, predictions or ``out``;
             the message names the row or the clip.
         Busy: another process works in ``out``.
     """
@@ -136,8 +136,8 @@ def run_benchmark(
             cure=f"Its classes are {', '.join(names)}",
         )
     truth = checked_labels(labels, names, keys, protocol)
-    who = people(subjects, databases, aliases)
-    check_rows(clips, keys, who, truth)
+    ids = subject_ids(subjects, databases, aliases)
+    check_rows(clips, keys, ids, truth)
     check_databases(databases, protocol)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise EvaluationError(f"seeds {tuple(seeds)}", cure="Give each seed once, from 0 on")
@@ -145,7 +145,7 @@ def run_benchmark(
         raise EvaluationError("cannot fit", where=type(learner).__name__, cure="Give a Learner")
     splits = protocol.splitter(subjects, databases, aliases)
     if training:
-        splits = [draw_training(s, who, truth[s.train], training) for s in splits]
+        splits = [draw_training(s, ids, truth[s.train], training) for s in splits]
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
         version=_version.__version__,
@@ -157,13 +157,13 @@ def run_benchmark(
         metrics=protocol.metrics,
         learner=str(getattr(learner, "name", type(learner).__name__)),
         settings=_plain({"learner": getattr(learner, "settings", {}), "run": settings or {}}),
-        data_hash=_data_hash(clips, clips_hash, keys, truth, who, bases),
+        data_hash=_data_hash(clips, clips_hash, keys, truth, ids, bases),
         seeds=tuple(int(seed) for seed in seeds),
         aliases=dict(aliases or {}),
-        pretraining_people=tuple(sorted(pretraining_people)),
+        pretraining_subjects=tuple(sorted(pretraining_subjects)),
         also_best_on_test=also_best_on_test,
         training=training,
-        notes=_run_notes(protocol, who, pretraining_people, aliases),
+        notes=_run_notes(protocol, ids, pretraining_subjects, aliases),
     )
     tasks = [(seed, number) for seed in record.seeds for number in range(len(splits))]
     with ExitStack() as stack:
@@ -192,14 +192,14 @@ def run_benchmark(
 
         for fold in list(finished.values()):
             tell(fold, 0.0, resumed=True)
-        # Training labels only: the truth of the left-out people stays in this process.
+        # Training labels only: the truth of the left-out subjects stays in this process.
         calls = [
             (
                 learner,
                 (seed, number),
                 splits[number],
                 truth[splits[number].train],
-                who[splits[number].train],
+                ids[splits[number].train],
                 also_best_on_test,
             )
             for seed, number in tasks
@@ -210,7 +210,7 @@ def run_benchmark(
         )
         for (seed, number), said in outcomes:
             split = splits[number]
-            fold = _judged(said, seed, split, keys, who, bases, truth, names, protocol)
+            fold = _judged(said, seed, split, keys, ids, bases, truth, names, protocol)
             finished[seed, split.name] = fold
             fit_s[seed, split.name] = said.fit_s
             if folder:
@@ -239,10 +239,10 @@ def _run_fold(
     task: tuple[int, int],
     split: Split,
     labels: NDArray[np.int64],
-    who: People,
+    ids: SubjectIds,
     all_epochs: bool,
 ) -> tuple[tuple[int, int], _Said]:
-    """Fit and predict one fold, in whichever process; labels and people are those of training."""
+    """Fit and predict one fold, in whichever process; labels and subjects are those of training."""
     start = time.perf_counter()
     # One thread: sums come out in the same order on every machine and with every backend.
     with threadpool_limits(1):
@@ -282,7 +282,7 @@ def _judged(
     seed: int,
     split: Split,
     keys: Sequence[str],
-    who: People,
+    ids: SubjectIds,
     bases: Sequence[str],
     truth: NDArray[np.int64],
     names: tuple[str, ...],
@@ -315,11 +315,11 @@ def _judged(
         fold=split.name,
         seed=seed,
         keys=test_keys,
-        people=tuple(who[split.test].tolist()),
+        subjects=tuple(ids[split.test].tolist()),
         databases=tuple(bases[row] for row in split.test),
         truth=_rows(truth[split.test]),
         probabilities=_rows(honest),
-        train_people=split.train_people,
+        train_subjects=split.train_subjects,
         chosen=said.chosen,
         notes=_fold_notes(truth[split.train], names, protocol),
         best_on_test=best,
@@ -335,26 +335,26 @@ def _fold_notes(
     labels: NDArray[np.int64], names: Sequence[str], protocol: Protocol
 ) -> tuple[str, ...]:
     lacking = missing_classes(labels, names, protocol) if protocol.trains else []
-    return (f"nobody in training shows {', '.join(lacking)}",) if lacking else ()
+    return (f"no training subject shows {', '.join(lacking)}",) if lacking else ()
 
 
 def _run_notes(
     protocol: Protocol,
-    who: People,
-    pretraining_people: Sequence[str],
+    ids: SubjectIds,
+    pretraining_subjects: Sequence[str],
     aliases: Mapping[str, str] | None,
 ) -> tuple[str, ...]:
     notes = []
-    given = (len(who), len(np.unique(who)))
-    if protocol.clips and given != (protocol.clips, protocol.people):
+    given = (len(ids), len(np.unique(ids)))
+    if protocol.clips and given != (protocol.clips, protocol.subjects):
         notes.append(
-            f"{protocol.name} has {protocol.clips} clips of {protocol.people} people, these are "
+            f"{protocol.name} has {protocol.clips} clips of {protocol.subjects} subjects, these are "
             f"{given[0]} of {given[1]}: not comparable with published scores"
         )
-    seen = {str(name) for name in people(list(pretraining_people), None, aliases)}
-    known = sorted(seen & set(who.tolist()))
+    seen = {str(name) for name in subject_ids(list(pretraining_subjects), None, aliases)}
+    known = sorted(seen & set(ids.tolist()))
     if known:
-        notes.append(f"tested people who are in the pre-training: {', '.join(known)}")
+        notes.append(f"test subjects that are in the pre-training: {', '.join(known)}")
     return tuple(notes)
 
 
@@ -382,13 +382,13 @@ def _data_hash(
     clips_hash: str,
     keys: Sequence[str],
     truth: NDArray[np.int64],
-    who: People,
+    ids: SubjectIds,
     bases: Sequence[str],
 ) -> str:
     if isinstance(clips, np.ndarray):
         head = f"{clips.dtype.str} {clips.shape}".encode()
         clips_hash = hashlib.sha256(head + np.ascontiguousarray(clips).tobytes()).hexdigest()
-    table = [list(map(str, keys)), truth.tolist(), who.tolist(), list(bases), clips_hash]
+    table = [list(map(str, keys)), truth.tolist(), ids.tolist(), list(bases), clips_hash]
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()
 
 

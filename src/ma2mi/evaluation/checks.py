@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.learner import Clips, Probabilities
 from ma2mi.evaluation.protocols import Protocol
-from ma2mi.evaluation.splits import People
+from ma2mi.evaluation.splits import SubjectIds
 
 
 def checked_labels(
@@ -58,9 +58,11 @@ def missing_classes(
     return [name for index, name in enumerate(names) if index not in shown]
 
 
-def check_rows(clips: Clips, keys: Sequence[str], who: People, truth: NDArray[np.int64]) -> None:
+def check_rows(
+    clips: Clips, keys: Sequence[str], ids: SubjectIds, truth: NDArray[np.int64]
+) -> None:
     """Refuse counts that differ, a clip that comes twice, and clips that are not finite."""
-    for what, count in (("clips", len(clips)), ("subjects", len(who)), ("labels", len(truth))):
+    for what, count in (("clips", len(clips)), ("subjects", len(ids)), ("labels", len(truth))):
         if count != len(keys):
             raise EvaluationError(f"{count} {what}, but {len(keys)} keys")
     first: dict[str, int] = {}
@@ -77,7 +79,7 @@ def check_rows(clips: Clips, keys: Sequence[str], who: People, truth: NDArray[np
             raise EvaluationError("values are not finite", where=f"row {row}, clip {keys[row]}")
 
 
-def check_databases(databases: Sequence[str] | People | None, protocol: Protocol) -> None:
+def check_databases(databases: Sequence[str] | SubjectIds | None, protocol: Protocol) -> None:
     """Refuse clips of a database that the protocol is not defined on."""
     if databases is None or not protocol.databases:
         return

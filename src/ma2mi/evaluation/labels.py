@@ -43,7 +43,7 @@ class LabelSet:
         name: as used on the command line.
         classes: class names; a label is an index into them.
         mapping: a corpus' word to its class, or to None where the protocol drops it.
-        source: who defined it.
+        source: the paper that defines it.
         by_database: exceptions, database to mapping, which go before ``mapping``.
     """
 

@@ -1,4 +1,4 @@
-"""What the referee asks of a learner: fit on training people, then say how probable classes are."""
+"""The interface of a learner: fit on training subjects, then predict class probabilities."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Clips(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Says how probable each class is."""
+    """Predicts how probable each class is."""
 
     def predict(self, clips: Any, /) -> Probabilities:
         """Probabilities [n, classes], rows sum to 1 (action units: each in [0, 1])."""
@@ -37,7 +37,7 @@ class EpochPredictor(Predictor, Protocol):
 
 
 class Learner(Protocol):
-    """Fits on training people. Its ``settings`` are written beside every result."""
+    """Fits on training subjects. Its ``settings`` are written beside every result."""
 
     @property
     def name(self) -> str: ...
@@ -54,11 +54,11 @@ class Learner(Protocol):
     ) -> Predictor:
         """Fit on the training clips; choose whatever is to be chosen on them alone.
 
-        A predictor may have an attribute ``chosen``, a mapping that says what was chosen on what.
+        A predictor may have an attribute ``chosen``, a mapping of what was chosen on what.
 
         Args:
             clips: n clips, of the kind given to ``run_benchmark``.
             labels: [n], ints 0..classes-1; for action units 0/1 [n, units].
-            subjects: [n], who each clip shows; ``splits.inner_splits`` keeps people apart.
+            subjects: [n], of each clip; ``splits.inner_splits`` keeps them apart.
         """
         ...

@@ -21,7 +21,7 @@ from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
 from ma2mi.evaluation.results import RunRecord, RunResult, load_run
-from ma2mi.evaluation.splits import People, TrainingDraw
+from ma2mi.evaluation.splits import SubjectIds, TrainingDraw
 from ma2mi.evaluation.statistics import (
     Counts,
     Estimate,
@@ -31,9 +31,9 @@ from ma2mi.evaluation.statistics import (
     bootstrap,
     mean_unit_f1_of,
     permutation_test,
-    person_confusions,
-    person_unit_counts,
     score_named,
+    subject_confusions,
+    subject_unit_counts,
 )
 from ma2mi.files import hold, replace_file
 from ma2mi.progress import OnProgress, Progress
@@ -135,12 +135,12 @@ def run_learning_curve(
     learner: Learner | Predictor,
     clips: Clips,
     labels: ArrayLike,
-    subjects: Sequence[str] | People,
+    subjects: Sequence[str] | SubjectIds,
     *,
     protocol: Protocol | str,
     sizes: Sequence[int],
     draws: int = DRAWS,
-    databases: Sequence[str] | People | None = None,
+    databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
     out: Path | str | None = None,
     on_progress: OnProgress | None = None,
@@ -183,13 +183,13 @@ def run_learning_curve(
     plan: list[TrainingDraw | None] = [None]
     if protocol.trains:
         splits = protocol.splitter(subjects, databases, aliases)
-        least = min(splits, key=lambda split: len(split.train_people))
-        if sizes[-1] > len(least.train_people):
+        least = min(splits, key=lambda split: len(split.train_subjects))
+        if sizes[-1] > len(least.train_subjects):
             raise EvaluationError(
-                f"{sizes[-1]} training subjects are asked for, but the fold that leaves out "
-                f"{least.name} has {len(least.train_people)}",
+                f"{sizes[-1]} training subjects are requested, but the fold that leaves out "
+                f"{least.name} has {len(least.train_subjects)}",
                 where="learning curve",
-                cure=f"Take up to {len(least.train_people)}",
+                cure=f"Take up to {len(least.train_subjects)}",
             )
         plan = [TrainingDraw(size, draw) for size in sizes for draw in range(draws)]
     sheet = _Sheet(
@@ -396,7 +396,7 @@ def _check_paired(first: LearningCurve, second: LearningCurve, size: int) -> Non
     if first.is_level or second.is_level:
         return
     trained = [
-        [{fold.fold: fold.train_people for fold in run.folds} for run in curve.at(size)]
+        [{fold.fold: fold.train_subjects for fold in run.folds} for run in curve.at(size)]
         for curve in (first, second)
     ]
     if len(trained[0]) != len(trained[1]):
@@ -430,8 +430,8 @@ def _merged(counts: Counts) -> Counts:
 def _subject_counts(run: RunResult, seed: int) -> Counts:
     pool = run.pool(seed)
     if run.record.multi_label:
-        return person_unit_counts(pool.truth, pool.guess, pool.people)
-    return person_confusions(pool.truth, pool.guess, pool.people, len(run.record.classes))
+        return subject_unit_counts(pool.truth, pool.guess, pool.subjects)
+    return subject_confusions(pool.truth, pool.guess, pool.subjects, len(run.record.classes))
 
 
 def _score(metric: str) -> Score:

@@ -1,7 +1,7 @@
 """Recognition metrics of pooled predictions: exact, named, and never silent about a class.
 
 Every score is a function of the confusion matrix, so a stack of matrices (bootstrap resamples,
-folds, people) is scored in one go. F1 has four averages that differ by up to ten points on the
+folds, subjects) is scored in one go. F1 has four averages that differ by up to ten points on the
 same predictions (Varanka et al., arXiv:2211.11425); here each has its own name.
 """
 

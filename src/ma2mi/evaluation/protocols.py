@@ -1,4 +1,4 @@
-"""Protocols: the named ways in which the field splits people and scores guesses."""
+"""Protocols: the named ways in which the field splits subjects and scores predictions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.labels import CD6ME_UNITS, LABEL_SETS, LabelSet
 from ma2mi.evaluation.splits import (
     Splitter,
+    all_subjects_tested,
     cde,
-    everyone_tested,
     hde,
     leave_one_database_out,
     loso,
@@ -20,19 +20,19 @@ from ma2mi.evaluation.splits import (
 
 @dataclass(frozen=True)
 class Protocol:
-    """Who is left out, which classes are told apart, and how guesses are scored.
+    """The left-out subjects, the classes, and the metrics.
 
     Args:
         name: as used on the command line.
         splitter: the folds.
-        source: who defined it.
+        source: the paper that defines it.
         label_set: the classes; None where the caller names them.
         units: action units, for protocols with many labels a clip; these are then the classes.
         metrics: names from ``metrics.METRICS``, or "mean_unit_f1" for action units; the first
             is the one to compare by.
         databases: those it is defined on; empty: any.
         left_out: clips that it leaves out by name, as (database, subject, clip).
-        clips, people: how many it is defined on; 0 if nobody says. Other counts are told.
+        clips, subjects: how many it is defined on; 0 if not stated. Other counts are noted.
         trains: False where nothing is trained, and the learner is only a predictor.
     """
 
@@ -45,7 +45,7 @@ class Protocol:
     databases: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str, str], ...] = ()
     clips: int = 0
-    people: int = 0
+    subjects: int = 0
     trains: bool = True
 
     @property
@@ -56,8 +56,8 @@ class Protocol:
     def leaves_out(self, database: str, subject: str, clip: str) -> bool:
         """Whether the protocol leaves this clip out by name; subjects "04" and "sub04" are one."""
         return any(
-            (base, _number(who), name) == (database, _number(subject), clip)
-            for base, who, name in self.left_out
+            (base, _number(one), name) == (database, _number(subject), clip)
+            for base, one, name in self.left_out
         )
 
 
@@ -77,9 +77,9 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("cde", cde, f"composite-database evaluation: {_MEGC}"),
         Protocol("hde", hde, "hold-out-database evaluation: MEGC 2018, Yap et al. (FG 2018)"),
         Protocol(
-            "leave-one-database-out", leave_one_database_out, "one fold a database, people apart"
+            "leave-one-database-out", leave_one_database_out, "one fold a database, subjects apart"
         ),
-        Protocol("zero-shot", everyone_tested, "nothing is trained on the clips", trains=False),
+        Protocol("zero-shot", all_subjects_tested, "nothing is trained on the clips", trains=False),
         Protocol(
             "megc2019",
             cde,
@@ -92,7 +92,7 @@ PROTOCOLS: dict[str, Protocol] = {
                 ("casme2", "24", "EP02_07"),
             ),
             clips=442,
-            people=68,
+            subjects=68,
         ),
         Protocol(
             "cd6me",

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ma2mi.errors import EvaluationError, store_error
 from ma2mi.evaluation.metrics import (
@@ -86,7 +86,7 @@ AnyRecord = TypeVar("AnyRecord", bound=_Record)
 
 
 class BestOnTest(_Record):
-    """The field's number: the epoch that scores best on the left-out people themselves.
+    """Best-on-test score (optimistically biased): that of the epoch that is best on the left-out subjects themselves.
 
     Args:
         epoch: counted from 0, the first of equals.
@@ -103,11 +103,11 @@ class FoldResult(_Record):
     """One fold of one seed: the left-out clips and what the learner said of them.
 
     Args:
-        fold: who was left out.
+        fold: name of the left-out subject or database.
         seed: what the learner was seeded with.
-        keys, people, databases, truth: one a clip; ``truth`` has one int, or one 0/1 a unit.
+        keys, subjects, databases, truth: one a clip; ``truth`` has one int, or one 0/1 a unit.
         probabilities: [clips, classes].
-        train_people: who it was trained on.
+        train_subjects: those it was trained on.
         chosen: what was chosen, and on what, in the learner's words.
         notes: what a reader should know, such as a class that nobody in training showed.
         best_on_test: only where asked for.
@@ -116,11 +116,11 @@ class FoldResult(_Record):
     fold: str
     seed: int
     keys: tuple[str, ...]
-    people: tuple[str, ...]
+    subjects: tuple[str, ...] = Field(alias="subjects")
     databases: tuple[str, ...]
     truth: Labels
     probabilities: Rows
-    train_people: tuple[str, ...]
+    train_subjects: tuple[str, ...] = Field(alias="train_people")
     chosen: dict[str, JsonValue] = {}
     notes: tuple[str, ...] = ()
     best_on_test: BestOnTest | None = None
@@ -135,10 +135,10 @@ class RunRecord(_Record):
         protocol, classes, multi_label, metrics: how guesses are scored.
         learner: its name.
         settings: the whole tree.
-        data_hash: SHA-256 over keys, labels, people, databases and clips.
+        data_hash: SHA-256 over keys, labels, subjects, databases and clips.
         seeds: the learner's seeds.
-        aliases: people with several names.
-        pretraining_people: whom the learner has seen before.
+        aliases: subjects with several names.
+        pretraining_subjects: subjects that the learner was pre-trained on.
         also_best_on_test: whether the field's number is computed, too.
         training: how many training subjects each fold is given, and in which draw; None: all.
         notes: what a reader should know of the whole run.
@@ -156,7 +156,7 @@ class RunRecord(_Record):
     data_hash: str
     seeds: tuple[int, ...]
     aliases: dict[str, str] = {}
-    pretraining_people: tuple[str, ...] = ()
+    pretraining_subjects: tuple[str, ...] = Field((), alias="pretraining_people")
     also_best_on_test: bool = False
     training: TrainingDraw | None = None
     notes: tuple[str, ...] = ()
@@ -167,13 +167,13 @@ class Pool:
     """The predictions of all folds of one seed, one row a clip, in the order of the folds.
 
     Args:
-        keys, people, databases, folds: [n].
+        keys, subjects, databases, folds: [n].
         truth, guess: ints [n], or 0/1 [n, units].
         probabilities: [n, classes].
     """
 
     keys: NDArray[np.str_]
-    people: NDArray[np.str_]
+    subjects: NDArray[np.str_]
     databases: NDArray[np.str_]
     folds: NDArray[np.str_]
     truth: NDArray[np.int64]
@@ -225,7 +225,7 @@ class RunResult:
         probabilities = np.array(rows, dtype=np.float64)
         return Pool(
             keys=np.array([key for fold in folds for key in fold.keys]),
-            people=np.array([one for fold in folds for one in fold.people]),
+            subjects=np.array([one for fold in folds for one in fold.subjects]),
             databases=np.array([base for fold in folds for base in fold.databases]),
             folds=np.array([fold.fold for fold in folds for _ in fold.keys]),
             truth=np.array([label for fold in folds for label in fold.truth], dtype=np.int64),
@@ -503,7 +503,7 @@ def _read_seconds(path: Path) -> dict[tuple[int, str], float]:
 
 
 def predictions_csv(result: RunResult) -> str:
-    """One row a clip and seed: fold, key, person, database, truth, guess, and probabilities.
+    """One row a clip and seed: fold, key, subject, database, truth, guess, and probabilities.
 
     For action units, truth and guess list the units shown, separated by "+".
     """
@@ -522,7 +522,7 @@ def predictions_csv(result: RunResult) -> str:
         best = result.pool(seed, best_on_test=True).guess if extra else None
         for row, key in enumerate(pool.keys.tolist()):
             table.writerow(
-                [seed, pool.folds[row], key, pool.people[row], pool.databases[row]]
+                [seed, pool.folds[row], key, pool.subjects[row], pool.databases[row]]
                 + [name_of(pool.truth[row]), name_of(pool.guess[row])]
                 + [repr(p) for p in pool.probabilities[row].tolist()]
                 + ([name_of(best[row])] if best is not None else [])

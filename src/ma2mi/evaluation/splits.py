@@ -1,4 +1,4 @@
-"""Splits: who trains and who is tested, with proof that nobody does both."""
+"""Splits: training and test subjects of each fold, checked to be disjoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ma2mi.errors import EvaluationError
 
 Indices = NDArray[np.int64]
-People = NDArray[np.str_]
+SubjectIds = NDArray[np.str_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,37 +20,37 @@ class Split:
     """One fold: rows to train on and rows to test on. A leaking one cannot be built.
 
     Args:
-        name: who or what is left out.
+        name: the subject or database that is left out.
         train, test: row numbers, ascending; ``train`` is empty where nothing is trained.
-        people: who each row of the whole set shows (``people(...)``); kept only as the two lists.
+        subjects: the subject of each row of the whole set (``subject_ids(...)``); kept as two lists.
 
     Raises:
-        EvaluationError: a row or a person on both sides, nothing to test, or a row that is none.
+        EvaluationError: a row or a subject on both sides, an empty test fold, or a row out of range.
     """
 
     name: str
     train: Indices
     test: Indices
-    people: InitVar[Sequence[str] | People]
-    train_people: tuple[str, ...] = field(init=False)
-    test_people: tuple[str, ...] = field(init=False)
+    subjects: InitVar[Sequence[str] | SubjectIds]
+    train_subjects: tuple[str, ...] = field(init=False)
+    test_subjects: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self, people: Sequence[str] | People) -> None:
-        who = np.asarray(people)
+    def __post_init__(self, subjects: Sequence[str] | SubjectIds) -> None:
+        ids = np.asarray(subjects)
         where = f"split {self.name}"
-        train, test = (_row_numbers(rows, len(who), where) for rows in (self.train, self.test))
+        train, test = (_row_numbers(rows, len(ids), where) for rows in (self.train, self.test))
         if not len(test):
-            raise EvaluationError("nobody to test", where=where)
+            raise EvaluationError("empty test fold", where=where)
         both_rows = np.intersect1d(train, test)
         if len(both_rows):
             raise EvaluationError(f"row {both_rows[0]} is in training and in test", where=where)
-        in_train, in_test = (tuple(np.unique(who[rows]).tolist()) for rows in (train, test))
+        in_train, in_test = (tuple(np.unique(ids[rows]).tolist()) for rows in (train, test))
         both = sorted(set(in_train) & set(in_test))
         if both:
             raise EvaluationError(
                 f"{', '.join(both)} in training and in test",
                 where=where,
-                cure="Leave out whole people, under all their names",
+                cure="Leave out whole subjects, under all their names",
             )
         for name, value in (
             ("train", train),
@@ -68,18 +68,18 @@ def _row_numbers(rows: ArrayLike, count: int, where: str) -> Indices:
     return given.astype(np.int64)
 
 
-def people(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None = None,
+def subjects(
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
-) -> People:
-    """Who each clip shows: one name a person, whatever the corpora call them.
+) -> SubjectIds:
+    """The subject of each clip: one name a subject, whatever the corpora call it.
 
     Args:
         subjects: one subject a clip.
-        databases: one database a clip; the person is then ``database/subject``, as two
+        databases: one database a clip; the name is then ``database/subject``, as two
             databases may both have a subject "01".
-        aliases: other names of the same person, such as ``{"samm-lv/006": "samm/006"}``;
+        aliases: other names of the same subject, such as ``{"samm-lv/006": "samm/006"}``;
             names that do not occur are passed over, chains are followed.
 
     Raises:
@@ -108,33 +108,33 @@ def _resolve(name: str, aliases: Mapping[str, str]) -> str:
 
 
 def loso(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None = None,
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
-    """Leave one subject out: one fold a person, in the order of their names.
+    """Leave one subject out: one fold a subject, in the order of their names.
 
     Raises:
-        EvaluationError: one person only.
+        EvaluationError: one subject only.
     """
-    who = people(subjects, databases, aliases)
-    everyone = np.unique(who)
-    _need_two(everyone, "person", "loso")
+    ids = subject_ids(subjects, databases, aliases)
+    names = np.unique(ids)
+    _need_two(names, "subject", "loso")
     return [
-        Split(str(one), np.flatnonzero(who != one), np.flatnonzero(who == one), who)
-        for one in everyone
+        Split(str(one), np.flatnonzero(ids != one), np.flatnonzero(ids == one), ids)
+        for one in names
     ]
 
 
 def sde(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None = None,
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
     """Single-database evaluation: ``loso`` within one database.
 
     Raises:
-        EvaluationError: clips of several databases, or one person only.
+        EvaluationError: clips of several databases, or one subject only.
     """
     if databases is not None and len(set(databases)) > 1:
         raise EvaluationError(
@@ -146,11 +146,11 @@ def sde(
 
 
 def cde(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None,
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
-    """Composite-database evaluation: ``loso`` over the people of all databases together.
+    """Composite-database evaluation: ``loso`` over the subjects of all databases together.
 
     Raises:
         EvaluationError: one database only, or none given.
@@ -160,129 +160,132 @@ def cde(
 
 
 def hde(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None,
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
     """Hold-out-database evaluation: train on one database, test on another, for each pair.
 
-    People who appear in both are left out of the training side.
+    Subjects who appear in both are left out of the training side.
 
     Raises:
         EvaluationError: one database only, or none given.
     """
-    who, bases = people(subjects, databases, aliases), _given(databases, "hde")
+    ids, bases = subject_ids(subjects, databases, aliases), _given(databases, "hde")
     names = np.unique(bases)
     _need_two(names, "database", "hde")
     splits = []
     for source in names:
         for target in names[names != source]:
             test = bases == target
-            train = (bases == source) & ~np.isin(who, who[test])
+            train = (bases == source) & ~np.isin(ids, ids[test])
             splits.append(
-                Split(f"{source} to {target}", np.flatnonzero(train), np.flatnonzero(test), who)
+                Split(f"{source} to {target}", np.flatnonzero(train), np.flatnonzero(test), ids)
             )
     return splits
 
 
 def leave_one_database_out(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None,
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
     """Train on all databases but one, test on that one: one fold a database.
 
-    People of the tested database are left out of the training side under all their names.
+    Subjects of the tested database are left out of the training side under all their names.
 
     Raises:
         EvaluationError: one database only, or none given.
     """
-    who, bases = people(subjects, databases, aliases), _given(databases, "leave one database out")
+    ids, bases = (
+        subject_ids(subjects, databases, aliases),
+        _given(databases, "leave one database out"),
+    )
     names = np.unique(bases)
     _need_two(names, "database", "leave one database out")
     splits = []
     for name in names:
         test = bases == name
-        train = ~test & ~np.isin(who, who[test])
-        splits.append(Split(str(name), np.flatnonzero(train), np.flatnonzero(test), who))
+        train = ~test & ~np.isin(ids, ids[test])
+        splits.append(Split(str(name), np.flatnonzero(train), np.flatnonzero(test), ids))
     return splits
 
 
-def everyone_tested(
-    subjects: Sequence[str] | People,
-    databases: Sequence[str] | People | None = None,
+def all_subjects_tested(
+    subjects: Sequence[str] | SubjectIds,
+    databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
-    """One fold that tests everyone and trains on nobody: zero-shot."""
-    who = people(subjects, databases, aliases)
-    return [Split("everyone", np.empty(0, dtype=np.int64), np.arange(len(who)), who)]
+    """One fold that tests all subjects and trains on none: zero-shot."""
+    ids = subject_ids(subjects, databases, aliases)
+    return [Split("everyone", np.empty(0, dtype=np.int64), np.arange(len(ids)), ids)]
 
 
 def k_folds_by_subject(
-    subjects: Sequence[str] | People,
+    subjects: Sequence[str] | SubjectIds,
     k: int,
     seed: int = 0,
     labels: ArrayLike | None = None,
     *,
-    databases: Sequence[str] | People | None = None,
+    databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
-    """k folds of whole people, about equally large; with labels, also alike in classes.
+    """k folds of whole subjects, about equally large; with labels, also alike in classes.
 
-    People are taken from the largest to the smallest (equals in an order drawn from ``seed``),
+    Subjects are taken from the largest to the smallest (equals in an order drawn from ``seed``),
     each into the fold where the squared class counts grow least.
 
     Args:
         subjects: one a clip.
-        k: number of folds, 2 to the number of people.
+        k: number of folds, 2 to the number of subjects.
         labels: ints [n], or None for folds that are alike in size only.
 
     Raises:
-        EvaluationError: fewer people than folds, or a seed below 0.
+        EvaluationError: fewer subjects than folds, or a seed below 0.
     """
-    who = people(subjects, databases, aliases)
+    ids = subject_ids(subjects, databases, aliases)
     if seed < 0:
         raise EvaluationError(f"seed {seed} is below 0")
-    names, person_of = np.unique(who, return_inverse=True)
+    names, subject_of = np.unique(ids, return_inverse=True)
     if not 2 <= k <= len(names):
         raise EvaluationError(
-            f"{k} folds of {len(names)} people", cure=f"Take 2 to {len(names)} folds"
+            f"{k} folds of {len(names)} subjects", cure=f"Take 2 to {len(names)} folds"
         )
     classes = (
-        np.zeros(len(who), int) if labels is None else np.unique(labels, return_inverse=True)[1]
+        np.zeros(len(ids), int) if labels is None else np.unique(labels, return_inverse=True)[1]
     )
-    if len(classes) != len(who):
-        raise EvaluationError(f"{len(who)} subjects, but {len(classes)} labels")
+    if len(classes) != len(ids):
+        raise EvaluationError(f"{len(ids)} subjects, but {len(classes)} labels")
     counts = np.zeros((len(names), classes.max() + 1))
-    np.add.at(counts, (person_of, classes), 1)
+    np.add.at(counts, (subject_of, classes), 1)
     # Rare classes weigh as much as frequent ones.
     counts /= counts.sum(axis=0)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
     filled, fold_of = np.zeros((k, counts.shape[1])), np.empty(len(names), int)
-    for place, person in enumerate(order):
-        growth = ((filled + counts[person]) ** 2).sum(axis=1) - (filled**2).sum(axis=1)
-        empty = ~np.isin(np.arange(k), fold_of[order[:place]])
-        # As many people left as folds without one: fill those first.
-        if len(names) - place <= empty.sum():
+    for position, subject in enumerate(order):
+        growth = ((filled + counts[subject]) ** 2).sum(axis=1) - (filled**2).sum(axis=1)
+        empty = ~np.isin(np.arange(k), fold_of[order[:position]])
+        # As many subjects left as folds without one: fill those first.
+        if len(names) - position <= empty.sum():
             growth[~empty] = np.inf
-        fold_of[person] = int(np.argmin(growth))
-        filled[fold_of[person]] += counts[person]
-    fold = fold_of[person_of]
+        fold_of[subject] = int(np.argmin(growth))
+        filled[fold_of[subject]] += counts[subject]
+    fold = fold_of[subject_of]
     return [
-        Split(f"fold {f + 1} of {k}", np.flatnonzero(fold != f), np.flatnonzero(fold == f), who)
+        Split(f"fold {f + 1} of {k}", np.flatnonzero(fold != f), np.flatnonzero(fold == f), ids)
         for f in range(k)
     ]
 
 
 def inner_splits(
-    subjects: Sequence[str] | People, labels: ArrayLike, k: int = 5, seed: int = 0
+    subjects: Sequence[str] | SubjectIds, labels: ArrayLike, k: int = 5, seed: int = 0
 ) -> list[Split]:
-    """Folds for a learner's own choices, from training clips only; fewer than k for few people.
+    """Folds for a learner's own choices, from training clips only; fewer than k for few subjects.
 
     Example:
-        >>> who = ["a", "a", "b", "c"]
-        >>> [split.test.tolist() for split in inner_splits(who, [0, 1, 0, 1], k=3)]
+        >>> ids = ["a", "a", "b", "c"]
+        >>> [split.test.tolist() for split in inner_splits(ids, [0, 1, 0, 1], k=3)]
         [[0, 1], [3], [2]]
     """
     return k_folds_by_subject(subjects, min(k, len(set(subjects))), seed, labels)
@@ -302,9 +305,9 @@ class TrainingDraw:
 
 
 def draw_training(
-    split: Split, who: Sequence[str] | People, labels: ArrayLike, drawn: TrainingDraw
+    split: Split, subjects: Sequence[str] | SubjectIds, labels: ArrayLike, drawn: TrainingDraw
 ) -> Split:
-    """The same fold with fewer training subjects, in whom as many classes occur as possible.
+    """The same fold with fewer training subjects, with as many classes as possible.
 
     The fold's training subjects stand in an order drawn from the fold's name and ``drawn.draw``.
     They are taken from its start, but one is passed over if then the classes could no longer all
@@ -312,42 +315,40 @@ def draw_training(
 
     Args:
         split: a fold.
-        who: [n], who each clip of the whole set shows, see ``people``.
+        subjects: [n], the subject of each clip of the whole set, see ``subject_ids``.
         labels: of the training clips alone, in the order of ``split.train``: ints, or 0/1 of
             each unit.
         drawn: how many subjects, and which draw.
 
     Raises:
-        EvaluationError: fewer training subjects than are asked for, or a draw below 0.
+        EvaluationError: fewer training subjects than requested, or a draw below 0.
     """
-    everyone = np.asarray(who)
+    ids = np.asarray(subjects)
     if drawn.draw < 0:
         raise EvaluationError(f"draw {drawn.draw} is below 0", where=f"fold {split.name}")
-    names = np.array(split.train_people)
+    names = np.array(split.train_subjects)
     if not 1 <= drawn.subjects <= len(names):
         raise EvaluationError(
-            f"{drawn.subjects} training subjects are asked for, there are {len(names)}",
+            f"{drawn.subjects} training subjects are requested, there are {len(names)}",
             where=f"fold {split.name}",
             cure=f"Take 1 to {len(names)}",
         )
     marks = np.asarray(labels)
     if marks.ndim == 1:
         marks = marks[:, None] == np.unique(marks)
-    person_of = np.searchsorted(names, everyone[split.train])
+    subject_of = np.searchsorted(names, ids[split.train])
     classes_of = [
-        sum(1 << int(c) for c in np.flatnonzero(marks[person_of == i].any(axis=0)))
+        sum(1 << int(c) for c in np.flatnonzero(marks[subject_of == i].any(axis=0)))
         for i in range(len(names))
     ]
     seed = np.frombuffer(hashlib.sha256(split.name.encode()).digest(), dtype="<u4")
     order = np.random.default_rng([drawn.draw, *seed.tolist()]).permutation(len(names)).tolist()
     chosen = names[_covering(classes_of, order, drawn.subjects)]
-    return Split(
-        split.name, split.train[np.isin(everyone[split.train], chosen)], split.test, everyone
-    )
+    return Split(split.name, split.train[np.isin(ids[split.train], chosen)], split.test, ids)
 
 
 def _covering(classes_of: Sequence[int], order: Sequence[int], count: int) -> list[int]:
-    """``count`` subjects, early in ``order``, who together show as many classes as ``count`` can.
+    """``count`` subjects, early in ``order``, that together show as many classes as ``count`` can.
 
     Args:
         classes_of: the classes of each subject, a bit each.
@@ -373,7 +374,8 @@ def _covering(classes_of: Sequence[int], order: Sequence[int], count: int) -> li
 
 
 Splitter = Callable[
-    [Sequence[str] | People, Sequence[str] | People | None, Mapping[str, str] | None], list[Split]
+    [Sequence[str] | SubjectIds, Sequence[str] | SubjectIds | None, Mapping[str, str] | None],
+    list[Split],
 ]
 
 
@@ -382,7 +384,7 @@ class SubjectSplitter:
 
     Args:
         splitter: ``loso`` and its like.
-        databases, aliases: as for ``people``.
+        databases, aliases: as for ``subject_ids``.
 
     Example:
         >>> cross_val_score(model, x, y, groups=subjects, cv=SubjectSplitter())  # doctest: +SKIP
@@ -398,31 +400,31 @@ class SubjectSplitter:
         self.splitter, self.databases, self.aliases = splitter, databases, aliases
 
     def split(
-        self, X: object, y: object = None, groups: Sequence[str] | People | None = None
+        self, X: object, y: object = None, groups: Sequence[str] | SubjectIds | None = None
     ) -> Iterator[tuple[Indices, Indices]]:
         """Yield (train, test) row numbers, a pair a fold."""
         for fold in self._folds(groups):
             yield fold.train, fold.test
 
     def get_n_splits(
-        self, X: object = None, y: object = None, groups: Sequence[str] | People | None = None
+        self, X: object = None, y: object = None, groups: Sequence[str] | SubjectIds | None = None
     ) -> int:
         """The number of folds."""
         return len(self._folds(groups))
 
-    def _folds(self, groups: Sequence[str] | People | None) -> list[Split]:
+    def _folds(self, groups: Sequence[str] | SubjectIds | None) -> list[Split]:
         if groups is None:
             raise EvaluationError("no groups", cure="Give the subject of each row as groups=")
         return self.splitter(groups, self.databases, self.aliases)
 
 
-def _given(databases: Sequence[str] | People | None, where: str) -> People:
+def _given(databases: Sequence[str] | SubjectIds | None, where: str) -> SubjectIds:
     if databases is None:
         raise EvaluationError("no databases", where=where, cure="Give the database of each clip")
     return np.asarray(databases, dtype=np.str_)
 
 
-def _need_two(names: People, what: str, where: str) -> None:
+def _need_two(names: SubjectIds, what: str, where: str) -> None:
     if len(names) < 2:
         raise EvaluationError(
             f"only one {what} ({', '.join(names)})", where=where, cure="At least two are needed"

@@ -1,8 +1,8 @@
-"""Statistics over people: intervals, paired tests, corrections, and how many people one needs.
+"""Statistics over subjects: intervals, paired tests, corrections, and sample sizes.
 
-Clips of one person are alike, so people are what is resampled and swapped. A metric is a function
-of counts that add up over people (confusion matrices; hits, false alarms and misses), so each
-person becomes one array of counts, and thousands of resamples are one matrix product.
+Clips of one subject are alike, so subjects are what is resampled and swapped. A metric is a function
+of counts that add up over subjects (confusion matrices; hits, false alarms and misses), so each
+subject becomes one array of counts, and thousands of resamples are one matrix product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.metrics import METRICS, confusion_matrix
 
 Counts = NDArray[np.int64]
-"""One array of counts a person: [people, ...]."""
+"""One array of counts a subject: [subjects, ...]."""
 Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Turns summed counts [..., counts' shape] into scores [...]."""
 Floats = NDArray[np.float64]
@@ -59,25 +59,25 @@ def spotting_f1_of(counts: ArrayLike) -> Floats:
     return np.asarray(np.divide(2 * tp, marks, out=np.zeros(marks.shape), where=marks > 0))
 
 
-def person_confusions(
-    truth: ArrayLike, guess: ArrayLike, people: Sequence[str] | NDArray[np.str_], classes: int
+def subject_confusions(
+    truth: ArrayLike, guess: ArrayLike, subjects: Sequence[str] | NDArray[np.str_], classes: int
 ) -> Counts:
-    """One confusion matrix a person: [people, classes, classes], in the order of their names."""
-    true, guessed, who = np.asarray(truth), np.asarray(guess), np.asarray(people)
-    if not len(true) == len(guessed) == len(who):
-        raise EvaluationError(f"{len(true)} labels, {len(guessed)} guesses, {len(who)} people")
+    """One confusion matrix a subject: [subjects, classes, classes], in the order of their names."""
+    true, guessed, ids = np.asarray(truth), np.asarray(guess), np.asarray(subjects)
+    if not len(true) == len(guessed) == len(ids):
+        raise EvaluationError(f"{len(true)} labels, {len(guessed)} guesses, {len(ids)} subjects")
     return np.stack(
-        [confusion_matrix(true[who == one], guessed[who == one], classes) for one in np.unique(who)]
+        [confusion_matrix(true[ids == one], guessed[ids == one], classes) for one in np.unique(ids)]
     )
 
 
-def person_unit_counts(
-    truth: ArrayLike, guess: ArrayLike, people: Sequence[str] | NDArray[np.str_]
+def subject_unit_counts(
+    truth: ArrayLike, guess: ArrayLike, subjects: Sequence[str] | NDArray[np.str_]
 ) -> Counts:
-    """(tp, fp, fn) of each action unit and person, [people, units, 3]; truth, guess [n, units]."""
-    true, guessed, who = np.asarray(truth), np.asarray(guess), np.asarray(people)
+    """(tp, fp, fn) of each action unit and subject, [subjects, units, 3]; truth, guess [n, units]."""
+    true, guessed, ids = np.asarray(truth), np.asarray(guess), np.asarray(subjects)
     marks = np.stack([true * guessed, (1 - true) * guessed, true * (1 - guessed)], axis=-1)
-    return np.stack([marks[who == one].sum(axis=0) for one in np.unique(who)])
+    return np.stack([marks[ids == one].sum(axis=0) for one in np.unique(ids)])
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Estimate:
     """A score and its interval.
 
     Args:
-        value: of the people at hand.
+        value: of the subjects at hand.
         low, high: bounds of the interval.
         level: its coverage, such as 0.95.
         method: "bca" or "percentile".
@@ -112,19 +112,19 @@ def bootstrap(
     method: Literal["bca", "percentile"] = "bca",
     seed: int = 0,
 ) -> Estimate:
-    """Confidence interval of a pooled score, by drawing people with replacement.
+    """Confidence interval of a pooled score, by drawing subjects with replacement.
 
     "bca" corrects bias and skewness (Efron, JASA 82, 1987), its acceleration from leaving out
-    one person at a time; "percentile" takes the quantiles as they are. See ``score_named`` for
+    one subject at a time; "percentile" takes the quantiles as they are. See ``score_named`` for
     resamples in which a class vanishes; ``vanished_share`` says how many they are.
 
     Args:
-        counts: [people, ...], as from ``person_confusions``.
+        counts: [subjects, ...], as from ``subject_confusions``.
         score: a metric's name, or a function of summed counts.
         level: coverage, in (0, 1).
 
     Raises:
-        EvaluationError: fewer than two people, or impossible options.
+        EvaluationError: fewer than two subjects, or impossible options.
     """
     _need(counts, resamples, seed)
     if not 0 < level < 1 or method not in ("bca", "percentile"):
@@ -158,10 +158,10 @@ def vanished_share(confusions: Counts, *, resamples: int = 2000, seed: int = 0) 
     return float(((clips == 0) & has).any(axis=-1).mean())
 
 
-def _resampled(counts: Counts, people: int, resamples: int, seed: int) -> Counts:
-    """Summed counts [resamples, ...] of ``people`` people drawn with replacement."""
+def _resampled(counts: Counts, subjects: int, resamples: int, seed: int) -> Counts:
+    """Summed counts [resamples, ...] of ``subjects`` subjects drawn with replacement."""
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(people, np.full(len(counts), 1 / len(counts)), size=resamples)
+    times = rng.multinomial(subjects, np.full(len(counts), 1 / len(counts)), size=resamples)
     return _weighted(times, counts)
 
 
@@ -191,16 +191,16 @@ class PairedTest:
 def permutation_test(
     first: Counts, second: Counts, score: Score | str = "uf1", *, swaps: int = 9999, seed: int = 0
 ) -> PairedTest:
-    """Would the difference be as large if the systems' names were swapped person by person?
+    """Would the difference be as large if the systems' names were swapped subject by subject?
 
-    All 2^people swaps are counted where they are at most ``swaps``; else that many are drawn, and
+    All 2^subjects swaps are counted where they are at most ``swaps``; else that many are drawn, and
     p = (1 + as large) / (1 + swaps) (Phipson and Smyth, 2010).
 
     Args:
-        first, second: [people, ...], the same people and clips.
+        first, second: [subjects, ...], the same subjects and clips.
 
     Raises:
-        EvaluationError: other people or clips, or fewer than two people.
+        EvaluationError: other subjects or clips, or fewer than two subjects.
     """
     _need(first, swaps, seed)
     if first.shape != second.shape:
@@ -208,14 +208,14 @@ def permutation_test(
     if first.ndim == 3 and first.shape[1] == first.shape[2]:
         other = np.flatnonzero((first.sum(axis=2) != second.sum(axis=2)).any(axis=1))
         if len(other):
-            raise EvaluationError("the systems saw other clips", where=f"person {other[0]}")
+            raise EvaluationError("the systems saw other clips", where=f"subject {other[0]}")
     score = score_named(score) if isinstance(score, str) else score
-    people = len(first)
-    exact = people < 63 and 2**people <= swaps
+    subjects = len(first)
+    exact = subjects < 63 and 2**subjects <= swaps
     if exact:
-        swapped = (np.arange(2**people)[:, None] >> np.arange(people)) & 1
+        swapped = (np.arange(2**subjects)[:, None] >> np.arange(subjects)) & 1
     else:
-        swapped = np.random.default_rng(seed).integers(0, 2, size=(swaps, people))
+        swapped = np.random.default_rng(seed).integers(0, 2, size=(swaps, subjects))
     total, start = first.sum(axis=0) + second.sum(axis=0), first.sum(axis=0)
     one = start + _weighted(swapped, second - first)
     differences = np.abs(score(one) - score(total - one))
@@ -244,31 +244,31 @@ def mcnemar(
     truth: ArrayLike,
     first: ArrayLike,
     second: ArrayLike,
-    people: Sequence[str] | NDArray[np.str_] | None = None,
+    subjects: Sequence[str] | NDArray[np.str_] | None = None,
 ) -> McNemar:
-    """Exact McNemar test; with ``people``, person by person instead of clip by clip.
+    """Exact McNemar test; with ``subjects``, subject by subject instead of clip by clip.
 
-    Each person's net wins (clips that only the first has right less those that only the second
+    Each subject's net wins (clips that only the first has right less those that only the second
     has) may as well have had the other sign: p is the share of all sign flips whose sum is as far
-    from 0. Without ``people`` each clip stands for itself, and this is the usual exact test; clips
-    of one person being alike, that one finds differences too easily.
+    from 0. Without ``subjects`` each clip stands for itself, and this is the usual exact test; clips
+    of one subject being alike, that one finds differences too easily.
 
     Args:
         truth, first, second: labels and the two systems' guesses, [n].
-        people: who each clip shows, [n].
+        subjects: who each clip shows, [n].
 
     Raises:
         EvaluationError: other lengths.
     """
     true, one, two = (np.asarray(labels) for labels in (truth, first, second))
-    who = np.arange(len(true)) if people is None else np.asarray(people)
-    if not len(true) == len(one) == len(two) == len(who):
+    ids = np.arange(len(true)) if subjects is None else np.asarray(subjects)
+    if not len(true) == len(one) == len(two) == len(ids):
         raise EvaluationError(f"{len(true)} labels, but {len(one)} and {len(two)} guesses")
     wins = (one == true).astype(np.int64) - (two == true).astype(np.int64)
-    persons = np.unique(who, return_inverse=True)[1]
-    net = np.zeros(persons.max(initial=0) + 1, dtype=np.int64)
-    np.add.at(net, persons, wins)
-    # The law of the sum of sign flips, person by person; place i stands for i - top.
+    subject_of = np.unique(ids, return_inverse=True)[1]
+    net = np.zeros(subject_of.max(initial=0) + 1, dtype=np.int64)
+    np.add.at(net, subject_of, wins)
+    # The law of the sum of sign flips, subject by subject; place i stands for i - top.
     law = np.ones(1)
     for size in np.abs(net[net != 0]).tolist():
         flip = np.zeros(2 * size + 1)
@@ -322,7 +322,7 @@ def mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
     return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None
 
 
-def people_needed(
+def subjects_needed(
     first: Counts,
     second: Counts,
     difference: float,
@@ -334,20 +334,20 @@ def people_needed(
     seed: int = 0,
     most: int = 100_000,
 ) -> int:
-    """How many people a study needs to see a true difference, judged from two systems at hand.
+    """How many subjects a study needs to see a true difference, judged from two systems at hand.
 
-    For a number of people, that many are drawn with replacement from those at hand, again and
+    For a number of subjects, that many are drawn with replacement from those at hand, again and
     again; the systems' difference scatters around its mean. Moved to scatter around
     ``difference``, it is seen where it lies further from 0 than the two-sided level allows. The
     smallest number at which the share seen reaches ``power`` is found by bisection.
 
     Args:
-        first, second: counts of two systems on the same people, [people, ...].
+        first, second: counts of two systems on the same subjects, [subjects, ...].
         difference: the true one to be seen, such as 0.03.
         most: give up above this many.
 
     Raises:
-        EvaluationError: impossible options, other people, or more than ``most`` needed.
+        EvaluationError: impossible options, other subjects, or more than ``most`` needed.
     """
     _need(first, resamples, seed)
     if first.shape != second.shape or not (
@@ -356,13 +356,13 @@ def people_needed(
         raise EvaluationError(
             f"counts of shape {first.shape} and {second.shape}, difference {difference}, "
             f"power {power}, level {level}",
-            cure="Give the same people, a difference other than 0, power and level in 0..1",
+            cure="Give the same subjects, a difference other than 0, power and level in 0..1",
         )
     score = score_named(score) if isinstance(score, str) else score
     both = np.stack([first, second], axis=1)
 
-    def enough(people: int) -> bool:
-        drawn = _resampled(both, people, resamples, seed)
+    def enough(subjects: int) -> bool:
+        drawn = _resampled(both, subjects, resamples, seed)
         scatter = score(drawn[:, 0]) - score(drawn[:, 1])
         scatter = scatter - scatter.mean()
         threshold = -ndtri(level / 2) * scatter.std()
@@ -372,7 +372,7 @@ def people_needed(
     while not enough(high):
         if high >= most:
             raise EvaluationError(
-                f"more than {most} people are needed to see a difference of {difference}"
+                f"more than {most} subjects are needed to see a difference of {difference}"
             )
         low, high = high, min(2 * high, most)
     while high - low > 1:
@@ -383,7 +383,7 @@ def people_needed(
 
 def _need(counts: Counts, draws: int, seed: int) -> None:
     if len(counts) < 2:
-        raise EvaluationError(f"{len(counts)} person", cure="Statistics need two people or more")
+        raise EvaluationError(f"{len(counts)} subject", cure="Statistics need two subjects or more")
     if draws < 1:
         raise EvaluationError(f"{draws} draws", cure="Take 1000 or more")
     if seed < 0:

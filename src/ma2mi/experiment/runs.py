@@ -115,7 +115,7 @@ def arrange(
             "size": entry.size,
             "pairs": labelled.settings.model_dump(mode="json"),
         },
-        "pretraining_people": people,
+        "pretraining_subjects": people,
         "clips_hash": labelled.clips_hash,
     }
     return learner, clips, options

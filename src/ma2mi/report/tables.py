@@ -18,7 +18,7 @@ from ma2mi.evaluation.statistics import (
     bootstrap,
     holm,
     mean_and_sd,
-    person_confusions,
+    subject_confusions,
 )
 from ma2mi.formats.sheets import mask
 
@@ -85,7 +85,7 @@ def make_rows(
                 level.estimate(0, "uf1"),
                 level.estimate(0, "uar"),
                 float(np.mean([(pool.truth == pool.guess).mean() for pool in pools])),
-                len(set(pools[0].people.tolist())),
+                len(set(pools[0].subjects.tolist())),
                 len(pools[0].keys),
                 _by_database(result),
                 other.name if other else "",
@@ -197,7 +197,9 @@ def stamped_lines(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
         if not result.record.also_best_on_test:
             continue
         pool = result.pool(best_on_test=True)
-        counts = person_confusions(pool.truth, pool.guess, pool.people, len(result.record.classes))
+        counts = subject_confusions(
+            pool.truth, pool.guess, pool.subjects, len(result.record.classes)
+        )
         share = float((pool.truth == pool.guess).mean())
         name = f"{result.record.learner} [{SELECTED_ON_TEST.upper()}, no result]"
         lines.append(
@@ -240,7 +242,7 @@ def score_table(results: Sequence[RunResult], against: Sequence[int | None] | No
     lines = [line for row in rows for line in row_lines(row)]
     stamped = stamped_lines(results)
     protocol = results[0].record.protocol
-    trained = any(fold.train_people for fold in results[0].folds)
+    trained = any(fold.train_subjects for fold in results[0].folds)
     how = (
         "each predicted by a model that never saw that person;\nscores pooled over all folds, "
         if trained
@@ -381,7 +383,7 @@ def curve_method(curves: Sequence[LearningCurve]) -> str:
     first = curves[0]
     pool = next(iter(first.runs.values()))[0].pool()
     return (
-        f"{first.record.protocol}: {len(pool.keys)} clips of {len(set(pool.people.tolist()))} "
+        f"{first.record.protocol}: {len(pool.keys)} clips of {len(set(pool.subjects.tolist()))} "
         "subjects, each predicted by a model trained on so many of the others, drawn anew for each "
         "fold and draw, the same for every entry. Scores: pooled over folds, mean over draws and "
         "seeds; intervals by bootstrap over left-out subjects; p by paired permutation over "
