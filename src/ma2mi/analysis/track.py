@@ -74,10 +74,10 @@ def measure_track(
     if not rows:
         raise MotionError("no frames to measure")
     times, numbers, displacements, opened, head, present = zip(*rows, strict=True)
-    regions = {name: np.stack(displacements)[:, index] for index, name in enumerate(REGIONS)}
+    moved = {name: np.stack(displacements)[:, index] for index, name in enumerate(REGIONS)}
     return MovementTrack(
         np.array(times),
-        regions,
+        moved,
         np.array(present),
         np.array(opened),
         np.array(numbers),

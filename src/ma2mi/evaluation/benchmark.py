@@ -112,12 +112,14 @@ def run_benchmark(
             ``cluster`` gives the address of one.
         out: run folder; a run that was interrupted there goes on, finished folds are kept.
         on_progress: called after each fold, in this process; ``detail`` is a ``FoldProgress``.
-        also_best_on_test: compute the best-on-test score (optimistically biased), too: that of the epoch that
-            is best on the left-out subjects, kept apart and stamped as selected on test data.
+        also_best_on_test: compute the best-on-test score (optimistically biased), too: that of
+            the epoch that is best on the left-out subjects, kept apart and stamped as selected on
+            test data.
         aliases: other names of the same subjects, see ``splits.subject_ids``.
         settings: the caller's settings, written to the run folder beside the learner's.
-        pretraining_subjects: subjects that the learner was pre-trained on, named as in ``splits.subject_ids``.
-        clips_hash: of the clips' bytes, where ``clips`` is no array (arrays are hashed here).
+        pretraining_subjects: those that the learner was pre-trained on, named as in
+            ``splits.subject_ids``.
+        clips_hash: of the clips' bytes, where ``clips`` is not an array (arrays are hashed here).
         training: give each fold so many of its training subjects; None: all of them. See
             ``learning_curve.run_learning_curve``, which repeats this.
 
@@ -250,7 +252,7 @@ def _run_fold(
             predictor = copy.deepcopy(learner)
             if len(split.train):
                 seeded = cast(Learner, predictor).reseed(task[0])
-                predictor = seeded.fit(_picked(clips, split.train), labels.copy(), who.copy())
+                predictor = seeded.fit(_picked(clips, split.train), labels.copy(), ids.copy())
             test = _picked(clips, split.test)
             probabilities = cast(Predictor, predictor).predict(test)
             epochs = _all_epochs(predictor, test) if all_epochs else None
@@ -348,8 +350,8 @@ def _run_notes(
     given = (len(ids), len(np.unique(ids)))
     if protocol.clips and given != (protocol.clips, protocol.subjects):
         notes.append(
-            f"{protocol.name} has {protocol.clips} clips of {protocol.subjects} subjects, these are "
-            f"{given[0]} of {given[1]}: not comparable with published scores"
+            f"{protocol.name} has {protocol.clips} clips of {protocol.subjects} subjects, these "
+            f"are {given[0]} of {given[1]}: not comparable with published scores"
         )
     seen = {str(name) for name in subject_ids(list(pretraining_subjects), None, aliases)}
     known = sorted(seen & set(ids.tolist()))

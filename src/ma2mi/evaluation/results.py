@@ -79,14 +79,17 @@ def _short(values: Mapping[str, Any], name: str) -> str:
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Names that are written to files stay what they were: "people" is the alias of ``subjects``.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
 
 
 AnyRecord = TypeVar("AnyRecord", bound=_Record)
 
 
 class BestOnTest(_Record):
-    """Best-on-test score (optimistically biased): that of the epoch that is best on the left-out subjects themselves.
+    """The epoch that is best on the left-out subjects: an optimistically biased score.
 
     Args:
         epoch: counted from 0, the first of equals.
@@ -388,16 +391,18 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise store_error(error, self.path) from error
-        replace_file(sheet, _json(record.model_dump(mode="json"), indent=2).encode())
+        replace_file(sheet, _json(record.model_dump(mode="json", by_alias=True), indent=2).encode())
 
     def _refuse_other(self, found: RunRecord) -> None:
         # Another commit may be a change of the documentation; another version is not.
-        names = [name for name in RunRecord.model_fields if name not in ("commit", "code")]
-        differ = [n for n in names if getattr(found, n) != getattr(self.record, n)]
+        # Notes follow from the rest, and their wording may change.
+        left_out = {"commit", "code", "notes"}
+        before, now = (
+            r.model_dump(mode="json", by_alias=True, exclude=left_out) for r in (found, self.record)
+        )
+        differ = [name for name in now if before[name] != now[name]]
         if differ:
-            old, new = (
-                flat(r.model_dump(mode="json", include=set(differ))) for r in (found, self.record)
-            )
+            old, new = (flat({name: tree[name] for name in differ}) for tree in (before, now))
             raise EvaluationError(
                 f"holds a run with other {', '.join(differ)} ({named_differences(old, new)})",
                 where=self.path,
@@ -430,7 +435,10 @@ class RunFolder:
         row = [fold.seed, fold.fold, f"{fit_s:.6f}"]
         try:
             (self.path / "folds").mkdir(exist_ok=True)
-            replace_file(self.path / "folds" / name, _json(fold.model_dump(mode="json")).encode())
+            replace_file(
+                self.path / "folds" / name,
+                _json(fold.model_dump(mode="json", by_alias=True)).encode(),
+            )
             with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow(row)
         except OSError as error:

@@ -22,10 +22,10 @@ class Split:
     Args:
         name: the subject or database that is left out.
         train, test: row numbers, ascending; ``train`` is empty where nothing is trained.
-        subjects: the subject of each row of the whole set (``subject_ids(...)``); kept as two lists.
+        subjects: of each row of the whole set (``subject_ids(...)``); kept as two lists.
 
     Raises:
-        EvaluationError: a row or a subject on both sides, an empty test fold, or a row out of range.
+        EvaluationError: a row or a subject on both sides, an empty test fold, an impossible row.
     """
 
     name: str
@@ -68,7 +68,7 @@ def _row_numbers(rows: ArrayLike, count: int, where: str) -> Indices:
     return given.astype(np.int64)
 
 
-def subjects(
+def subject_ids(
     subjects: Sequence[str] | SubjectIds,
     databases: Sequence[str] | SubjectIds | None = None,
     aliases: Mapping[str, str] | None = None,
@@ -166,7 +166,7 @@ def hde(
 ) -> list[Split]:
     """Hold-out-database evaluation: train on one database, test on another, for each pair.
 
-    Subjects who appear in both are left out of the training side.
+    Subjects that appear in both are left out of the training side.
 
     Raises:
         EvaluationError: one database only, or none given.

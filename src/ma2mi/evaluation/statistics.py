@@ -1,7 +1,7 @@
 """Statistics over subjects: intervals, paired tests, corrections, and sample sizes.
 
-Clips of one subject are alike, so subjects are what is resampled and swapped. A metric is a function
-of counts that add up over subjects (confusion matrices; hits, false alarms and misses), so each
+Clips of one subject are alike, so subjects are resampled and swapped. A metric is a function of
+counts that add up over subjects (confusion matrices; hits, false alarms and misses), so each
 subject becomes one array of counts, and thousands of resamples are one matrix product.
 """
 
@@ -74,7 +74,7 @@ def subject_confusions(
 def subject_unit_counts(
     truth: ArrayLike, guess: ArrayLike, subjects: Sequence[str] | NDArray[np.str_]
 ) -> Counts:
-    """(tp, fp, fn) of each action unit and subject, [subjects, units, 3]; truth, guess [n, units]."""
+    """(tp, fp, fn) of each subject and action unit, [subjects, units, 3], from [n, units]."""
     true, guessed, ids = np.asarray(truth), np.asarray(guess), np.asarray(subjects)
     marks = np.stack([true * guessed, (1 - true) * guessed, true * (1 - guessed)], axis=-1)
     return np.stack([marks[ids == one].sum(axis=0) for one in np.unique(ids)])
@@ -250,12 +250,12 @@ def mcnemar(
 
     Each subject's net wins (clips that only the first has right less those that only the second
     has) may as well have had the other sign: p is the share of all sign flips whose sum is as far
-    from 0. Without ``subjects`` each clip stands for itself, and this is the usual exact test; clips
-    of one subject being alike, that one finds differences too easily.
+    from 0. Without ``subjects`` each clip stands for itself, as in the plain exact test; as clips of
+    one subject are alike, that finds differences too easily.
 
     Args:
         truth, first, second: labels and the two systems' guesses, [n].
-        subjects: who each clip shows, [n].
+        subjects: of each clip, [n].
 
     Raises:
         EvaluationError: other lengths.
