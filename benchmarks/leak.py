@@ -55,7 +55,7 @@ def draw_picture(result: object, path: Path) -> None:
     )
     for place, (_, best, colour) in enumerate(reversed(rows)):
         pool = result.pool(best_on_test=best)
-        uar = bootstrap(subject_confusions(pool.truth, pool.guess, pool.subjects, 3), "uar")
+        uar = bootstrap(subject_confusions(pool.truth, pool.predicted, pool.subjects, 3), "uar")
         axes.barh(place, uar.value, color=colour, height=0.5)
         axes.plot([uar.low, uar.high], [place, place], color="black", lw=2)
         axes.text(uar.high + 0.01, place, f"{uar.value:.2f}", va="center")

@@ -155,7 +155,7 @@ class TestHonestRun:
         assert set(by_database) == {"one", "two"}
         pool = result.pool()
         one = pool.databases == "one"
-        assert by_database["one"]["uf1"] == uf1(pool.truth[one], pool.guess[one], 3)
+        assert by_database["one"]["uf1"] == uf1(pool.truth[one], pool.predicted[one], 3)
         assert result.folds[0].fold == "one/s00"
 
     def test_a_class_that_a_database_lacks_is_said(self):

@@ -95,7 +95,7 @@ def test_labels_and_guesses_side_by_side(sheet):
     truth = read_labels(sheet("key,label\nb,Fear\na,others\n"), ["fear", "other"])
     assert truth == {"b": 0, "a": 1}
     both = paired(truth, {"a": 0, "b": 0})
-    assert (both.keys, both.truth.tolist(), both.guess.tolist()) == (("b", "a"), [0, 1], [0, 0])
+    assert (both.keys, both.truth.tolist(), both.predicted.tolist()) == (("b", "a"), [0, 1], [0, 0])
 
 
 def test_wrong_guesses_are_told(sheet):

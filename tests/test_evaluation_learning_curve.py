@@ -163,7 +163,7 @@ class TestCurve:
         curve = trace(NearestMean(noise=2.0), data, seeds=(0, 3))
         assert curve.sizes == (2, 5)
         each = [
-            [uf1(pool.truth, pool.guess, 3) for seed in (0, 3) for pool in [run.pool(seed)]]
+            [uf1(pool.truth, pool.predicted, 3) for seed in (0, 3) for pool in [run.pool(seed)]]
             for run in curve.at(5)
         ]
         estimate = curve.estimate(5)

@@ -30,7 +30,7 @@ from ma2mi.evaluation.statistics import (
 
 
 def study(people=20, clips=6, skill=0.6, seed=0, spread=0.0):
-    """Truth, guess and who, of a system that is right with ``skill`` (differing by person)."""
+    """Truth, predicted and who, of a system that is right with ``skill`` (differing by person)."""
     rng = np.random.default_rng(seed)
     who = np.repeat([f"s{i:02d}" for i in range(people)], clips)
     truth = rng.integers(0, 3, len(who))
@@ -39,22 +39,22 @@ def study(people=20, clips=6, skill=0.6, seed=0, spread=0.0):
     return truth, np.where(right, truth, (truth + rng.integers(1, 3, len(who))) % 3), who
 
 
-def counts_of(truth, guess, who):
-    return subject_confusions(truth, guess, who, 3)
+def counts_of(truth, predicted, who):
+    return subject_confusions(truth, predicted, who, 3)
 
 
 class TestCounts:
     def test_people_add_up_to_the_pool(self):
-        truth, guess, who = study()
-        pooled = counts_of(truth, guess, who).sum(axis=0)
-        assert float(score_named("uf1")(pooled)) == uf1(truth, guess, 3)
+        truth, predicted, who = study()
+        pooled = counts_of(truth, predicted, who).sum(axis=0)
+        assert float(score_named("uf1")(pooled)) == uf1(truth, predicted, 3)
 
     def test_units_and_spotting(self):
         rng = np.random.default_rng(1)
-        truth, guess = rng.integers(0, 2, (2, 40, 5))
-        counts = subject_unit_counts(truth, guess, np.repeat(list("abcd"), 10))
+        truth, predicted = rng.integers(0, 2, (2, 40, 5))
+        counts = subject_unit_counts(truth, predicted, np.repeat(list("abcd"), 10))
         assert float(mean_unit_f1_of(counts.sum(axis=0))) == pytest.approx(
-            mean_unit_f1(truth, guess, list("12345")), abs=1e-15
+            mean_unit_f1(truth, predicted, list("12345")), abs=1e-15
         )
         assert spotting_f1_of([[3, 1, 2], [0, 0, 0]]).tolist() == [6 / 9, 0]
 
@@ -66,8 +66,8 @@ class TestCounts:
 class TestBootstrap:
     @pytest.mark.parametrize("method", ["bca", "percentile"])
     def test_equals_scipy(self, method):
-        truth, guess, who = study(people=25, spread=0.2)
-        counts = counts_of(truth, guess, who)
+        truth, predicted, who = study(people=25, spread=0.2)
+        counts = counts_of(truth, predicted, who)
         mine = bootstrap(counts, "accuracy", method=method, resamples=20_000)
         right = np.trace(counts, axis1=1, axis2=2) / 6
         theirs = stats.bootstrap(
@@ -91,9 +91,11 @@ class TestBootstrap:
         assert 0.88 <= hits / 200 <= 0.99
 
     def test_clips_of_one_person_do_not_count_as_many(self):
-        truth, guess, who = study(people=12, clips=20, spread=0.3)
-        by_person = bootstrap(counts_of(truth, guess, who), "accuracy")
-        by_clip = bootstrap(counts_of(truth, guess, np.arange(len(who)).astype(str)), "accuracy")
+        truth, predicted, who = study(people=12, clips=20, spread=0.3)
+        by_person = bootstrap(counts_of(truth, predicted, who), "accuracy")
+        by_clip = bootstrap(
+            counts_of(truth, predicted, np.arange(len(who)).astype(str)), "accuracy"
+        )
         assert by_person.high - by_person.low > 1.5 * (by_clip.high - by_clip.low)
 
     def test_a_perfect_system_has_no_width(self):
@@ -114,9 +116,9 @@ class TestBootstrap:
         for wrong in ({"level": 1.0}, {"method": "magic"}, {"resamples": 0}):
             with pytest.raises(EvaluationError):
                 bootstrap(counts, **wrong)
-        with pytest.raises(EvaluationError, match="1 person"):
+        with pytest.raises(EvaluationError, match="1 subject"):
             bootstrap(counts[:1])
-        with pytest.raises(EvaluationError, match="2 labels, 2 guesses, 1 subjects"):
+        with pytest.raises(EvaluationError, match="2 labels, 2 predictions, 1 subjects"):
             subject_confusions([0, 1], [0, 1], ["a"], 2)
 
 

@@ -42,5 +42,5 @@ def test_mistakes_are_told():
         PooledScore("uf1", 2).update(torch.zeros(1, 2, 2), torch.tensor([1]))
     metric = PooledScore("uf1", 3)
     metric.update(torch.tensor([0, 1]), torch.tensor([0, 1]))
-    with pytest.raises(EvaluationError, match="class 2 has no clip and no guess"):
+    with pytest.raises(EvaluationError, match="class 2 has no clip and no prediction"):
         metric.compute()

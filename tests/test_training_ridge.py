@@ -89,7 +89,7 @@ def test_learns_what_everybody_shares():
         classes=CLASSES,
     )
     pool = result.pool()
-    assert (pool.truth == pool.guess).mean() > 0.9
+    assert (pool.truth == pool.predicted).mean() > 0.9
 
 
 def test_labels_that_follow_the_person_are_chance_when_that_person_is_left_out():
@@ -113,7 +113,7 @@ def test_labels_that_follow_the_person_are_chance_when_that_person_is_left_out()
             classes=CLASSES,
         )
         pool = result.pool()
-        hits += int((pool.truth == pool.guess).sum())
+        hits += int((pool.truth == pool.predicted).sum())
         clips_seen += 48
     # 96 people in all, each right or wrong as one: chance is 1/3 +- 5 % (one deviation).
     assert hits / clips_seen < 1 / 3 + 0.15

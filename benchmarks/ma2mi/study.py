@@ -234,7 +234,9 @@ class Study:
             "seeds": (seed,),
         }
         pool = run_benchmark(learner, clips, **options).pool(seed)
-        everyone = subject_confusions(pool.truth, pool.guess, pool.subjects, len(labelled.classes))
+        everyone = subject_confusions(
+            pool.truth, pool.predicted, pool.subjects, len(labelled.classes)
+        )
         found = {0: everyone[:, None].tolist()}
         most = len(everyone) - 1
         sizes = [size for size in SIZES[world] if 0 < size <= most]

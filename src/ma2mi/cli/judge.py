@@ -124,9 +124,9 @@ def score(
         pair = files.paired(files.read_labels(truth, names), files.read_labels(predictions, names))
         figures: dict[str, object] = {
             "clips": len(pair.keys),
-            "UF1": metrics.uf1(pair.truth, pair.guess, len(names)),
-            "UAR": metrics.uar(pair.truth, pair.guess, len(names)),
-            "accuracy": metrics.accuracy(pair.truth, pair.guess, len(names)),
+            "UF1": metrics.uf1(pair.truth, pair.predicted, len(names)),
+            "UAR": metrics.uar(pair.truth, pair.predicted, len(names)),
+            "accuracy": metrics.accuracy(pair.truth, pair.predicted, len(names)),
         }
     elif task == "spotting":
         labels, found = files.read_megc2022(truth), files.read_megc2022(predictions)

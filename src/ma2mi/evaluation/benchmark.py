@@ -44,7 +44,7 @@ from ma2mi.evaluation.results import (
     RunFolder,
     RunRecord,
     RunResult,
-    guesses,
+    predicted_labels,
 )
 from ma2mi.evaluation.splits import Split, SubjectIds, TrainingDraw, draw_training, subject_ids
 from ma2mi.files import code_digest, hold
@@ -308,7 +308,7 @@ def _judged(
         if not epochs:
             raise EvaluationError("predict_epochs gave no epoch", where=where)
         right = [
-            float((guesses(epoch, multi_label=multi_label) == truth[split.test]).mean())
+            float((predicted_labels(epoch, multi_label=multi_label) == truth[split.test]).mean())
             for epoch in epochs
         ]
         epoch = int(np.argmax(right))

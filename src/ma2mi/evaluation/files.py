@@ -127,21 +127,21 @@ def read_labels(path: Path | str, classes: Sequence[str], column: str = "label")
 
 @dataclass(frozen=True)
 class Paired:
-    """Truth and guesses of the same clips: keys [n], and ints [n] each."""
+    """Truth and predictions of the same clips: keys [n], and ints [n] each."""
 
     keys: tuple[str, ...]
     truth: NDArray[np.int64]
-    guess: NDArray[np.int64]
+    predicted: NDArray[np.int64]
 
 
-def paired(truth: Mapping[str, int], guesses: Mapping[str, int]) -> Paired:
-    """Put guesses beside the truth, in the truth's order.
+def paired(truth: Mapping[str, int], predictions: Mapping[str, int]) -> Paired:
+    """Put predictions beside the truth, in the truth's order.
 
     Raises:
-        EvaluationError: a guess for an unknown clip, or a clip without a guess; named.
+        EvaluationError: a prediction for an unknown clip, or a clip without one; named.
     """
-    unknown = [key for key in guesses if key not in truth]
-    missing = [key for key in truth if key not in guesses]
+    unknown = [key for key in predictions if key not in truth]
+    missing = [key for key in truth if key not in predictions]
     for keys, what in ((unknown, "predictions for unknown clips"), (missing, "missing clips")):
         if keys:
             shown = ", ".join(keys[:5]) + (" ..." if len(keys) > 5 else "")
@@ -149,7 +149,7 @@ def paired(truth: Mapping[str, int], guesses: Mapping[str, int]) -> Paired:
     return Paired(
         tuple(truth),
         np.array(list(truth.values()), dtype=np.int64),
-        np.array([guesses[key] for key in truth], dtype=np.int64),
+        np.array([predictions[key] for key in truth], dtype=np.int64),
     )
 
 

@@ -430,8 +430,8 @@ def _merged(counts: Counts) -> Counts:
 def _subject_counts(run: RunResult, seed: int) -> Counts:
     pool = run.pool(seed)
     if run.record.multi_label:
-        return subject_unit_counts(pool.truth, pool.guess, pool.subjects)
-    return subject_confusions(pool.truth, pool.guess, pool.subjects, len(run.record.classes))
+        return subject_unit_counts(pool.truth, pool.predicted, pool.subjects)
+    return subject_confusions(pool.truth, pool.predicted, pool.subjects, len(run.record.classes))
 
 
 def _score(metric: str) -> Score:

@@ -1,4 +1,4 @@
-"""Recognition metrics of pooled predictions: exact, named, and never silent about a class.
+"""Recognition metrics of pooled predictions: exact, named, and explicit about absent classes.
 
 Every score is a function of the confusion matrix, so a stack of matrices (bootstrap resamples,
 folds, subjects) is scored in one go. F1 has four averages that differ by up to ten points on the
@@ -17,18 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 from ma2mi.errors import EvaluationError
 
 Absent = Literal["error", "zero", "present"]
-"""What to do with a class that no clip has and nobody guessed: tell it as an error (default),
+"""What to do with a class that no clip has and without predictions: refuse it (default),
 count it as 0 (scikit-learn's ``zero_division=0``), or average over the present classes."""
 
 Matrix = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
 
-def confusion_matrix(truth: ArrayLike, guess: ArrayLike, classes: int) -> Matrix:
-    """Count clips by true class (rows) and guessed class (columns).
+def confusion_matrix(truth: ArrayLike, predictions: ArrayLike, classes: int) -> Matrix:
+    """Count clips by true class (rows) and predicted class (columns).
 
     Args:
-        truth, guess: ints [n], each in 0..classes-1.
+        truth, predictions: ints [n], each in 0..classes-1.
 
     Returns:
         [classes, classes].
@@ -36,13 +36,13 @@ def confusion_matrix(truth: ArrayLike, guess: ArrayLike, classes: int) -> Matrix
     Raises:
         EvaluationError: no clips, lengths differ, no ints, or a label outside, with its row.
     """
-    true, guessed = _labels(truth, classes, "truth"), _labels(guess, classes, "guess")
-    if len(true) != len(guessed):
-        raise EvaluationError(f"{len(true)} true labels, but {len(guessed)} guesses")
+    true, predicted = _labels(truth, classes, "truth"), _labels(predictions, classes, "prediction")
+    if len(true) != len(predicted):
+        raise EvaluationError(f"{len(true)} true labels, but {len(predicted)} predictions")
     if not len(true):
         raise EvaluationError("no predictions to score")
     counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (true, guessed), 1)
+    np.add.at(counts, (true, predicted), 1)
     return counts
 
 
@@ -65,7 +65,7 @@ def _labels(labels: ArrayLike, classes: int, which: str) -> NDArray[np.int64]:
 class Rates:
     """Precision, recall, F1 and number of clips of each class, each [..., classes].
 
-    0/0 counts as 0, and ``counted`` says which classes occur in truth or guess at all.
+    0/0 counts as 0, and ``counted`` says which classes occur in truth or predictions at all.
     """
 
     precision: Scores
@@ -79,13 +79,13 @@ def rates(confusion: ArrayLike) -> Rates:
     """The rates of each class from confusion matrices [..., classes, classes]."""
     matrix = np.asarray(confusion)
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    clips, guesses = matrix.sum(axis=-1), matrix.sum(axis=-2)
+    clips, outputs = matrix.sum(axis=-1), matrix.sum(axis=-2)
     return Rates(
-        precision=_ratio(hits, guesses),
+        precision=_ratio(hits, outputs),
         recall=_ratio(hits, clips),
-        f1=_ratio(2 * hits, clips + guesses),
+        f1=_ratio(2 * hits, clips + outputs),
         clips=clips,
-        counted=(clips + guesses) > 0,
+        counted=(clips + outputs) > 0,
     )
 
 
@@ -95,7 +95,7 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> Scores:
 
 
 def _mean(values: Scores, counted: NDArray[np.bool_], absent: Absent, what: str) -> Scores:
-    """Average over classes, with a said treatment of those that do not count."""
+    """Average over classes, with a stated treatment of those that do not count."""
     if absent == "error" and not counted.all():
         missing = np.unique(np.nonzero(~counted)[-1])
         raise EvaluationError(
@@ -110,7 +110,7 @@ def _mean(values: Scores, counted: NDArray[np.bool_], absent: Absent, what: str)
 def uf1_of(confusion: ArrayLike, absent: Absent = "error") -> Scores:
     """UF1 of confusion matrices [..., C, C]: (1/C) sum 2TP / (2TP + FP + FN) (MEGC2019)."""
     each = rates(confusion)
-    return _mean(each.f1, each.counted, absent, "no clip and no guess")
+    return _mean(each.f1, each.counted, absent, "no clip and no prediction")
 
 
 def uar_of(confusion: ArrayLike, absent: Absent = "error") -> Scores:
@@ -120,7 +120,7 @@ def uar_of(confusion: ArrayLike, absent: Absent = "error") -> Scores:
 
 
 def accuracy_of(confusion: ArrayLike, absent: Absent = "error") -> Scores:
-    """Share of right guesses of confusion matrices [..., C, C]; no class can be absent from it."""
+    """Share of correct predictions of confusion matrices [..., C, C]; no class can be absent from it."""
     matrix = np.asarray(confusion)
     return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
 
@@ -143,7 +143,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def uf1(truth: ArrayLike, guess: ArrayLike, classes: int, absent: Absent = "error") -> float:
+def uf1(truth: ArrayLike, predictions: ArrayLike, classes: int, absent: Absent = "error") -> float:
     """Unweighted F1 of pooled predictions: the mean of the classes' F1, in [0, 1].
 
     Example:
@@ -151,42 +151,44 @@ def uf1(truth: ArrayLike, guess: ArrayLike, classes: int, absent: Absent = "erro
         0.7778
 
     Raises:
-        EvaluationError: see ``confusion_matrix``; a class absent from truth and guess.
+        EvaluationError: see ``confusion_matrix``; a class absent from truth and predictions.
     """
-    return float(uf1_of(confusion_matrix(truth, guess, classes), absent))
+    return float(uf1_of(confusion_matrix(truth, predictions, classes), absent))
 
 
-def macro_f1(truth: ArrayLike, guess: ArrayLike, classes: int, absent: Absent = "error") -> float:
+def macro_f1(
+    truth: ArrayLike, predictions: ArrayLike, classes: int, absent: Absent = "error"
+) -> float:
     """The other name of ``uf1``: pooled, then averaged over classes."""
-    return uf1(truth, guess, classes, absent)
+    return uf1(truth, predictions, classes, absent)
 
 
-def uar(truth: ArrayLike, guess: ArrayLike, classes: int, absent: Absent = "error") -> float:
+def uar(truth: ArrayLike, predictions: ArrayLike, classes: int, absent: Absent = "error") -> float:
     """Unweighted average recall of pooled predictions, in [0, 1].
 
     Raises:
         EvaluationError: see ``confusion_matrix``; a class without a clip.
     """
-    return float(uar_of(confusion_matrix(truth, guess, classes), absent))
+    return float(uar_of(confusion_matrix(truth, predictions, classes), absent))
 
 
-def accuracy(truth: ArrayLike, guess: ArrayLike, classes: int) -> float:
-    """Share of right guesses, in [0, 1]."""
-    return float(accuracy_of(confusion_matrix(truth, guess, classes)))
+def accuracy(truth: ArrayLike, predictions: ArrayLike, classes: int) -> float:
+    """Share of correct predictions, in [0, 1]."""
+    return float(accuracy_of(confusion_matrix(truth, predictions, classes)))
 
 
-def micro_f1(truth: ArrayLike, guess: ArrayLike, classes: int) -> float:
+def micro_f1(truth: ArrayLike, predictions: ArrayLike, classes: int) -> float:
     """F1 of TP, FP, FN summed over classes: with one label a clip, this is the accuracy."""
-    return accuracy(truth, guess, classes)
+    return accuracy(truth, predictions, classes)
 
 
-def weighted_f1(truth: ArrayLike, guess: ArrayLike, classes: int) -> float:
+def weighted_f1(truth: ArrayLike, predictions: ArrayLike, classes: int) -> float:
     """F1 averaged with the classes' numbers of clips as weights, in [0, 1]."""
-    return float(weighted_f1_of(confusion_matrix(truth, guess, classes)))
+    return float(weighted_f1_of(confusion_matrix(truth, predictions, classes)))
 
 
 def fold_mean_f1(
-    truth: ArrayLike, guess: ArrayLike, folds: Sequence[str] | NDArray[np.str_], classes: int
+    truth: ArrayLike, predictions: ArrayLike, folds: Sequence[str] | NDArray[np.str_], classes: int
 ) -> float:
     """Mean over folds of each fold's macro F1 over the classes that it holds.
 
@@ -196,10 +198,12 @@ def fold_mean_f1(
     Args:
         folds: the fold of each clip.
     """
-    true, guessed, fold = np.asarray(truth), np.asarray(guess), np.asarray(folds)
+    true, predicted, fold = np.asarray(truth), np.asarray(predictions), np.asarray(folds)
     if len(fold) != len(true):
         raise EvaluationError(f"{len(true)} true labels, but {len(fold)} folds")
-    each = [confusion_matrix(true[fold == f], guessed[fold == f], classes) for f in np.unique(fold)]
+    each = [
+        confusion_matrix(true[fold == f], predicted[fold == f], classes) for f in np.unique(fold)
+    ]
     if not each:
         raise EvaluationError("no predictions to score")
     return float(uf1_of(np.stack(each), "present").mean())
@@ -216,22 +220,22 @@ class ClassScore:
     clips: int
 
 
-def per_class(truth: ArrayLike, guess: ArrayLike, classes: Sequence[str]) -> list[ClassScore]:
+def per_class(truth: ArrayLike, predictions: ArrayLike, classes: Sequence[str]) -> list[ClassScore]:
     """The scores of each class, in the order of ``classes``; classes without a clip stay in."""
-    each = rates(confusion_matrix(truth, guess, len(classes)))
+    each = rates(confusion_matrix(truth, predictions, len(classes)))
     columns = (each.precision.tolist(), each.recall.tolist(), each.f1.tolist(), each.clips.tolist())
     return [ClassScore(name, *row) for name, *row in zip(classes, *columns, strict=True)]
 
 
 def unit_f1(
-    truth: ArrayLike, guess: ArrayLike, units: Sequence[str], absent: Absent = "error"
+    truth: ArrayLike, predictions: ArrayLike, units: Sequence[str], absent: Absent = "error"
 ) -> Scores:
     """F1 of each action unit, pooled over clips: multi-label, as in CD6ME.
 
     Args:
-        truth, guess: 0 or 1, [clips, units].
+        truth, predictions: 0 or 1, [clips, units].
         units: the names, for messages.
-        absent: a unit that nobody has and nobody guessed; "present" gives NaN for it.
+        absent: a unit without clips and predictions; "present" gives NaN for it.
 
     Returns:
         [units], each in [0, 1].
@@ -239,8 +243,8 @@ def unit_f1(
     Raises:
         EvaluationError: shapes, values other than 0 and 1 (with the row), or an absent unit.
     """
-    true, guessed = np.asarray(truth), np.asarray(guess)
-    for which, array in (("truth", true), ("guess", guessed)):
+    true, predicted = np.asarray(truth), np.asarray(predictions)
+    for which, array in (("truth", true), ("prediction", predicted)):
         if array.shape != (len(true), len(units)) or not array.size:
             raise EvaluationError(f"{which} has shape {array.shape}, not [clips, {len(units)}]")
         wrong = np.argwhere((array != 0) & (array != 1))
@@ -250,19 +254,19 @@ def unit_f1(
                 f"{array[row, unit]} for unit {units[unit]} is neither 0 nor 1",
                 where=f"{which}, row {row}",
             )
-    marks = true.sum(axis=0) + guessed.sum(axis=0)
+    marks = true.sum(axis=0) + predicted.sum(axis=0)
     if absent == "error" and not marks.all():
         missing = [unit for unit, mark in zip(units, marks, strict=True) if not mark]
         raise EvaluationError(
-            f"unit {', '.join(missing)} has no clip and no guess",
+            f"unit {', '.join(missing)} has no clip and no prediction",
             cure='Leave it out, or choose absent="zero" or absent="present"',
         )
-    scores = _ratio(2 * (true * guessed).sum(axis=0), marks)
+    scores = _ratio(2 * (true * predicted).sum(axis=0), marks)
     return np.where(marks == 0, np.nan, scores) if absent == "present" else scores
 
 
 def mean_unit_f1(
-    truth: ArrayLike, guess: ArrayLike, units: Sequence[str], absent: Absent = "error"
+    truth: ArrayLike, predictions: ArrayLike, units: Sequence[str], absent: Absent = "error"
 ) -> float:
     """The mean of ``unit_f1`` over units; with absent="present", over the present ones."""
-    return float(np.nanmean(unit_f1(truth, guess, units, absent)))
+    return float(np.nanmean(unit_f1(truth, predictions, units, absent)))

@@ -135,7 +135,7 @@ class RunRecord(_Record):
     Args:
         version, commit: of ma2mi; ``commit`` is None outside a checkout.
         code: digits of all its Python files; "" in runs of before.
-        protocol, classes, multi_label, metrics: how guesses are scored.
+        protocol, classes, multi_label, metrics: how predictions are scored.
         learner: its name.
         settings: the whole tree.
         data_hash: SHA-256 over keys, labels, subjects, databases and clips.
@@ -171,7 +171,7 @@ class Pool:
 
     Args:
         keys, subjects, databases, folds: [n].
-        truth, guess: ints [n], or 0/1 [n, units].
+        truth, predicted: ints [n], or 0/1 [n, units].
         probabilities: [n, classes].
     """
 
@@ -180,7 +180,7 @@ class Pool:
     databases: NDArray[np.str_]
     folds: NDArray[np.str_]
     truth: NDArray[np.int64]
-    guess: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
 
 
@@ -232,7 +232,7 @@ class RunResult:
             databases=np.array([base for fold in folds for base in fold.databases]),
             folds=np.array([fold.fold for fold in folds for _ in fold.keys]),
             truth=np.array([label for fold in folds for label in fold.truth], dtype=np.int64),
-            guess=guesses(probabilities, multi_label=self.record.multi_label),
+            predicted=predicted_labels(probabilities, multi_label=self.record.multi_label),
             probabilities=probabilities,
         )
 
@@ -281,12 +281,12 @@ class RunResult:
         if len(bases) > 1:
             tree["databases"] = {base: self._of_database(base, pool) for base in bases}
         if record.multi_label:
-            each = unit_f1(pool.truth, pool.guess, record.classes, "zero").tolist()
+            each = unit_f1(pool.truth, pool.predicted, record.classes, "zero").tolist()
             tree["classes"] = dict(zip(record.classes, each, strict=True))
         else:
             tree["classes"] = {
                 one.name: {key: value for key, value in asdict(one).items() if key != "name"}
-                for one in per_class(pool.truth, pool.guess, record.classes)
+                for one in per_class(pool.truth, pool.predicted, record.classes)
             }
         return tree
 
@@ -306,13 +306,13 @@ class RunResult:
         rows: NDArray[np.bool_] | slice = slice(None),
         absent: Absent = "error",
     ) -> float:
-        truth, guess = pool.truth[rows], pool.guess[rows]
+        truth, predicted = pool.truth[rows], pool.predicted[rows]
         if name == "mean_unit_f1":
-            return mean_unit_f1(truth, guess, self.record.classes, absent)
+            return mean_unit_f1(truth, predicted, self.record.classes, absent)
         if name == "fold_mean_f1":
-            return fold_mean_f1(truth, guess, pool.folds[rows], len(self.record.classes))
+            return fold_mean_f1(truth, predicted, pool.folds[rows], len(self.record.classes))
         return float(
-            METRICS[name](confusion_matrix(truth, guess, len(self.record.classes)), absent)
+            METRICS[name](confusion_matrix(truth, predicted, len(self.record.classes)), absent)
         )
 
     def text(self) -> str:
@@ -334,7 +334,7 @@ def _line(head: str, scores: Tree) -> str:
     return head + ", ".join(parts)
 
 
-def guesses(probabilities: NDArray[np.float64], *, multi_label: bool) -> NDArray[np.int64]:
+def predicted_labels(probabilities: NDArray[np.float64], *, multi_label: bool) -> NDArray[np.int64]:
     """The most probable class [n], the first of equals; or each unit of at least 1/2 [n, units]."""
     if multi_label:
         return (probabilities >= 0.5).astype(np.int64)
@@ -513,7 +513,7 @@ def _read_seconds(path: Path) -> dict[tuple[int, str], float]:
 def predictions_csv(result: RunResult) -> str:
     """One row a clip and seed: fold, key, subject, database, truth, guess, and probabilities.
 
-    For action units, truth and guess list the units shown, separated by "+".
+    For action units, truth and prediction list the units shown, separated by "+".
     """
     record = result.record
     extra = ["best_on_test_guess (selected on test data)"] if record.also_best_on_test else []
@@ -527,11 +527,11 @@ def predictions_csv(result: RunResult) -> str:
     name_of = _names(record.classes, multi_label=record.multi_label)
     for seed in record.seeds:
         pool = result.pool(seed)
-        best = result.pool(seed, best_on_test=True).guess if extra else None
+        best = result.pool(seed, best_on_test=True).predicted if extra else None
         for row, key in enumerate(pool.keys.tolist()):
             table.writerow(
                 [seed, pool.folds[row], key, pool.subjects[row], pool.databases[row]]
-                + [name_of(pool.truth[row]), name_of(pool.guess[row])]
+                + [name_of(pool.truth[row]), name_of(pool.predicted[row])]
                 + [repr(p) for p in pool.probabilities[row].tolist()]
                 + ([name_of(best[row])] if best is not None else [])
             )

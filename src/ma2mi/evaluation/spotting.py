@@ -171,8 +171,8 @@ def spotting_scores(
                     f'"{mark.kind}" is neither micro nor macro', where=f"{which}, row {row}"
                 )
     counts = {kind: SpottingCounts() for kind in ("micro", "macro", "")}
-    for (_, _, kind), labels, guesses in _by_video(truth, predicted, kinds_apart=True):
-        intervals = [mark.interval for mark in labels], [mark.interval for mark in guesses]
+    for (_, _, kind), labels, found in _by_video(truth, predicted, kinds_apart=True):
+        intervals = [mark.interval for mark in labels], [mark.interval for mark in found]
         counts[kind] += count_hits(*intervals, iou, rule)
     overall = counts["micro"] + counts["macro"] + counts[""]
     return SpottingScores(counts["micro"], counts["macro"], overall)
@@ -381,18 +381,18 @@ def strs(
     names = list(dict.fromkeys(map(word, classes))) or sorted({word(m.emotion) for m in truth})
     subjects = {mark.subject for mark in predicted}
     counts, hits = SpottingCounts(), []
-    for (subject, _, _), labels, guesses in _by_video(truth, predicted):
-        intervals = [mark.interval for mark in labels], [mark.interval for mark in guesses]
+    for (subject, _, _), labels, found in _by_video(truth, predicted):
+        intervals = [mark.interval for mark in labels], [mark.interval for mark in found]
         if mode == "strict":
             pairs = match_intervals(*intervals, iou)
-            false_alarms = len(guesses) - len(pairs)
+            false_alarms = len(found) - len(pairs)
         else:
             if subject not in subjects or not labels:
                 continue
             pairs = _pairs_of_script(*intervals, iou)
-            false_alarms = len(guesses) - len({p for _, p in pairs})
+            false_alarms = len(found) - len({p for _, p in pairs})
         counts += SpottingCounts(len(pairs), false_alarms, len(labels) - len(pairs))
-        hits += [(word(labels[t].emotion), word(guesses[p].emotion)) for t, p in pairs]
+        hits += [(word(labels[t].emotion), word(found[p].emotion)) for t, p in pairs]
     return _recognised(counts, [hit for hit in hits if hit[0] in names], names, mode)
 
 
@@ -409,13 +409,13 @@ def _recognised(
     counts: SpottingCounts, hits: list[tuple[str, str]], names: list[str], mode: Mode
 ) -> Strs:
     column = {name: index for index, name in enumerate(names)}
-    other = len(names)  # a guess that is no class: wrong, and no class' false alarm
+    other = len(names)  # a prediction that is not a class: wrong, and no class' false alarm
     truth = [column[label] for label, _ in hits]
-    guess = [column.get(said, other) for _, said in hits]
+    predictions = [column.get(said, other) for _, said in hits]
     right = sum(label == said for label, said in hits)
     matrix = np.zeros((other + 1, other + 1), dtype=np.int64)
     if hits:
-        matrix = confusion_matrix(truth, guess, other + 1)
+        matrix = confusion_matrix(truth, predictions, other + 1)
     each = rates(matrix)
     precision, recall, f1 = (rate[:other].copy() for rate in (each.precision, each.recall, each.f1))
     if mode == "megc":

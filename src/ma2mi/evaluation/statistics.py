@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 def score_named(metric: str) -> Score:
     """A metric of ``metrics.METRICS`` as a function of confusion matrices alone.
 
-    Where resampling makes a class vanish from truth and guess, the others are averaged: counting
-    it as 0 would punish a system for a class that it was not asked about.
+    Where resampling makes a class vanish from truth and predictions, the others are averaged: counting
+    it as 0 would punish a system for a class that it could not predict.
 
     Raises:
         EvaluationError: there is no such metric of confusion matrices.
@@ -60,23 +60,31 @@ def spotting_f1_of(counts: ArrayLike) -> Floats:
 
 
 def subject_confusions(
-    truth: ArrayLike, guess: ArrayLike, subjects: Sequence[str] | NDArray[np.str_], classes: int
+    truth: ArrayLike,
+    predictions: ArrayLike,
+    subjects: Sequence[str] | NDArray[np.str_],
+    classes: int,
 ) -> Counts:
     """One confusion matrix a subject: [subjects, classes, classes], in the order of their names."""
-    true, guessed, ids = np.asarray(truth), np.asarray(guess), np.asarray(subjects)
-    if not len(true) == len(guessed) == len(ids):
-        raise EvaluationError(f"{len(true)} labels, {len(guessed)} guesses, {len(ids)} subjects")
+    true, predicted, ids = np.asarray(truth), np.asarray(predictions), np.asarray(subjects)
+    if not len(true) == len(predicted) == len(ids):
+        raise EvaluationError(
+            f"{len(true)} labels, {len(predicted)} predictions, {len(ids)} subjects"
+        )
     return np.stack(
-        [confusion_matrix(true[ids == one], guessed[ids == one], classes) for one in np.unique(ids)]
+        [
+            confusion_matrix(true[ids == one], predicted[ids == one], classes)
+            for one in np.unique(ids)
+        ]
     )
 
 
 def subject_unit_counts(
-    truth: ArrayLike, guess: ArrayLike, subjects: Sequence[str] | NDArray[np.str_]
+    truth: ArrayLike, predictions: ArrayLike, subjects: Sequence[str] | NDArray[np.str_]
 ) -> Counts:
     """(tp, fp, fn) of each subject and action unit, [subjects, units, 3], from [n, units]."""
-    true, guessed, ids = np.asarray(truth), np.asarray(guess), np.asarray(subjects)
-    marks = np.stack([true * guessed, (1 - true) * guessed, true * (1 - guessed)], axis=-1)
+    true, predicted, ids = np.asarray(truth), np.asarray(predictions), np.asarray(subjects)
+    marks = np.stack([true * predicted, (1 - true) * predicted, true * (1 - predicted)], axis=-1)
     return np.stack([marks[ids == one].sum(axis=0) for one in np.unique(ids)])
 
 
@@ -143,9 +151,9 @@ def _bca_tails(tails: Floats, draws: Floats, value: float, left_one_out: Floats)
     # Ties count half; no tail is finer than half a resample.
     below = ((draws < value).mean() + (draws <= value).mean()) / 2
     bias = ndtri(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
-    off = left_one_out.mean() - left_one_out
-    spread = (off**2).sum() ** 1.5
-    acceleration = (off**3).sum() / (6 * spread) if spread > 0 else 0.0
+    deviation = left_one_out.mean() - left_one_out
+    spread = (deviation**2).sum() ** 1.5
+    acceleration = (deviation**3).sum() / (6 * spread) if spread > 0 else 0.0
     shifted = bias + ndtri(tails)
     return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
@@ -254,7 +262,7 @@ def mcnemar(
     one subject are alike, that finds differences too easily.
 
     Args:
-        truth, first, second: labels and the two systems' guesses, [n].
+        truth, first, second: labels and the predictions of the two systems, [n].
         subjects: of each clip, [n].
 
     Raises:
@@ -263,7 +271,7 @@ def mcnemar(
     true, one, two = (np.asarray(labels) for labels in (truth, first, second))
     ids = np.arange(len(true)) if subjects is None else np.asarray(subjects)
     if not len(true) == len(one) == len(two) == len(ids):
-        raise EvaluationError(f"{len(true)} labels, but {len(one)} and {len(two)} guesses")
+        raise EvaluationError(f"{len(true)} labels, but {len(one)} and {len(two)} predictions")
     wins = (one == true).astype(np.int64) - (two == true).astype(np.int64)
     subject_of = np.unique(ids, return_inverse=True)[1]
     net = np.zeros(subject_of.max(initial=0) + 1, dtype=np.int64)

@@ -112,7 +112,9 @@ def draw_confusions(results: Sequence[RunResult]) -> bytes:
     for axes, result in zip(grid.flat, results, strict=False):
         classes = result.record.classes
         pools = [result.pool(seed) for seed in result.record.seeds]
-        matrix = np.sum([confusion_matrix(p.truth, p.guess, len(classes)) for p in pools], axis=0)
+        matrix = np.sum(
+            [confusion_matrix(p.truth, p.predicted, len(classes)) for p in pools], axis=0
+        )
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axes.axis("on")
         axes.imshow(share, vmin=0, vmax=1, cmap="Blues")

@@ -84,7 +84,7 @@ def make_rows(
                 level.name,
                 level.estimate(0, "uf1"),
                 level.estimate(0, "uar"),
-                float(np.mean([(pool.truth == pool.guess).mean() for pool in pools])),
+                float(np.mean([(pool.truth == pool.predicted).mean() for pool in pools])),
                 len(set(pools[0].subjects.tolist())),
                 len(pools[0].keys),
                 _by_database(result),
@@ -198,9 +198,9 @@ def stamped_lines(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
             continue
         pool = result.pool(best_on_test=True)
         counts = subject_confusions(
-            pool.truth, pool.guess, pool.subjects, len(result.record.classes)
+            pool.truth, pool.predicted, pool.subjects, len(result.record.classes)
         )
-        share = float((pool.truth == pool.guess).mean())
+        share = float((pool.truth == pool.predicted).mean())
         name = f"{result.record.learner} [{SELECTED_ON_TEST.upper()}, no result]"
         lines.append(
             (
