@@ -44,7 +44,7 @@ def counts_of(truth, predicted, who):
 
 
 class TestCounts:
-    def test_people_add_up_to_the_pool(self):
+    def test_subjects_add_up_to_the_pool(self):
         truth, predicted, who = study()
         pooled = counts_of(truth, predicted, who).sum(axis=0)
         assert float(score_named("uf1")(pooled)) == uf1(truth, predicted, 3)
@@ -111,7 +111,7 @@ class TestBootstrap:
         assert vanished_share(counts, resamples=20_000) == pytest.approx((5 / 6) ** 6, abs=0.015)
         assert bootstrap(counts).low == 1.0
 
-    def test_bad_input_is_told(self):
+    def test_bad_input_is_refused(self):
         counts = counts_of(*study())
         for wrong in ({"level": 1.0}, {"method": "magic"}, {"resamples": 0}):
             with pytest.raises(EvaluationError):
@@ -164,9 +164,9 @@ class TestPermutation:
             values.append(permutation_test(*counts, swaps=399, seed=seed).p)
         assert stats.kstest(values, "uniform").pvalue > 0.01
 
-    def test_other_clips_are_told(self):
+    def test_other_clips_are_refused(self):
         one, two = counts_of(*study(seed=0)), counts_of(*study(seed=1))
-        with pytest.raises(EvaluationError, match="person 0: the systems saw other clips"):
+        with pytest.raises(EvaluationError, match="subject 0: the systems saw other clips"):
             permutation_test(one, two)
         with pytest.raises(EvaluationError, match="counts of shape"):
             permutation_test(one, two[:5])

@@ -55,8 +55,8 @@ class Split:
         for name, value in (
             ("train", train),
             ("test", test),
-            ("train_people", in_train),
-            ("test_people", in_test),
+            ("train_subjects", in_train),
+            ("test_subjects", in_test),
         ):
             object.__setattr__(self, name, value)
 

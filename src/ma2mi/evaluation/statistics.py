@@ -258,8 +258,8 @@ def mcnemar(
 
     Each subject's net wins (clips that only the first has right less those that only the second
     has) may as well have had the other sign: p is the share of all sign flips whose sum is as far
-    from 0. Without ``subjects`` each clip stands for itself, as in the plain exact test; as clips of
-    one subject are alike, that finds differences too easily.
+    from 0. Without ``subjects`` each clip stands for itself, as in the plain exact test, which
+    finds differences too easily where clips of one subject are alike.
 
     Args:
         truth, first, second: labels and the predictions of the two systems, [n].
