@@ -93,7 +93,7 @@ def test_a_person_on_both_sides_of_a_fold_is_a_fault():
 
 
 def test_without_fingerprints_it_says_that_it_did_not_look():
-    assert "duplicates were not looked for" in audit_text(run(), audit_run(run()))
+    assert "duplicates were not searched" in audit_text(run(), audit_run(run()))
 
 
 def test_fingerprints_read_back(tmp_path, pictures):

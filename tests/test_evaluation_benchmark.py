@@ -550,8 +550,8 @@ class TestBadInput:
             ({"protocol": "casme2-5"}, "casme2-5: classes negative.*Its classes are happiness"),
             ({"seeds": (1, 1)}, "each seed once"),
             ({"jobs": 0}, "0 jobs"),
-            ({"backend": "abacus"}, "abacus: is no known backend"),
-            ({"protocol": "lotto"}, "lotto: is no known protocol"),
+            ({"backend": "abacus"}, "abacus: is not a known backend"),
+            ({"protocol": "lotto"}, "lotto: is not a known protocol"),
             ({"protocol": "cde"}, "cde: no databases"),
             (
                 {"protocol": "megc2019", "classes": (), "databases": ["x"] * 4},

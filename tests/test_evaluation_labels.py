@@ -112,7 +112,7 @@ def test_every_set_is_complete():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(EvaluationError, match="casme9: is no known label set"):
+    with pytest.raises(EvaluationError, match="casme9: is not a known label set"):
         label_set("casme9")
     with pytest.raises(EvaluationError, match=r"odd: \['c'\] are none of its classes"):
         LabelSet("odd", ("a", "b"), {"x": "c"}, "nobody")
@@ -123,5 +123,5 @@ def test_mistakes_are_told():
 def test_action_units_without_side_and_strength():
     labels = encode_action_units([["4", "L10"], ["R12B", "AU14"], ["28"], []], ("4", "10", "12"))
     assert labels.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
-    with pytest.raises(EvaluationError, match='row 1: "blink" is no action unit'):
+    with pytest.raises(EvaluationError, match='row 1: "blink" is not an action unit'):
         encode_action_units([["4"], ["blink"]])

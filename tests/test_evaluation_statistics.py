@@ -59,7 +59,7 @@ class TestCounts:
         assert spotting_f1_of([[3, 1, 2], [0, 0, 0]]).tolist() == [6 / 9, 0]
 
     def test_a_metric_that_does_not_add_up_is_refused(self):
-        with pytest.raises(EvaluationError, match="fold_mean_f1: is no metric of confusion"):
+        with pytest.raises(EvaluationError, match="fold_mean_f1: is not a metric of confusion"):
             score_named("fold_mean_f1")
 
 

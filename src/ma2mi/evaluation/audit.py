@@ -29,12 +29,12 @@ NEAR = 17
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What two copies of a clip share, whatever their names.
+    """Hashes that two copies of a clip share, whatever their names.
 
     Args:
         key: the clip's name.
         exact: sha256 of its pixels.
-        look: 256 bits as hexadecimal digits, alike for alike pictures; "" without a picture.
+        look: difference hash, 256 bits as hexadecimal digits; "" without a picture.
     """
 
     key: str
@@ -45,13 +45,13 @@ class Fingerprint:
 def fingerprint(key: str, frames: NDArray[np.generic]) -> Fingerprint:
     """The fingerprint of one clip.
 
-    The look is a difference hash (Krawetz, 2013): the picture shrunk to 17 x 16 means, each
+    ``look`` is a difference hash (Krawetz, 2013): the picture shrunk to 17 x 16 means, each
     compared with its right neighbour.
 
     Args:
         key: the clip's name.
-        frames: [T, H, W] or [T, H, W, 3]; the look is that of all of them, one below the other.
-            Too small for one, 16 rows of 17 pixels, they have none.
+        frames: [T, H, W] or [T, H, W, 3]; the hash is that of all of them, one below the other.
+            Below 16 rows of 17 pixels there is none.
     """
     exact = hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
     grey = frames.astype(np.float64)
@@ -117,12 +117,12 @@ class Audit:
 
 
 def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
-    """Look for everything that lets a left-out subject leak into training.
+    """Search for everything that lets a left-out subject leak into training.
 
     Args:
         run: a finished run.
-        prints: fingerprints of its clips; without them duplicates are not looked for, and the
-            audit says so.
+        prints: fingerprints of its clips; without them duplicates are not searched, and the
+            audit notes it.
     """
     faults: list[str] = []
     remarks: list[str] = list(run.notes)
@@ -146,7 +146,7 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
             }
         )
     if run.record.also_best_on_test:
-        remarks.append(f"a second number is there that was {SELECTED_ON_TEST}; it is no result")
+        remarks.append(f"there is also a score that was {SELECTED_ON_TEST}; it is not a result")
     if prints:
         subject = {
             key: one
@@ -160,7 +160,7 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
             elif how == "the same frames":
                 faults.append(f"{line}, counted twice")
     else:
-        remarks.append("duplicates were not looked for: the run has no fingerprints")
+        remarks.append("duplicates were not searched: the run has no fingerprints")
     return Audit(tuple(rows), tuple(dict.fromkeys(faults)), tuple(dict.fromkeys(remarks)))
 
 
@@ -181,17 +181,17 @@ def find_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[str, str, str]]
             for second in keys[i + 1 :]:
                 found.append((first, second, "the same frames"))
                 same.add((first, second))
-    looks = [p for p in prints if p.look]
-    if looks:
+    hashed = [p for p in prints if p.look]
+    if hashed:
         bits = np.array(
-            [np.unpackbits(np.frombuffer(bytes.fromhex(p.look), np.uint8)) for p in looks]
+            [np.unpackbits(np.frombuffer(bytes.fromhex(p.look), np.uint8)) for p in hashed]
         )
         ones = bits.astype(np.int32)
         # Hamming distances of all pairs by one product.
         distance = ones.sum(1)[:, None] + ones.sum(1)[None] - 2 * ones @ ones.T
         for i, j in np.argwhere(np.triu(distance <= NEAR, k=1)).tolist():
-            if (looks[i].key, looks[j].key) not in same:
-                found.append((looks[i].key, looks[j].key, "nearly the same picture"))
+            if (hashed[i].key, hashed[j].key) not in same:
+                found.append((hashed[i].key, hashed[j].key, "nearly the same picture"))
     return found
 
 

@@ -185,7 +185,7 @@ def run_benchmark(
 
         done = 0
 
-        def tell(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
+        def report(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
             nonlocal done
             done += 1
             if on_progress:
@@ -193,7 +193,7 @@ def run_benchmark(
                 on_progress(Progress("folds", done, len(tasks), detail))
 
         for fold in list(finished.values()):
-            tell(fold, 0.0, resumed=True)
+            report(fold, 0.0, resumed=True)
         # Training labels only: the truth of the left-out subjects stays in this process.
         calls = [
             (
@@ -210,14 +210,14 @@ def run_benchmark(
         outcomes = as_completed(
             _run_fold, clips, calls, backend=backend, jobs=jobs, cluster=cluster
         )
-        for (seed, number), said in outcomes:
+        for (seed, number), output in outcomes:
             split = splits[number]
-            fold = _judged(said, seed, split, keys, ids, bases, truth, names, protocol)
+            fold = _fold_result(output, seed, split, keys, ids, bases, truth, names, protocol)
             finished[seed, split.name] = fold
-            fit_s[seed, split.name] = said.fit_s
+            fit_s[seed, split.name] = output.fit_s
             if folder:
-                folder.add(number, fold, said.fit_s)
-            tell(fold, said.fit_s, resumed=False)
+                folder.add(number, fold, output.fit_s)
+            report(fold, output.fit_s, resumed=False)
         ordered = tuple(finished[seed, splits[number].name] for seed, number in tasks)
         result = RunResult(record, ordered, fit_s)
         if folder:
@@ -226,8 +226,8 @@ def run_benchmark(
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What comes back from a fold: probabilities, of every epoch if asked, and how long it took."""
+class _FoldOutput:
+    """Output of a fold: probabilities, those of every epoch if requested, and the time."""
 
     probabilities: ArrayLike
     epochs: ArrayLike | None
@@ -243,7 +243,7 @@ def _run_fold(
     labels: NDArray[np.int64],
     ids: SubjectIds,
     all_epochs: bool,
-) -> tuple[tuple[int, int], _Said]:
+) -> tuple[tuple[int, int], _FoldOutput]:
     """Fit and predict one fold, in whichever process; labels and subjects are those of training."""
     start = time.perf_counter()
     # One thread: sums come out in the same order on every machine and with every backend.
@@ -260,7 +260,7 @@ def _run_fold(
             error.add_note(f"in the fold that leaves out {split.name}, seed {task[0]}")
             raise
     chosen = _plain(getattr(predictor, "chosen", {}))
-    return task, _Said(probabilities, epochs, chosen, time.perf_counter() - start)
+    return task, _FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start)
 
 
 def _picked(clips: Clips, rows: NDArray[np.int64]) -> object:
@@ -279,8 +279,8 @@ def _all_epochs(predictor: object, clips: object) -> Probabilities:
     return predictor.predict_epochs(clips)
 
 
-def _judged(
-    said: _Said,
+def _fold_result(
+    output: _FoldOutput,
     seed: int,
     split: Split,
     keys: Sequence[str],
@@ -290,20 +290,20 @@ def _judged(
     names: tuple[str, ...],
     protocol: Protocol,
 ) -> FoldResult:
-    """Check what a fold said and put the truth beside it."""
+    """Check the output of a fold and put the truth beside it."""
     test_keys = tuple(str(keys[row]) for row in split.test)
     where = f"fold {split.name}, seed {seed}"
     multi_label = bool(protocol.units)
     honest = checked_probabilities(
-        said.probabilities, test_keys, len(names), multi_label=multi_label, where=where
+        output.probabilities, test_keys, len(names), multi_label=multi_label, where=where
     )
     best = None
-    if said.epochs is not None:
+    if output.epochs is not None:
         epochs = [
             checked_probabilities(
                 epoch, test_keys, len(names), multi_label=multi_label, where=f"{where}, epoch {e}"
             )
-            for e, epoch in enumerate(np.asarray(said.epochs))
+            for e, epoch in enumerate(np.asarray(output.epochs))
         ]
         if not epochs:
             raise EvaluationError("predict_epochs gave no epoch", where=where)
@@ -322,7 +322,7 @@ def _judged(
         truth=_rows(truth[split.test]),
         probabilities=_rows(honest),
         train_subjects=split.train_subjects,
-        chosen=said.chosen,
+        chosen=output.chosen,
         notes=_fold_notes(truth[split.train], names, protocol),
         best_on_test=best,
     )

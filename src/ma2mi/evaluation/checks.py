@@ -1,4 +1,4 @@
-"""Checks at the border: what cannot be scored is told with its row, before anything is fitted."""
+"""Checks of the input: what cannot be scored is refused with its row, before anything is fitted."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def checked_labels(
     top = 1 if protocol.units else len(names) - 1
     outside = np.argwhere((array < 0) | (array > top))
     if len(outside):
-        place = tuple(outside[0])
+        position = tuple(outside[0])
         raise EvaluationError(
-            f"label {array[place]} is outside 0..{top}",
-            where=f"row {place[0]}, clip {keys[place[0]]}",
+            f"label {array[position]} is outside 0..{top}",
+            where=f"row {position[0]}, clip {keys[position[0]]}",
             cure="-1 marks words that the label set drops: leave those clips out",
         )
     lacking = missing_classes(array, names, protocol)

@@ -39,7 +39,9 @@ def as_completed(
     """
     if backend not in get_args(Backend):
         raise EvaluationError(
-            "is no known backend", where=backend, cure=f"Known are: {', '.join(get_args(Backend))}"
+            "is not a known backend",
+            where=backend,
+            cure=f"Known are: {', '.join(get_args(Backend))}",
         )
     if jobs == 0 or jobs < -1:
         raise EvaluationError(f"{jobs} jobs", cure="Give 1 or more, or -1 for one a core")
@@ -92,8 +94,8 @@ def _on_ray(
                 ray.init(num_cpus=None if jobs == -1 else jobs, include_dashboard=False)
             stack.callback(ray.shutdown)
         remote = ray.remote(num_cpus=1)(function)
-        place = ray.put(shared)
-        waiting = [remote.remote(place, *one) for one in calls]
+        stored = ray.put(shared)
+        waiting = [remote.remote(stored, *one) for one in calls]
         while waiting:
             done, waiting = ray.wait(waiting)
             yield from ray.get(done)

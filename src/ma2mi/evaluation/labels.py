@@ -183,7 +183,9 @@ def label_set(name: str) -> LabelSet:
     """
     if name not in LABEL_SETS:
         raise EvaluationError(
-            "is no known label set", where=name, cure=f"Known are: {', '.join(sorted(LABEL_SETS))}"
+            "is not a known label set",
+            where=name,
+            cure=f"Known are: {', '.join(sorted(LABEL_SETS))}",
         )
     return LABEL_SETS[name]
 
@@ -211,7 +213,7 @@ def encode_action_units(
         for code in codes:
             number = re.fullmatch(r"\s*(?:AU)?[LRTBUMAlrtbuma]?(\d+)[A-Ea-e]?\s*", code)
             if number is None:
-                raise EvaluationError(f'"{code}" is no action unit', where=f"row {row}")
+                raise EvaluationError(f'"{code}" is not an action unit', where=f"row {row}")
             if number[1] in column:
                 labels[row, column[number[1]]] = 1
     return labels

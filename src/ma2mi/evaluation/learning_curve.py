@@ -204,7 +204,7 @@ def run_learning_curve(
             _start(folder, sheet)
         runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
 
-        def tell(done: Progress) -> None:
+        def report(done: Progress) -> None:
             if on_progress:
                 total = done.total or 0
                 before = sum(map(len, runs.values())) * total
@@ -212,7 +212,7 @@ def run_learning_curve(
 
         for drawn in plan:
             size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
-            place = folder / _place(size, draw) if folder else None
+            run_folder = folder / _draw_folder(size, draw) if folder else None
             result = run_benchmark(
                 learner,
                 clips,
@@ -221,14 +221,14 @@ def run_learning_curve(
                 protocol=protocol,
                 databases=databases,
                 aliases=aliases,
-                out=place,
-                on_progress=tell,
+                out=run_folder,
+                on_progress=report,
                 training=drawn,
                 **options,
             )
             runs[size].append(result)
-            if place and on_run:
-                on_run(place)
+            if run_folder and on_run:
+                on_run(run_folder)
         if folder:
             _write_sheet(folder, sheet)
         return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})
@@ -244,7 +244,7 @@ class _Sheet(BaseModel):
     draws: int
 
 
-def _place(size: int, draw: int) -> Path:
+def _draw_folder(size: int, draw: int) -> Path:
     return Path(f"subjects-{size:04d}") / f"draw-{draw}"
 
 
@@ -313,13 +313,17 @@ def run_folders(folder: Path | str) -> list[Path]:
     if not is_curve(folder):
         return [folder]
     sheet = _read_sheet(folder / CURVE)
-    places = [folder / _place(size, draw) for size in sheet.sizes for draw in range(sheet.draws)]
-    for place in places:
-        if not (place / "run.json").exists():
+    folders = [
+        folder / _draw_folder(size, draw) for size in sheet.sizes for draw in range(sheet.draws)
+    ]
+    for run_folder in folders:
+        if not (run_folder / "run.json").exists():
             raise EvaluationError(
-                "the learning curve has not finished", where=place, cure="Run it again to go on"
+                "the learning curve has not finished",
+                where=run_folder,
+                cure="Run it again to go on",
             )
-    return places
+    return folders
 
 
 def load_curves(folders: Sequence[Path | str]) -> list[LearningCurve]:
@@ -388,8 +392,8 @@ def _check_paired(first: LearningCurve, second: LearningCurve, size: int) -> Non
     """Refuse curves over other clips, or from other training subjects."""
     names = f"{first.name} and {second.name}"
     one, other = (curve.at(size)[0].pool() for curve in (first, second))
-    told = [dict(zip(p.keys.tolist(), p.truth.tolist(), strict=True)) for p in (one, other)]
-    if told[0] != told[1]:
+    labels = [dict(zip(p.keys.tolist(), p.truth.tolist(), strict=True)) for p in (one, other)]
+    if labels[0] != labels[1]:
         raise EvaluationError(
             f"{names} were evaluated on other clips", cure="Compare runs over the same clips"
         )

@@ -1,4 +1,4 @@
-"""Results: what each fold predicted, what the pool of them scores, and the folder on disk."""
+"""Results: predictions of each fold, scores of their pool, and the folder on disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CodeChanged(UserWarning):
     """A run goes on with what another state of ma2mi's code has computed."""
 
 
-#: Differences that are named; of more the number is told.
+#: Differences that are named; of more the number is given.
 NAMED = 4
 
 
@@ -54,8 +54,8 @@ def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
     """``{"loop": {"lr": 0.1}}`` as ``{"loop.lr": 0.1}``."""
     plain: Tree = {}
     for name, value in tree.items():
-        place = f"{above}{name}"
-        plain |= flat(value, f"{place}.") if isinstance(value, dict) else {place: value}
+        path = f"{above}{name}"
+        plain |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return plain
 
 
@@ -94,7 +94,7 @@ class BestOnTest(_Record):
     Args:
         epoch: counted from 0, the first of equals.
         probabilities: of that epoch, [clips, classes].
-        stamp: says what it is wherever it is shown.
+        stamp: shown wherever the score is shown.
     """
 
     epoch: int
@@ -103,7 +103,7 @@ class BestOnTest(_Record):
 
 
 class FoldResult(_Record):
-    """One fold of one seed: the left-out clips and what the learner said of them.
+    """One fold of one seed: the left-out clips and the predictions of the learner.
 
     Args:
         fold: name of the left-out subject or database.
@@ -111,9 +111,9 @@ class FoldResult(_Record):
         keys, subjects, databases, truth: one a clip; ``truth`` has one int, or one 0/1 a unit.
         probabilities: [clips, classes].
         train_subjects: those it was trained on.
-        chosen: what was chosen, and on what, in the learner's words.
-        notes: what a reader should know, such as a class that nobody in training showed.
-        best_on_test: only where asked for.
+        chosen: what was chosen, and on what, as the learner reports it.
+        notes: what a reader should know, such as a class that no training subject shows.
+        best_on_test: only where requested.
     """
 
     fold: str
@@ -142,7 +142,7 @@ class RunRecord(_Record):
         seeds: the learner's seeds.
         aliases: subjects with several names.
         pretraining_subjects: subjects that the learner was pre-trained on.
-        also_best_on_test: whether the field's number is computed, too.
+        also_best_on_test: whether the best-on-test score is computed, too.
         training: how many training subjects each fold is given, and in which draw; None: all.
         notes: what a reader should know of the whole run.
     """
@@ -240,8 +240,9 @@ class RunResult:
         """All scores as one tree of plain values, as in ``scores.json``.
 
         ``seeds`` holds each seed's pooled scores overall, by database and by class; ``mean``
-        and ``sd`` (over seeds, None for one seed) the overall ones. The field's number, where
-        asked for, stands apart under ``best_on_test`` and says that it was selected on test data.
+        and ``sd`` (over seeds, None for one seed) the overall ones. The best-on-test score
+        (optimistically biased), where requested, stands apart under ``best_on_test``, stamped as
+        selected on test data.
         """
         tree: Tree = {
             "protocol": self.record.protocol,
@@ -296,7 +297,7 @@ class RunResult:
         truth = pool.truth[rows]
         shown = np.flatnonzero(truth.any(axis=0)) if truth.ndim == 2 else np.unique(truth)
         absent = [name for index, name in enumerate(self.record.classes) if index not in shown]
-        # A database may lack a class that the pool has; it counts as 0, and that is said.
+        # A database may lack a class that the pool has; it counts as 0, and that is stated.
         return {**tree, "absent_counted_as_0": absent} if absent else tree
 
     def _metric(
@@ -316,7 +317,7 @@ class RunResult:
         )
 
     def text(self) -> str:
-        """A few plain lines: the honest scores, and the field's number stamped as such."""
+        """A few plain lines: the scores, and the best-on-test score stamped as such."""
         scores = self.scores()
         lines = [f"{self.record.learner} on {self.record.protocol}", _line("", scores)]
         if self.record.also_best_on_test:
@@ -344,7 +345,7 @@ def predicted_labels(probabilities: NDArray[np.float64], *, multi_label: bool) -
 class RunFolder:
     """A run on disk: ``run.json``, one file a fold, and at the end predictions and scores.
 
-    Each file is written beside its place and then moved there, so that a killed process leaves
+    Each file is written under a temporary name and then renamed, so that a killed process leaves
     whole files only; finished folds are read back, not fitted again. Files hold no clock: the
     same input gives the same bytes. Seconds go to ``timings.csv``, apart from the results.
 
@@ -360,10 +361,10 @@ class RunFolder:
         path: the folder; made if missing.
         record: what is run.
 
-    Whoever writes into it holds it (``files.hold``).
+    The process that writes into it holds it (``files.hold``).
 
     Raises:
-        EvaluationError: the folder holds another run, files that are none, or some that were
+        EvaluationError: the folder holds another run, files that are not part of a run, or some that were
             changed since they were written.
         StoreError: it cannot be written.
     """
@@ -430,7 +431,7 @@ class RunFolder:
         return {(fold.seed, fold.fold): fold for fold in folds}
 
     def add(self, number: int, fold: FoldResult, fit_s: float) -> None:
-        """Write one fold; ``number`` is its place among the folds."""
+        """Write one fold; ``number`` is its position among the folds."""
         name = f"{fold.seed}-{number:04d}-{file_name(fold.fold)[:80]}.json"
         row = [fold.seed, fold.fold, f"{fit_s:.6f}"]
         try:
@@ -485,22 +486,24 @@ def load_run(path: Path | str) -> RunResult:
             )
     files = sorted(
         (path / "folds").glob("*.json"),
-        key=lambda file: (_place(file, record), file.name),
+        key=lambda file: (_seed_position(file, record), file.name),
     )
     fit_s = _read_seconds(path / "timings.csv")
     return RunResult(record, tuple(_read(file, FoldResult) for file in files), fit_s)
 
 
-def _place(file: Path, record: RunRecord) -> int:
+def _seed_position(file: Path, record: RunRecord) -> int:
     """Of the seed in a fold's name among the run's."""
     try:
         return record.seeds.index(int(file.name.split("-")[0]))
     except ValueError as error:
-        raise EvaluationError("is no fold of this run", where=file, cure="Move it away") from error
+        raise EvaluationError(
+            "is not a fold of this run", where=file, cure="Move it away"
+        ) from error
 
 
 def _read_seconds(path: Path) -> dict[tuple[int, str], float]:
-    """Seconds of each (seed, fold); none where the file is gone or damaged, as it is no result."""
+    """Seconds of each (seed, fold); none where the file is gone or damaged, as it is not a result."""
     try:
         with path.open(encoding="utf-8", newline="") as sheet:
             # A killed process may leave half a line.
@@ -560,9 +563,9 @@ def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         raise EvaluationError(f"cannot be read ({error.strerror})", where=path) from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        key = ".".join(map(str, first["loc"]))
         raise EvaluationError(
-            f"damaged: {place} {first['msg']}",
+            f"damaged: {key} {first['msg']}",
             where=path,
             cure="Delete the file and run again to make it anew",
         ) from error

@@ -37,7 +37,7 @@ def score_named(metric: str) -> Score:
     """
     if metric not in METRICS:
         raise EvaluationError(
-            "is no metric of confusion matrices",
+            "is not a metric of confusion matrices",
             where=metric,
             cure=f"Known are: {', '.join(METRICS)}",
         )
@@ -276,7 +276,7 @@ def mcnemar(
     subject_of = np.unique(ids, return_inverse=True)[1]
     net = np.zeros(subject_of.max(initial=0) + 1, dtype=np.int64)
     np.add.at(net, subject_of, wins)
-    # The law of the sum of sign flips, subject by subject; place i stands for i - top.
+    # The law of the sum of sign flips, subject by subject; entry i stands for i - top.
     law = np.ones(1)
     for size in np.abs(net[net != 0]).tolist():
         flip = np.zeros(2 * size + 1)
