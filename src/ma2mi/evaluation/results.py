@@ -364,8 +364,8 @@ class RunFolder:
     The process that writes into it holds it (``files.hold``).
 
     Raises:
-        EvaluationError: the folder holds another run, files that are not part of a run, or some that were
-            changed since they were written.
+        EvaluationError: the folder holds another run, files that are not part of a run, or some
+            that were changed since they were written.
         StoreError: it cannot be written.
     """
 
@@ -503,7 +503,7 @@ def _seed_position(file: Path, record: RunRecord) -> int:
 
 
 def _read_seconds(path: Path) -> dict[tuple[int, str], float]:
-    """Seconds of each (seed, fold); none where the file is gone or damaged, as it is not a result."""
+    """Seconds of each (seed, fold); none where the file, not a result, is gone or damaged."""
     try:
         with path.open(encoding="utf-8", newline="") as sheet:
             # A killed process may leave half a line.
@@ -514,7 +514,7 @@ def _read_seconds(path: Path) -> dict[tuple[int, str], float]:
 
 
 def predictions_csv(result: RunResult) -> str:
-    """One row a clip and seed: fold, key, subject, database, truth, guess, and probabilities.
+    """One row a clip and seed: fold, key, subject, database, truth, prediction, probabilities.
 
     For action units, truth and prediction list the units shown, separated by "+".
     """

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 def score_named(metric: str) -> Score:
     """A metric of ``metrics.METRICS`` as a function of confusion matrices alone.
 
-    Where resampling makes a class vanish from truth and predictions, the others are averaged: counting
-    it as 0 would punish a system for a class that it could not predict.
+    Where resampling makes a class vanish from truth and predictions, the others are averaged:
+    counting it as 0 would punish a system for a class that no clip has.
 
     Raises:
         EvaluationError: there is no such metric of confusion matrices.
