@@ -26,7 +26,7 @@ WRITTEN = ".written.json"
 LONGEST_NAME = 120
 #: Names that Windows keeps for devices, whatever their suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
-#: What file managers put into any folder that a person opens; nobody's work.
+#: What file managers put into any folder that a user opens; not anyone's work.
 _LITTER = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
 
 
@@ -130,7 +130,7 @@ class Busy(StoreError):
     """Another process works on the same file or folder.
 
     Attributes:
-        claim: what that process said it does there; empty if nothing.
+        claim: what that process does there by its own words; empty if nothing.
     """
 
     claim = ""
@@ -143,7 +143,7 @@ def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
     The lock is a hidden file beside it; the system frees it when a process dies.
 
     Args:
-        path: what nobody else may write meanwhile.
+        path: what no other process may write meanwhile.
         wait_s: how long to wait for another process; negative waits for ever.
         claim: what this process does there, for whoever comes meanwhile.
 
@@ -151,7 +151,7 @@ def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
         Busy: another process holds it.
         StoreError: no lock can be written there.
     """
-    said = path.with_name(f".{_short(path.name)}.claim")
+    note = path.with_name(f".{_short(path.name)}.claim")
     lock = FileLock(path.with_name(f".{_short(path.name)}.lock"), timeout=wait_s)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,18 +163,18 @@ def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
             cure="Wait until it is done, or choose another folder",
         )
         with suppress(OSError, ValueError):
-            busy.claim = said.read_text("utf-8")
+            busy.claim = note.read_text("utf-8")
         raise busy from error
     except OSError as error:
         raise store_error(error, path) from error
     try:
         if claim:
-            replace_file(said, claim.encode())
+            replace_file(note, claim.encode())
         yield
     finally:
         # Before the lock is freed: filelock takes no lock on a file that is gone (since 4.0).
         with suppress(OSError):
-            said.unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
@@ -301,13 +301,13 @@ def whole_folder(final: Path, goes_on: Callable[[Path], bool] | None = None) -> 
     Args:
         final: where the results will be.
         goes_on: whether work can go on in a folder that a run left when it was killed, or
-            interrupted by a person; else such a folder is removed.
+            interrupted by the user; else such a folder is removed.
     """
     hidden = f".{_short(final.name)}."
     work = final.with_name(f"{hidden}{secrets.token_hex(4)}.part")
     aside = work.with_suffix(".old")
     try:
-        # What a run that was killed left here: nobody else holds this name.
+        # What a run that was killed left here: no other process holds this name.
         for path in sorted(final.parent.glob(f"{glob.escape(hidden)}" + "[0-9a-f]" * 8 + ".old")):
             if os.path.lexists(final):
                 shutil.rmtree(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -11,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 import typer
@@ -19,17 +21,20 @@ import ma2mi
 from ma2mi.cli import (
     adapt,
     analyze,
+    audit,
     benchmark,
+    compare,
     data,
     demo,
     doctor,
     explain,
     export,
-    judge,
     prepare,
     pretrain,
     report,
+    score,
 )
+from ma2mi.cli.configuration import changed, configure
 from ma2mi.cli.console import list_failures, shown_log, visible
 from ma2mi.cli.settings import checked, refuse_empty
 from ma2mi.errors import Ma2miError, store_error
@@ -65,7 +70,9 @@ for command in (
     adapt,
     benchmark,
     report,
-    judge,
+    audit,
+    compare,
+    score,
     explain,
     export,
 ):
@@ -108,7 +115,20 @@ for words, info in commands():
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+def _every_command(
+    version: bool = typer.Option(False, "--version", help="Print the version."),
+    config: Path = typer.Option(
+        None,
+        help="TOML file of options of the command by their names, and of single settings in a "
+        "table [settings]; may stand after the command.",
+    ),
+    change: list[str] = typer.Option(
+        [],
+        "--set",
+        metavar="NAME=VALUE",
+        help="A single setting, such as loop.lr=1e-3; may be given again, and after the command.",
+    ),
+) -> None:
     if version:
         print(ma2mi.__version__)
         raise typer.Exit
@@ -144,7 +164,12 @@ def main() -> None:
 def _run() -> int:
     try:
         refuse_empty(sys.argv[1:], [info.callback for _, info in commands()])
-        return int(app(standalone_mode=False) or 0)
+        found = configure(sys.argv[1:], _options())
+        with changed(found.changes):
+            done = app(
+                found.words, standalone_mode=False, default_map=found.default_map, prog_name="ma2mi"
+            )
+        return int(done or 0)
     except Ma2miError as error:
         list_failures(error.details)
         _stop(str(error), WRONG_CALL)
@@ -174,6 +199,13 @@ def _run() -> int:
             UNEXPECTED,
         )
     return 0
+
+
+def _options() -> dict[str, frozenset[str]]:
+    """Names of the options of every command."""
+    return {
+        words: frozenset(inspect.signature(info.callback).parameters) for words, info in commands()
+    }
 
 
 def _stop(line: str, code: int) -> None:

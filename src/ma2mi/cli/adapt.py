@@ -22,7 +22,7 @@ def adapt(
     videos: Path = typer.Option(..., help="Any folder of face videos or folders of frames."),
     out: Path = typer.Option(..., help="Folder of the run; a killed run goes on from there."),
     weights: str = typer.Option("zero", help="Weights to start from: zero, or a folder."),
-    people: Literal["video", "folder"] = typer.Option("video", help="What holds one subject."),
+    subjects: Literal["video", "folder"] = typer.Option("video", help="What holds one subject."),
     frame_rate: Fraction = typer.Option(
         None,
         parser=console.frame_rate,
@@ -30,7 +30,9 @@ def adapt(
         help="Frames per second of folders of frames.",
     ),
     hold: float = typer.Option(
-        1.0, min=0, help="Weight of holding the answers to what they were; 0 lets go."
+        1.0,
+        min=0,
+        help="Weight of keeping the predictions as they were; 0 lets them change freely.",
     ),
     epochs: int = typer.Option(5, min=1, help="How often figures are taken."),
     epoch_steps: int = typer.Option(40, min=1, help="Steps between them."),
@@ -44,7 +46,7 @@ def adapt(
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
     accelerator: str = typer.Option("auto", help="As Lightning names it: cpu, gpu, ..."),
 ) -> None:
-    """Adapt finished weights to your own videos, without labels (MA2MI, answers held).
+    """Adapt finished weights to your own videos, without labels (MA2MI, predictions kept).
 
     An experiment: on synthetic videos it did not beat the weights that it started from.
     """
@@ -73,7 +75,7 @@ def adapt(
     size = load_model(folder).size  # refuses what is no recognizer before videos are prepared
     fabric = pretraining.launch(accelerator, "1", 1, "auto", "32-true")
     clips = ClipStore(store or out / "clips", find_recipe(recipe, size=size + 16))
-    recordings = list_recordings(videos, people=people, fps=frame_rate)
+    recordings = list_recordings(videos, people=subjects, fps=frame_rate)
     with console.progress() as tick:
         keys, failures = cut_recordings(recordings, clips, jobs=jobs, on_progress=tick)
         pairs, unpaired = measure_movements(clips, keys, drawn, jobs=jobs, on_progress=tick)
@@ -105,4 +107,4 @@ def _line(figures: dict[str, Any]) -> str:
     """What an epoch reached on held-out subjects, and what it cost."""
     from ma2mi.cli.pretraining import figures_line
 
-    return f"{figures_line(figures)}, answers as before {figures['same']:.1%}"
+    return f"{figures_line(figures)}, predictions as before {figures['same']:.1%}"

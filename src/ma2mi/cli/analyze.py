@@ -61,7 +61,7 @@ def analyze(
         None,
         parser=console.stretch,
         metavar="FROM-TO",
-        help="Seconds at rest: the person's noise floor is measured there, such as 0-8.5.",
+        help="Seconds at rest: the subject's noise floor is measured there, such as 0-8.5.",
     ),
     faces: int = typer.Option(4, min=1, help="Faces followed at a time."),
     blur_faces: bool = typer.Option(False, "--blur-faces", help="In everything that is written."),
@@ -80,7 +80,7 @@ def analyze(
     ),
     jobs: int = typer.Option(1, help="Videos at a time; -1 is one a core."),
 ) -> None:
-    """Find brief facial movements: candidates for a person to review, no findings.
+    """Find brief facial movements: candidates for review.
 
     Movements below the thresholds stay in candidates.csv, each with the reason. Writes tables,
     JSON, BIDS, ELAN, BORIS, videos and a page to look at. It is no lie detector and does not tell
@@ -119,7 +119,7 @@ def analyze(
         console.out.print(f"passed over, name them to analyze them: {names}")
     if not found:
         raise SettingsError(
-            "hold no video", where=", ".join(map(str, videos)), cure="Name video files"
+            "hold no videos", where=", ".join(map(str, videos)), cure="Name video files"
         )
     if known is not None:
         find_weights(known)  # before the work
@@ -195,7 +195,7 @@ def _watch_camera(
     ended = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: ended.set())
     console.out.print(
-        f"watching camera {number}, Ctrl-C ends; events are told up to "
+        f"watching camera {number}, Ctrl-C ends; events are reported up to "
         f"{settings.spotting.delay_s:.0f} s late"
     )
     try:

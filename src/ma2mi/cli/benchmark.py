@@ -1,4 +1,4 @@
-"""``ma2mi benchmark``: leave people out, fit on the others, and score them."""
+"""``ma2mi benchmark``: leave subjects out, fit on the others, and score them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def benchmark(
         None, help="Weights to start from: a folder, or zero, which ships with ma2mi."
     ),
     weights: str = typer.Option(
-        None, help="Weights to ask as they are, with --protocol zero-shot: zero, or a folder."
+        None,
+        help="Weights to evaluate without training, with --protocol zero-shot: zero, or a folder.",
     ),
     train: Literal["auto", "full", "frozen"] = typer.Option(
         "auto",
@@ -52,7 +53,7 @@ def benchmark(
     branches: Literal["both", "position", "action"] = typer.Option("both", help="For ablations."),
     epochs: int = typer.Option(15, min=1, help="Epochs of a fold with --train full."),
     stop: Literal["fixed", "inner"] = typer.Option(
-        "fixed", help="Take the last epoch, or the best on people held out of training."
+        "fixed", help="Take the last epoch, or the best on subjects held out of training."
     ),
     size: int = typer.Option(
         None,
@@ -70,10 +71,10 @@ def benchmark(
     out: Path = typer.Option(None, help="Run folder; default runs/CORPUS-MODEL or so."),
     store: Path = typer.Option(Path("runs/clips"), help="Where prepared clips are kept."),
     alias: list[str] = typer.Option(
-        [], help="Two names of one person, as samm-lv/006=samm/006; may be given again."
+        [], help="Two names of one subject, as samm-lv/006=samm/006; may be given again."
     ),
     label: list[str] = typer.Option(
-        [], help="Class of a word that the protocol does not know, as calm=positive; tense= drops."
+        [], help="Class of a word that the protocol does not know, as tense=negative; other= drops."
     ),
     learning_curve: str = typer.Option(
         "",
@@ -93,7 +94,9 @@ def benchmark(
         "test against it.",
     ),
     also_report_best_on_test: bool = typer.Option(
-        False, help="Also print the field's number, stamped as selected on test data."
+        False,
+        help="Also print the best-on-test score (optimistically biased), stamped as selected on "
+        "test data.",
     ),
 ) -> None:
     """Leave one subject out (or another protocol) and print UF1, UAR and accuracy."""
@@ -242,7 +245,7 @@ def _check_weights(protocol: Protocol, weights: str | None, others: dict[str, ob
         return
     if protocol.trains:
         raise SettingsError(
-            f"are asked as they are, and {protocol.name} trains in every fold",
+            f"are evaluated without training, and {protocol.name} trains in every fold",
             where=f"--weights {weights}",
             cure="Add --protocol zero-shot, or start training from them with --init",
         )

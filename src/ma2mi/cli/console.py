@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: progress, tables, and what failed."""
+"""What a user sees while work goes on: progress, tables, and what failed."""
 
 from __future__ import annotations
 

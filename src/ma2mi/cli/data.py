@@ -97,7 +97,7 @@ def fake(
     layout: str = typer.Option("", help="One of its layouts, such as cropped."),
     version: str = typer.Option("", help="One of its sheet's versions."),
 ) -> None:
-    """Write a fake: its layout, sheet and quirks, with painted people and invented rows."""
+    """Write a fake: its layout, sheet and quirks, with synthetic faces and invented rows."""
     from ma2mi.testing import write_fake
 
     with console.progress(f"Painting {corpus}") as tick:

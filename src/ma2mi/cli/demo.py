@@ -184,7 +184,7 @@ def _attention_line(weights: Path, labelled: LabelledPairs, micro: Corpus) -> st
     from ma2mi.training.checkpoint import open_backbone
     from ma2mi.training.heatmaps import attention_map
 
-    synthetic: SyntheticMicro = micro  # type: ignore[assignment]  # painted above
+    synthetic: SyntheticMicro = micro  # type: ignore[assignment]  # rendered above
     backbone = open_backbone(weights, len(labelled.classes)).eval()
     rows = choose_examples(labelled, SHOWN)
     batch = make_batch(labelled.pairs, rows, size=SIZE, side=backbone.input_side or SIZE)

@@ -1,4 +1,4 @@
-"""``ma2mi doctor``: what is here, what is missing, and the cure."""
+"""``ma2mi doctor``: what is here, what is missing, and a hint."""
 
 from __future__ import annotations
 

@@ -27,14 +27,14 @@ def explain(
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     weights: str = typer.Option("zero", help="zero, which ships with ma2mi, or a folder."),
     target: str = typer.Option(
-        None, help="Class or action unit to speak for. Default: what it answers, clip by clip."
+        None, help="Class or action unit to speak for. Default: its prediction, clip by clip."
     ),
-    clips: int = typer.Option(6, min=1, help="Clips shown, of different people and classes."),
+    clips: int = typer.Option(6, min=1, help="Clips shown, of different subjects and classes."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     store: Path = typer.Option(Path("runs/clips"), help="Where prepared clips are kept."),
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
 ) -> None:
-    """Draw heat maps: the network's attention, and Grad-CAM of its answer."""
+    """Draw heat maps: the network's attention, and Grad-CAM of its prediction."""
     from ma2mi.cli.settings import parse
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe

@@ -1,4 +1,4 @@
-"""``ma2mi prepare``: crops of faces, cut once and kept, with what a person needs to judge them."""
+"""``ma2mi prepare``: crops of faces, cut once and kept, with sheets to assess them by."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _sheets_folder(out: Path, title: str, origin: str) -> Path:
     """The folder that is free for the sheets of this source, or holds them already.
 
     Raises:
-        StoreError: there is none; what people put into such folders is never replaced.
+        StoreError: there is none; what users put into such folders is never replaced.
     """
     from ma2mi.errors import StoreError
     from ma2mi.files import file_name, look_into

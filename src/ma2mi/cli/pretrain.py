@@ -34,7 +34,7 @@ def pretrain(
     ),
     init: Path = typer.Option(None, help="Folder of weights to start from, of the same pretext."),
     layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
-    people: Literal["video", "folder"] = typer.Option("video", help="What holds one person."),
+    subjects: Literal["video", "folder"] = typer.Option("video", help="What holds one subject."),
     frame_rate: Fraction = typer.Option(
         None,
         parser=console.frame_rate,
@@ -62,7 +62,9 @@ def pretrain(
         1.5, min=1, help="Least ratio of later to early movement; higher leaves more pairs out."
     ),
     temperature: float = typer.Option(0.1, min=1e-3, help="Of the contrast; lower is stricter."),
-    contrast: float = typer.Option(1.0, min=0, help="Weight of telling later movements apart."),
+    contrast: float = typer.Option(
+        1.0, min=0, help="Weight of the contrast between later movements."
+    ),
     draw: float = typer.Option(3.0, min=0, help="Weight of drawing the later movement."),
     per_video: int = typer.Option(3, min=1, help="Pairs of each video in a batch."),
     target_encoder: Literal["shared", "momentum"] = typer.Option(
@@ -72,7 +74,7 @@ def pretrain(
     target: str = typer.Option(
         None, help="Near future: 't+k' reconstructs (the default), 't+2k' predicts."
     ),
-    teacher: str = typer.Option(
+    near_target_encoder: str = typer.Option(
         None, help="Near future: target encoder, 'ema' (the default) or 'frozen'."
     ),
     moved_weight: float = typer.Option(
@@ -128,7 +130,7 @@ def pretrain(
     rebuilt: dict[str, Any] = {
         "space": space,
         "target": target,
-        "teacher": teacher,
+        "teacher": near_target_encoder,
         "moved_weight": moved_weight,
     }
     rebuilt = {name: value for name, value in rebuilt.items() if value is not None}
@@ -200,7 +202,7 @@ def pretrain(
         return
     clips = ClipStore(store or out / "clips", cut)
     if videos is not None:
-        recordings = list_recordings(videos, people=people, fps=frame_rate)
+        recordings = list_recordings(videos, people=subjects, fps=frame_rate)
     else:
         with console.progress() as tick:
             found = find_corpora(corpus, root, out, layout=layout, jobs=jobs, on_progress=tick)
@@ -217,7 +219,7 @@ def pretrain(
     }
     history = pretraining.pretrain_with_bar(pairs, out, settings, fabric, about, init)
     people_seen = len(set(pairs.subjects.tolist()))
-    console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {people_seen} people")
+    console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {people_seen} subjects")
     console.out.print(pretraining.gain_line(history))
     console.out.print(f"weights: {out}")
     console.list_failures(failures)

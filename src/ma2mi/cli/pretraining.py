@@ -80,4 +80,4 @@ def figures_line(figures: Mapping[str, Any]) -> str:
 
 def gain_line(history: list[dict[str, Any]]) -> str:
     """The last epoch in words."""
-    return f"on held-out people: {figures_line(history[-1])}"
+    return f"on held-out subjects: {figures_line(history[-1])}"

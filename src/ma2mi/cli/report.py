@@ -28,8 +28,8 @@ CAPTIONS = {
     "early one. Right: how well a ridge with few labels reads action units off the frozen features "
     "(0.5 is chance), and how often the code tells whose movement it is, which must stay at "
     "chance.",
-    "copy": "Copying answers that nothing changes; a face hardly moves in a quarter of a second, "
-    "so it is a strong baseline. A variance near 0 would be collapse.",
+    "copy": "The identity (no-change) baseline predicts no movement; a face hardly moves in a "
+    "quarter of a second, so it is a strong baseline. A variance near 0 would be collapse.",
 }
 
 
@@ -123,7 +123,7 @@ def write_report(
             Picture(
                 "confusions",
                 "Confusion matrices",
-                "Rows are true classes, columns answers; numbers count clips, once a seed.",
+                "Rows are true classes, columns predictions; numbers count clips, once a seed.",
                 figures.draw_confusions(results),
             ),
         ]
@@ -132,7 +132,7 @@ def write_report(
         pictures.append(
             Picture(
                 "pretraining",
-                "Pre-training, on held-out people",
+                "Pre-training, on held-out subjects",
                 CAPTIONS["retrieval" if "retrieval" in history[0] else "copy"],
                 figures.draw_pretraining(history),
             )
@@ -152,7 +152,7 @@ def write_report(
         "data hash": first.data_hash,
         "commit": first.commit or "not from a checkout",
         "seeds": ", ".join(map(str, first.seeds)),
-        "people in pre-training": str(max(len(r.pretraining_subjects) for r in records)),
+        "subjects in pre-training": str(max(len(r.pretraining_subjects) for r in records)),
     }
     few = (
         Table(curve_header(curves), curve_lines(curve_rows(curves)), curve_method(curves))
@@ -160,7 +160,7 @@ def write_report(
         else None
     )
     page = make_page(
-        "Micro-expressions, left-out people", rows, pictures, facts, stamped_lines(results), few
+        "Micro-expressions, left-out subjects", rows, pictures, facts, stamped_lines(results), few
     )
     replace_file(path, _sealed(page.encode(errors="backslashreplace")))
     return path
@@ -243,7 +243,7 @@ def _strip(clip: PreparedClip, number: int, count: int = 8) -> Picture:
 
 
 def _looks(weights: Path, labelled: LabelledPairs, count: int = 8) -> list[Picture]:
-    """Attention over onset-apex pairs: the first clip of each class and person in turn."""
+    """Attention over onset-apex pairs: the first clip of each class and subject in turn."""
     import numpy as np
     import torch
 
@@ -293,7 +293,7 @@ def _looks(weights: Path, labelled: LabelledPairs, count: int = 8) -> list[Pictu
         Picture(
             "attention",
             "Where the action branch looks",
-            "Clips of different people: onset, apex, optical flow from one to the other (hue: "
+            "Clips of different subjects: onset, apex, optical flow from one to the other (hue: "
             "direction; strength: length), and the attention of the pre-trained network before "
             "any label was seen.",
             png,

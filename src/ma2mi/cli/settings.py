@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ma2mi.cli.configuration import with_changes
 from ma2mi.errors import SettingsError
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -31,7 +32,7 @@ def parse(kind: type[Settings], values: dict[str, Any]) -> Settings:
         SettingsError: an unknown name or an impossible value.
     """
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(with_changes(values, list(kind.model_fields)))
     except ValidationError as error:
         first = error.errors()[0]
         names = ".".join(str(part) for part in first["loc"])
@@ -117,13 +118,13 @@ def parse_aliases(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, _, other = word.partition("=")
         if not (name and other):
-            raise SettingsError("is no NAME=NAME", where=f"--alias {word}")
+            raise SettingsError("is not NAME=NAME", where=f"--alias {word}")
         aliases[name] = other
     return aliases
 
 
 def parse_labels(words: Sequence[str]) -> dict[str, str]:
-    """``["tense=", "calm=positive"]`` as ``{"tense": "", "calm": "positive"}``.
+    """``["other=", "tense=negative"]`` as ``{"other": "", "tense": "negative"}``.
 
     Raises:
         SettingsError: a word without "=", or with nothing before it.
@@ -132,6 +133,6 @@ def parse_labels(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, equals, target = word.partition("=")
         if not (name and equals):
-            raise SettingsError("is no WORD=CLASS", where=f"--label {word}")
+            raise SettingsError("is not WORD=CLASS", where=f"--label {word}")
         labels[name] = target
     return labels

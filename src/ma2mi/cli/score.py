@@ -1,8 +1,7 @@
-"""``ma2mi audit``, ``compare``, ``score``: judge finished runs, and anybody's predictions."""
+"""``ma2mi score``: metrics of anybody's predictions against a truth file."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,83 +14,10 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: `ma2mi audit runs/mine`")(audit)
-    app.command(epilog="Example: `ma2mi compare runs/a runs/b --style latex`")(compare)
     app.command(
         epilog="Examples: `ma2mi score mine.csv truth.csv --classes negative,positive,surprise`, "
         "`ma2mi score mine.csv truth.csv --task strs --mode megc`"
     )(score)
-
-
-def audit(
-    run: Path = typer.Argument(
-        ..., help="Run folder of `ma2mi benchmark`; of a learning curve, every draw is audited."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
-) -> None:
-    """Who was in which fold, what was chosen on what, who and what is on both sides; a verdict.
-
-    Exit code 3 if it fails.
-    """
-    from ma2mi.evaluation.audit import FINGERPRINTS, audit_run, audit_text, read_fingerprints
-    from ma2mi.evaluation.learning_curve import is_curve, run_folders
-    from ma2mi.evaluation.results import load_run
-
-    trees, faults = {}, 0
-    for folder in run_folders(run):
-        result = load_run(folder)
-        path = folder / FINGERPRINTS
-        sheet = audit_run(result, read_fingerprints(path) if path.exists() else ())
-        faults += len(sheet.faults)
-        trees[folder.relative_to(run).as_posix()] = {
-            "verdict": sheet.verdict,
-            "faults": sheet.faults,
-            "remarks": sheet.remarks,
-            "folds": sheet.folds,
-        }
-        if not as_json:
-            if folder != run:
-                console.out.print(f"\n{folder}")
-            console.out.print(audit_text(result, sheet))
-    if as_json:
-        print(json.dumps(trees if is_curve(run) else trees["."], indent=2))
-    if faults:
-        raise typer.Exit(console.FAILED)
-
-
-def compare(
-    runs: list[Path] = typer.Argument(..., help="Run folders over the same clips."),
-    style: Literal["text", "markdown", "latex", "csv"] = typer.Option("text"),
-    out: Path = typer.Option(None, help="Write the table there instead of printing it."),
-    picture: Path = typer.Option(None, help="Also draw the scores as PNG."),
-) -> None:
-    """Scores beside each other, with intervals and paired tests against the first run.
-
-    Folders of learning curves are compared at each number of training subjects; runs among them
-    are level lines.
-    """
-    from ma2mi.evaluation.learning_curve import is_curve, load_curves
-    from ma2mi.evaluation.results import load_run
-    from ma2mi.files import replace_file
-    from ma2mi.report.tables import compare_table, curve_table, make_rows
-
-    for file in (out, picture):
-        if file:
-            console.new_file(file).parent.mkdir(parents=True, exist_ok=True)
-    curves = load_curves(runs) if any(map(is_curve, runs)) else []
-    results = [] if curves else [load_run(run) for run in runs]
-    text = curve_table(curves, style) if curves else compare_table(results, style)
-    if out:
-        replace_file(out, f"{text}\n".encode(errors="backslashreplace"))
-        console.out.print(f"table: {out}")
-    else:
-        console.out.print(text)
-    if picture:
-        from ma2mi.report.figures import draw_learning_curves, draw_scores
-
-        png = draw_learning_curves(curves) if curves else draw_scores(make_rows(results))
-        replace_file(picture, png)
-        console.out.print(f"picture: {picture}")
 
 
 def score(
