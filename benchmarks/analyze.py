@@ -162,7 +162,7 @@ def clocks() -> dict[str, float]:
         (Recognizer, "read", "read"),
         (run, "draw_card", "pictures"),
         (run, "heat_map", "pictures"),
-        (run.Book, "finish", "files"),
+        (run.ResultsWriter, "finish", "files"),
     ):
         setattr(owner, name, timed(step, getattr(owner, name)))
     return spent

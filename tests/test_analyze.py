@@ -19,7 +19,7 @@ import pytest
 from skimage.data import astronaut
 
 import ma2mi
-from ma2mi.analysis import AnalysisSettings, Watcher, analyze, watch_frames
+from ma2mi.analysis import AnalysisSettings, VideoAnalyzer, analyze, watch_frames
 from ma2mi.analysis import batch as batches
 from ma2mi.analysis import run as analysis_run
 from ma2mi.analysis.evidence import Evidence, Stretch
@@ -397,13 +397,13 @@ def test_a_sample_is_spread_evenly_and_small():
 
 def test_memory_is_held_down():
     settings = AnalysisSettings(rate=1.0)
-    watcher = Watcher(Held(), settings=settings)
+    analyzer = VideoAnalyzer(Held(), settings=settings)
     for index in range(26 * 5):
         # Five frames a second: 26 s, more than is kept.
-        watcher.push(Frame(index, Fraction(index, 5), portrait()))
-    (watch,) = watcher.faces.values()
-    assert len(watch._crops) <= 5 * settings.memory_s + 1
-    assert watch._crops[-1][0] == 129
+        analyzer.push(Frame(index, Fraction(index, 5), portrait()))
+    (face,) = analyzer.faces.values()
+    assert len(face._crops) <= 5 * settings.memory_s + 1
+    assert face._crops[-1][0] == 129
 
 
 # Bad input: a defined outcome for each
@@ -749,27 +749,27 @@ def test_a_hand_before_the_face_is_not_read():
 
 
 def test_an_event_without_crops_says_so():
-    watcher = Watcher(Held())
+    analyzer = VideoAnalyzer(Held())
     for index in range(10):
-        watcher.push(Frame(index, Fraction(index, FPS), portrait()))
-    watcher.faces[0]._crops.clear()
+        analyzer.push(Frame(index, Fraction(index, FPS), portrait()))
+    analyzer.faces[0]._crops.clear()
     spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, ())
-    finding = watcher.faces[0].finding(spotted, 1, None)
-    assert finding.evidence is None
-    assert finding.event.flags == ("not examined",)
-    assert (finding.event.onset_s, finding.event.offset_s) == (2 / FPS, 6 / FPS)
+    decided = analyzer.faces[0].decide(spotted, 1, None)
+    assert decided.evidence is None
+    assert decided.event.flags == ("not examined",)
+    assert (decided.event.onset_s, decided.event.offset_s) == (2 / FPS, 6 / FPS)
 
 
 def test_an_event_keeps_its_flags_and_a_candidate_its_reason():
-    watcher = Watcher(Held())
+    analyzer = VideoAnalyzer(Held())
     for index in range(10):
-        watcher.push(Frame(index, Fraction(index, FPS), portrait()))
+        analyzer.push(Frame(index, Fraction(index, FPS), portrait()))
     for reason in ("", "follows the head"):
         spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, (), flags=(HEAD, BLINK), reason=reason)
-        finding = watcher.faces[0].finding(spotted, 1, None)
-        assert finding.event.flags == (HEAD, BLINK)
-        assert finding.event.reason == reason
-        assert (finding.evidence is None) == bool(reason)  # only events are examined
+        decided = analyzer.faces[0].decide(spotted, 1, None)
+        assert decided.event.flags == (HEAD, BLINK)
+        assert decided.event.reason == reason
+        assert (decided.evidence is None) == bool(reason)  # only events are examined
 
 
 # A long video goes on where it was interrupted
@@ -831,7 +831,7 @@ def test_a_state_of_other_settings_or_a_damaged_one_begins_anew(tmp_path, monkey
     (state,) = (tmp_path / "out").glob(f".a.*.part/{STATE}")
     content = state.read_bytes()
     # What a stranger may put there is never run.
-    evil = pickle.dumps({"watcher": Evil()})
+    evil = pickle.dumps({"analyzer": Evil()})
     for changed in (content[: len(content) // 2], content.split(b"\n")[0] + b"\n" + evil):
         state.write_bytes(changed)
         seen.clear()

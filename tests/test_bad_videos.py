@@ -15,7 +15,7 @@ import pytest
 from skimage.data import astronaut
 
 import ma2mi
-from ma2mi.analysis import AnalysisSettings, Watcher
+from ma2mi.analysis import AnalysisSettings, VideoAnalyzer
 from ma2mi.face.detect import FaceDetector
 from ma2mi.records import Analysis
 from ma2mi.spotting import Spotted
@@ -192,16 +192,16 @@ def test_a_masked_face(tmp_path: Path) -> None:
 
 
 def test_nothing_is_read_where_the_face_is_hidden() -> None:
-    watcher = Watcher(detector())
+    analyzer = VideoAnalyzer(detector())
     for index, image in enumerate(noisy([masked()] * 30)):
-        watcher.push(Frame(index, Fraction(index, FPS), image))
-    (watch,) = watcher.faces.values()
+        analyzer.push(Frame(index, Fraction(index, FPS), image))
+    (face,) = analyzer.faces.values()
     mouth = Spotted(5, 10, 15, "macro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
-    finding = watch.finding(mouth, 1, RefusesToRead())
-    assert "mouth hidden meanwhile" in finding.event.flags
-    assert finding.event.reading is None
+    decided = face.decide(mouth, 1, RefusesToRead())
+    assert "mouth hidden meanwhile" in decided.event.flags
+    assert decided.event.reading is None
     brow = replace(mouth, regions=("left_inner_brow",))
-    assert not any("hidden" in flag for flag in watch.finding(brow, 2, None).event.flags)
+    assert not any("hidden" in flag for flag in face.decide(brow, 2, None).event.flags)
 
 
 class RefusesToRead:

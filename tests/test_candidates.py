@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ma2mi.analysis import AnalysisSettings, Finding
+from ma2mi.analysis import AnalysisSettings, DecidedEvent
 from ma2mi.analysis.evidence import Evidence, Stretch
-from ma2mi.analysis.run import Book, _watch, find_done, summarise
+from ma2mi.analysis.run import ResultsWriter, _analyze_frames, find_done, summarise
 from ma2mi.cli.analyze import count_events
 from ma2mi.files import results_folder
 from ma2mi.formats.tables import FrameTable, read_json, write_candidates, write_json
@@ -40,7 +40,7 @@ class FakeWatch:
         return FaceFacts(0, 100, 0.0, 4.0, 80.0, "green")
 
 
-class FakeWatcher:
+class FakeAnalyzer:
     """Has watched one face; ``finish`` gives what it is told to."""
 
     def __init__(self, findings=()):
@@ -57,7 +57,7 @@ class FakeWatcher:
 @pytest.fixture
 def analysis():
     found = (event(7, 60), event(8, 10, LOW), event(9, 0), event(10, 40, LIDS, flags=("x", "y")))
-    return summarise(FakeWatcher(), name="talk", source="talk.mp4", about={}, events=found)
+    return summarise(FakeAnalyzer(), name="talk", source="talk.mp4", about={}, events=found)
 
 
 def test_events_and_candidates_are_numbered_apart(analysis):
@@ -71,7 +71,7 @@ def test_events_and_candidates_are_numbered_apart(analysis):
 def test_a_candidate_has_no_reading():
     read = Reading("face0@10", {"positive": 1.0}, {}, intensity=0.5, expression=0.5)
     found = (event(1, 10, reading=read), event(2, 30, LOW, reading=read))
-    analysis = summarise(FakeWatcher(), name="a", source="a.mp4", about={}, events=found)
+    analysis = summarise(FakeAnalyzer(), name="a", source="a.mp4", about={}, events=found)
     assert analysis.events[0].reading == read
     assert analysis.candidates[0].reading is None
 
@@ -126,9 +126,11 @@ def test_pictures_and_progress_are_for_events_only(tmp_path):
     rng = np.random.default_rng(0)
     crops = rng.integers(0, 255, (5, 128, 128, 3), np.uint8)
     evidence = Evidence(Stretch([*range(5)], crops), 0, 2, 4, np.zeros((5, 128, 128, 2), "f4"))
-    watcher = FakeWatcher([Finding(event(1, 10), evidence), Finding(event(2, 40, LOW), evidence)])
-    book, told = Book(tmp_path, None, blur=False), []
-    found = _watch([], watcher, book, None, told.append)
+    analyzer = FakeAnalyzer(
+        [DecidedEvent(event(1, 10), evidence), DecidedEvent(event(2, 40, LOW), evidence)]
+    )
+    writer, told = ResultsWriter(tmp_path, None, blur=False), []
+    found = _analyze_frames([], analyzer, writer, None, told.append)
     assert len(found) == 2
     assert [p.event.event_id for p in told if p.event] == [1]
     assert {path.name[:21] for path in (tmp_path / "pictures").iterdir()} == {

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from ma2mi.analysis import Watcher, analyze
+from ma2mi.analysis import VideoAnalyzer, analyze
 from ma2mi.analysis.evidence import without_areas
 from ma2mi.analysis.run import summarise
-from ma2mi.analysis.watch import FaceWatch, Finding, PastFace
+from ma2mi.analysis.watch import DecidedEvent, FaceAnalyzer, FinishedFace
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.quality import QualityMonitor
 from ma2mi.face.track import REMEMBERED, FaceTracker
@@ -77,20 +77,20 @@ def smile(amount: float, noise: np.random.Generator) -> Image:
 
 
 @cache
-def smiling(pause_s: float) -> tuple[list[Finding], Watcher]:
+def smiling(pause_s: float) -> tuple[list[DecidedEvent], VideoAnalyzer]:
     """A brief smile in frames 60 to 70; after frame 199 a pause, and 1 s more."""
     rng = np.random.default_rng(0)
-    watcher, found = Watcher(Known()), []
+    analyzer, found = VideoAnalyzer(Known()), []
     for index in range(225):
         amount = 1.25 * (1 - np.cos(2 * np.pi * (index - 60) / 10)) if 60 <= index <= 70 else 0.0
         time_s = Fraction(index, FPS) + (Fraction(pause_s) if index >= 200 else 0)
-        found += watcher.push(Frame(index, time_s, smile(amount, rng)))
-    return found + watcher.finish(), watcher
+        found += analyzer.push(Frame(index, time_s, smile(amount, rng)))
+    return found + analyzer.finish(), analyzer
 
 
 @pytest.mark.parametrize("pause_s", [45.0, 600.0])
 def test_events_before_a_long_pause_keep_their_times(pause_s: float) -> None:
-    found, watcher = smiling(pause_s)
+    found, analyzer = smiling(pause_s)
     without, _ = smiling(0.0)
     (event,) = [one.event for one in found if one.event.kind == "micro" and not one.event.reason]
     (same,) = [one.event for one in without if one.event.kind == "micro" and not one.event.reason]
@@ -106,8 +106,8 @@ def test_events_before_a_long_pause_keep_their_times(pause_s: float) -> None:
             (one.event.offset_frame, one.event.offset_s),
         ):
             assert time_s == pytest.approx(frame / FPS + (pause_s if frame >= 200 else 0))
-    assert watcher.fps == FPS
-    analysis = summarise(watcher, name="smile", source="smile.mp4", about={})
+    assert analyzer.fps == FPS
+    analysis = summarise(analyzer, name="smile", source="smile.mp4", about={})
     assert analysis.fps == FPS
     assert analysis.level != "red"
     assert any(reason.startswith("25 frames a second") for reason in analysis.reasons)
@@ -132,19 +132,19 @@ def test_of_faces_that_never_return_only_a_summary_is_kept(
     # Everybody looks like nobody before.
     monkeypatch.setattr(FaceTracker, "_known", lambda self, face, look, time_s: None)
     detector = Passing()
-    watcher = Watcher(detector)
+    analyzer = VideoAnalyzer(detector)
     image = smile(0.0, np.random.default_rng(0))
     people = 40
     for index in range(2 * people):
         detector.count = index
-        watcher.push(Frame(index, Fraction(index, 2), image))
-    watcher.finish()
-    kinds = [type(face) for face in watcher.faces.values()]
+        analyzer.push(Frame(index, Fraction(index, 2), image))
+    analyzer.finish()
+    kinds = [type(face) for face in analyzer.faces.values()]
     assert len(kinds) > people / 2
-    assert kinds.count(FaceWatch) <= REMEMBERED + 4
-    assert kinds[0] is PastFace
-    assert list(watcher.faces) == sorted(watcher.faces)
-    analysis = summarise(watcher, name="crowd", source="crowd.mp4", about={})
+    assert kinds.count(FaceAnalyzer) <= REMEMBERED + 4
+    assert kinds[0] is FinishedFace
+    assert list(analyzer.faces) == sorted(analyzer.faces)
+    analysis = summarise(analyzer, name="crowd", source="crowd.mp4", about={})
     assert len(analysis.faces) == len(kinds)
     past = analysis.faces[0]
     assert past.frames >= 1
@@ -153,11 +153,11 @@ def test_of_faces_that_never_return_only_a_summary_is_kept(
 
 
 def test_a_past_face_says_what_it_said() -> None:
-    _, watcher = smiling(0.0)
-    (watch,) = watcher.faces.values()
-    past = PastFace(watch)
+    _, analyzer = smiling(0.0)
+    (face,) = analyzer.faces.values()
+    past = FinishedFace(face)
     for frames in (225, 600):
-        assert past.facts(frames) == watch.facts(frames)
+        assert past.facts(frames) == face.facts(frames)
     assert past.knows_neutral is False
 
 
@@ -184,18 +184,18 @@ def test_a_surgical_mask_end_to_end(ma2mi, tmp_path: Path) -> None:
 def test_what_leads_behind_a_mask_is_a_candidate_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, watcher = smiling(0.0)
-    (watch,) = watcher.faces.values()
+    _, analyzer = smiling(0.0)
+    (face,) = analyzer.faces.values()
     monkeypatch.setattr(
         QualityMonitor, "hidden_between", lambda self, *times, share=0.0: ("nose", "mouth")
     )
     mouth = Spotted(60, 65, 70, "micro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
-    event = watch.finding(mouth, 1, None).event
+    event = face.decide(mouth, 1, None).event
     assert event.reason == "led by the mouth, which is hidden"
     assert event.regions == ("left_inner_brow",)
     assert event.reading is None
     brow = replace(mouth, regions=("left_inner_brow", "upper_lip"))
-    event = watch.finding(brow, 2, None).event
+    event = face.decide(brow, 2, None).event
     assert event.reason == ""
     assert event.regions == ("left_inner_brow",)
     assert "mouth hidden meanwhile" in event.flags
@@ -215,14 +215,14 @@ def test_a_reading_beside_a_mask_names_nothing_of_it() -> None:
 
 def named(name: str, source: Path) -> Analysis:
     event = Event(1, 0, "micro", 5, 8, 12, 0.2, 0.32, 0.48, 0.9, 5.0, ("chin",))
-    _, watcher = smiling(0.0)
+    _, analyzer = smiling(0.0)
     notes = (
         f"{source}: breaks off after frame 9 (0.400 s)",
         f"{source.name} could not be copied",
         "1 hard cut: measuring starts anew after each, and no event spans one",
     )
     about = {"input": "abc"}
-    analysis = summarise(watcher, name=name, source="", about=about, notes=notes, events=[event])
+    analysis = summarise(analyzer, name=name, source="", about=about, notes=notes, events=[event])
     return replace(analysis, source=str(source))
 
 

@@ -1,7 +1,7 @@
 """Spotting on fresh synthetic subjects: ``python benchmarks/spotting/evaluate.py``.
 
 Each subject has a long video with expressions, blinks, speech and head movement, rendered frame by
-frame into the ``Watcher`` that ``ma2mi analyze`` uses, once for each scorer: the multiple of the
+frame into the ``VideoAnalyzer`` that ``ma2mi analyze`` uses, once for each scorer: the multiple of the
 noise floor alone ("floor", no training) and "learned". Events are scored as a user gets them,
 examined and read. Hits, false alarms and misses are added up over the subjects; intervals come from
 drawing subjects with replacement (percentile bootstrap, 2000 resamples). An event on another facial
@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from videos import FIRST_SUBJECT, NoEventVideo, Video, filmed
 
 import ma2mi
-from ma2mi.analysis import AnalysisSettings, Watcher
+from ma2mi.analysis import AnalysisSettings, VideoAnalyzer
 from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.spotting import Mark, match_intervals, strs
 from ma2mi.evaluation.statistics import bootstrap, spotting_f1_of
@@ -124,29 +124,30 @@ def watch(
     crf: int = 20,
 ) -> dict[str, list[Event]]:
     """Each scorer's events in a synthetic video; candidates below the thresholds are left out."""
-    watchers = {
-        scorer: Watcher(
+    analyzers = {
+        scorer: VideoAnalyzer(
             FaceDetector(), model, AnalysisSettings(spotting=SpottingSettings(scorer=scorer))
         )
         for scorer in SCORERS
     }
     events: dict[str, list[Event]] = {scorer: [] for scorer in SCORERS}
-    first = next(iter(watchers.values()))
+    first = next(iter(analyzers.values()))
     start = time.perf_counter()
     with (
         threadpool_limits(1, user_api="blas"),
-        ahead(first.see(frame) for frame in filmed(what, video, crf)) as sights,
+        ahead(first.detect(frame) for frame in filmed(what, video, crf)) as detected_frames,
     ):
-        for sight in sights:
-            for scorer, watcher in watchers.items():
-                events[scorer] += [found.event for found in watcher.measure(sight)]
-            if (sight.index + 1) % (REPORT_S * what.fps) == 0:
+        for detected in detected_frames:
+            for scorer, analyzer in analyzers.items():
+                events[scorer] += [found.event for found in analyzer.measure(detected)]
+            if (detected.index + 1) % (REPORT_S * what.fps) == 0:
                 took = time.perf_counter() - start
                 print(
-                    f"{(sight.index + 1) / what.fps:.0f} s watched in {took:.0f} s", file=sys.stderr
+                    f"{(detected.index + 1) / what.fps:.0f} s analysed in {took:.0f} s",
+                    file=sys.stderr,
                 )
-    for scorer, watcher in watchers.items():
-        events[scorer] += [found.event for found in watcher.finish()]
+    for scorer, analyzer in analyzers.items():
+        events[scorer] += [found.event for found in analyzer.finish()]
     return {scorer: [e for e in some if not e.reason] for scorer, some in events.items()}
 
 

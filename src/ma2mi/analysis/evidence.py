@@ -141,7 +141,7 @@ def examine(
     return Evidence(stretch, onset, apex, offset, moved, by_landmarks)
 
 
-def ask(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
+def recognise(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
     """What the recognizer says of the way from onset to apex."""
     shrunk = _shrunk(evidence.between)
     reading = recognizer.readings(_pair(evidence, key))[0]
@@ -154,7 +154,7 @@ def without_areas(reading: Reading, areas: Collection[str]) -> Reading:
     """A reading that stands by no class and names no action unit of areas that are hidden.
 
     Args:
-        reading: as from ``ask``.
+        reading: as from ``recognise``.
         areas: of ``face.occlusion.AREAS``.
     """
     seen = {unit: p for unit, p in reading.action_units.items() if _area_of(unit) not in areas}

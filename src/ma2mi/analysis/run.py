@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from ma2mi._version import __version__
 from ma2mi.analysis.evidence import Evidence, Image, draw_card, heat_map, loop_frames
 from ma2mi.analysis.state import STATE, is_of, read_state, write_state
-from ma2mi.analysis.watch import AnalysisSettings, Finding, Sight, Watcher
+from ma2mi.analysis.watch import AnalysisSettings, DecidedEvent, DetectedFrame, VideoAnalyzer
 from ma2mi.errors import StoreError, VideoError, optional_part, store_error
 from ma2mi.files import Busy, Kept, digest, file_name, hold, look_into, whole_folder
 from ma2mi.formats.exports import EXPORTS, without_paths
@@ -130,28 +130,32 @@ def analyze(
         known = {"detector": eyes, "recognizer": recognizer}
         state = read_state(place.work, about, known) if place.work else None
         if state is None:
-            state = {"watcher": Watcher(eyes, recognizer, settings), "events": [], "book": None}
-        watcher: Watcher = state["watcher"]
-        with _book(place.work, recognizer, blur_faces, state["book"]) as book:
+            state = {
+                "analyzer": VideoAnalyzer(eyes, recognizer, settings),
+                "events": [],
+                "writer": None,
+            }
+        analyzer: VideoAnalyzer = state["analyzer"]
+        with _results_writer(place.work, recognizer, blur_faces, state["writer"]) as writer:
             tell = on_progress or ignore
 
             def save(events: list[Event]) -> None:
-                if place.work is not None and book is not None:
-                    state = {"watcher": watcher, "events": events, "book": book.state()}
+                if place.work is not None and writer is not None:
+                    state = {"analyzer": analyzer, "events": events, "writer": writer.state()}
                     write_state(place.work, about, state, known)
 
             with _notes() as notes:
-                events = _watch(
-                    read_frames(path, fps=fps, start=watcher.frames),
-                    watcher,
-                    book,
+                events = _analyze_frames(
+                    read_frames(path, fps=fps, start=analyzer.frames),
+                    analyzer,
+                    writer,
                     _frame_count(info),
                     tell,
                     state["events"],
                     None if blur_faces else save,  # a state shows faces in clear
                 )
             analysis = summarise(
-                watcher,
+                analyzer,
                 name=place.name,
                 source=source,
                 about=about,
@@ -160,8 +164,8 @@ def analyze(
             )
             if not show_paths:
                 analysis = without_paths(analysis, path)
-            if book is not None:
-                analysis = book.finish(analysis, path, fps=fps, videos=videos, tell=tell)
+            if writer is not None:
+                analysis = writer.finish(analysis, path, fps=fps, videos=videos, tell=tell)
     return analysis
 
 
@@ -194,19 +198,19 @@ def analyze_camera(
     }
     source = f"camera {number}"
     name = f"camera{number}-{datetime.now():%Y%m%d-%H%M%S}"
-    watcher = Watcher(detector or _face_detector(), recognizer, settings)
+    analyzer = VideoAnalyzer(detector or _face_detector(), recognizer, settings)
     with (
         _own_folder(out, name, source, about) as place,
-        _book(place.work, recognizer, blur_faces) as book,
+        _results_writer(place.work, recognizer, blur_faces) as writer,
     ):
         tell = on_progress or ignore
         frames = camera_frames(number, seconds=seconds, stop=stop)
-        events = _watch(frames, watcher, book, None, tell)
-        if not watcher.frames:
+        events = _analyze_frames(frames, analyzer, writer, None, tell)
+        if not analyzer.frames:
             raise VideoError("delivered no frame", where=f"camera {number}")
-        analysis = summarise(watcher, name=place.name, source=source, about=about, events=events)
-        if book is not None:
-            analysis = book.finish(analysis, None, fps=None, videos=True, tell=tell)
+        analysis = summarise(analyzer, name=place.name, source=source, about=about, events=events)
+        if writer is not None:
+            analysis = writer.finish(analysis, None, fps=None, videos=True, tell=tell)
     return analysis
 
 
@@ -282,7 +286,7 @@ def _is_of(folder: Path, about: Mapping[str, Any]) -> bool:
 
 
 def summarise(
-    watcher: Watcher,
+    analyzer: VideoAnalyzer,
     *,
     name: str,
     source: str,
@@ -290,17 +294,17 @@ def summarise(
     notes: tuple[str, ...] = (),
     events: Iterable[Event] = (),
 ) -> Analysis:
-    """All that a watcher knows at the end; of faces that are seen too poorly nothing is read.
+    """All that a analyzer knows at the end; of faces that are seen too poorly nothing is read.
 
     What has a reason why it is no event goes to the candidates.
 
     Args:
-        watcher: after ``finish``.
+        analyzer: after ``finish``.
         name, source, notes: as in the analysis.
         about: its settings.
         events: events and candidates, in any order; each kind is numbered anew by its onsets.
     """
-    faces = {number: watch.facts(watcher.frames) for number, watch in watcher.faces.items()}
+    faces = {number: face.facts(analyzer.frames) for number, face in analyzer.faces.items()}
     ordered = sorted(events, key=lambda e: (e.onset_frame, e.offset_frame, e.face_id, e.event_id))
     told: list[Event] = []
     below: list[Event] = []
@@ -311,15 +315,15 @@ def summarise(
         if faces[event.face_id].level == "red":
             event = replace(event, reading=None, flags=(*event.flags, TOO_POOR))
         told.append(replace(event, event_id=len(told) + 1))
-    if stretch := watcher.settings.spotting.neutral_s:
+    if stretch := analyzer.settings.spotting.neutral_s:
         where = "neutral from {:g} to {:g} s".format(*stretch)
-        for number, watch in watcher.faces.items():
-            known = "" if watch.knows_neutral else ", where it was not seen for a whole second"
+        for number, face in analyzer.faces.items():
+            known = "" if face.knows_neutral else ", where it was not seen for a whole second"
             notes += (f"face {number}: {where}{known}",)
-    notes += _tracking_notes(watcher)
+    notes += _tracking_notes(analyzer)
     # The recording is as good as its best face; people who pass by do not spoil it.
     best = min(
-        faces.values(), key=lambda face: (LEVELS.index(face.level), -face.frames), default=None
+        faces.values(), key=lambda facts: (LEVELS.index(facts.level), -facts.frames), default=None
     )
     level, reasons = (best.level, best.reasons) if best else ("red", ("no face is seen",))
     if any(INTERLACED in note for note in notes):
@@ -327,17 +331,17 @@ def summarise(
             max(level, "amber", key=LEVELS.index),
             (*reasons, "the video is interlaced"),
         )
-    recognizer = watcher.recognizer
+    recognizer = analyzer.recognizer
     return Analysis(
         name=name,
         source=source,
         version=__version__,
-        width=watcher.width,
-        height=watcher.height,
-        fps=watcher.fps,
-        frames=watcher.frames,
-        start_s=float(watcher.start_s or 0),
-        duration_s=round(watcher.last_s + 1 / watcher.fps, 6),
+        width=analyzer.width,
+        height=analyzer.height,
+        fps=analyzer.fps,
+        frames=analyzer.frames,
+        start_s=float(analyzer.start_s or 0),
+        duration_s=round(analyzer.last_s + 1 / analyzer.fps, 6),
         level=level,
         reasons=reasons,
         faces=tuple(faces.values()),
@@ -347,7 +351,7 @@ def summarise(
         units=recognizer.units if recognizer else (),
         notes=notes,
         settings=about,
-        **_player(Path(source), about.get("fps"), watcher.start_s),
+        **_player(Path(source), about.get("fps"), analyzer.start_s),
     )
 
 
@@ -362,9 +366,9 @@ def _player(video: Path, fps: str | None, start_s: Fraction | None) -> dict[str,
     return {"picture_s": round(float(delay_s), 6), "slowed": round(float(slowed), 6)}
 
 
-def _tracking_notes(watcher: Watcher) -> tuple[str, ...]:
+def _tracking_notes(analyzer: VideoAnalyzer) -> tuple[str, ...]:
     """What a reader should know about whom the events belong to."""
-    tracker, notes = watcher.tracker, []
+    tracker, notes = analyzer.tracker, []
     if tracker.cuts:
         cuts = "1 hard cut" if tracker.cuts == 1 else f"{tracker.cuts} hard cuts"
         notes.append(f"{cuts}: measuring starts anew after each, and no event spans one")
@@ -377,7 +381,7 @@ def _tracking_notes(watcher: Watcher) -> tuple[str, ...]:
     return tuple(notes)
 
 
-class Book:
+class ResultsWriter:
     """The folder of one analysis while it is being written.
 
     Rows and pictures are written as they come; of the pictures only the best events' are kept.
@@ -386,7 +390,7 @@ class Book:
         folder: exists and is empty.
         recognizer: for heat maps; None draws none.
         blur: faces in everything.
-        state: of a book that was begun in the folder, see :meth:`state`.
+        state: of a writer that was begun in the folder, see :meth:`state`.
     """
 
     def __init__(
@@ -413,14 +417,14 @@ class Book:
         """What must be known to go on writing in the same folder."""
         return {"written": self._table.written(), "loops": self._loops, "drawn": self._drawn}
 
-    def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[Finding]) -> None:
+    def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[DecidedEvent]) -> None:
         """One frame's rows, and the events that were decided at it; candidates get no pictures."""
         with storing(self.folder):
             for row in rows:
                 self._table.add(row)
-            for finding in found:
-                if finding.evidence is not None and not finding.event.reason:
-                    self._draw(finding.event, finding.evidence)
+            for one in found:
+                if one.evidence is not None and not one.event.reason:
+                    self._draw(one.event, one.evidence)
 
     def close(self) -> None:
         with storing(self.folder):
@@ -574,20 +578,20 @@ def _stem(event: Event) -> str:
     return f"face{event.face_id}-frame{event.onset_frame:06d}-{event.offset_frame:06d}"
 
 
-def _watch(
+def _analyze_frames(
     frames: Iterable[Frame],
-    watcher: Watcher,
-    book: Book | None,
+    analyzer: VideoAnalyzer,
+    writer: ResultsWriter | None,
     total: int | None,
     tell: OnProgress,
     events: list[Event] | None = None,
     save: Callable[[list[Event]], None] | None = None,
 ) -> list[Event]:
-    """Every frame through the watcher and into the book; all events and candidates.
+    """Push every frame through the analyzer and write it; all events and candidates.
 
     Args:
-        frames: those that the watcher has not seen.
-        watcher, book: see there.
+        frames: those that the analyzer has not seen.
+        analyzer, writer: see there.
         total: how many frames there are, if known.
         tell: of the progress.
         events: found before.
@@ -596,36 +600,36 @@ def _watch(
     events = [] if events is None else events
     due, paused = time.monotonic() + SAVE_S, False
 
-    def add(found: list[Finding], rows: Iterable[Mapping[str, Any]]) -> None:
-        if book is not None:
-            book.add(rows, found)
-        for finding in found:
-            events.append(finding.event)
-            if not finding.event.reason:
-                tell(Progress("watch", watcher.frames, total, finding.event))
+    def add(found: list[DecidedEvent], rows: Iterable[Mapping[str, Any]]) -> None:
+        if writer is not None:
+            writer.add(rows, found)
+        for one in found:
+            events.append(one.event)
+            if not one.event.reason:
+                tell(Progress("watch", analyzer.frames, total, one.event))
 
-    def see(decoded: Iterator[Frame]) -> Iterator[Sight]:
+    def see(decoded: Iterator[Frame]) -> Iterator[DetectedFrame]:
         nonlocal paused
         for frame in decoded:
-            yield watcher.see(frame)
+            yield analyzer.detect(frame)
             if save is not None and time.monotonic() >= due:
                 paused = True
                 return
 
     with ahead(iter(frames)) as decoded:
         while True:
-            with ahead(see(decoded)) as sights:
-                for sight in sights:
-                    found = watcher.measure(sight)
-                    add(found, watcher.rows)
-                    tell(Progress("watch", watcher.frames, total))
+            with ahead(see(decoded)) as detected_frames:
+                for detected in detected_frames:
+                    found = analyzer.measure(detected)
+                    add(found, analyzer.rows)
+                    tell(Progress("watch", analyzer.frames, total))
             if not paused or save is None:
                 break
             save(events)
             due, paused = time.monotonic() + SAVE_S, False
-    add(watcher.finish(), ())
-    if book is not None:
-        book.close()
+    add(analyzer.finish(), ())
+    if writer is not None:
+        writer.close()
     return events
 
 
@@ -645,21 +649,21 @@ def one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
-def _book(
+def _results_writer(
     folder: Path | None,
     recognizer: Recognizer | None,
     blur: bool,
     state: Mapping[str, Any] | None = None,
-) -> Iterator[Book | None]:
+) -> Iterator[ResultsWriter | None]:
     if folder is None:
         yield None
         return
     with storing(folder):
-        book = Book(folder, recognizer, blur=blur, state=state)
+        writer = ResultsWriter(folder, recognizer, blur=blur, state=state)
     try:
-        yield book
+        yield writer
     finally:
-        book.close()
+        writer.close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ma2mi.analysis.evidence import Evidence, Stretch, ask, examine, thin_out, without_areas
+from ma2mi.analysis.evidence import Evidence, Stretch, examine, recognise, thin_out, without_areas
 from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import Warp, warp_image, warp_points
 from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
@@ -76,7 +76,7 @@ class AnalysisSettings(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class DetectedFrame:
     """One frame and the faces in it.
 
     Args:
@@ -100,17 +100,17 @@ class Sight:
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class DecidedEvent:
     """An event with what it was read from; None where the crops are no longer there."""
 
     event: Event
     evidence: Evidence | None
 
 
-class Watcher:
+class VideoAnalyzer:
     """Takes the frames of one video or camera and gives events with bounded delay.
 
-    ``see`` and ``measure`` are the two halves of ``push``: the first cuts the faces out, the second
+    ``detect`` and ``measure`` are the two halves of ``push``: the first cuts the faces out, the second
     measures them, and each may run in a thread of its own, as long as frames keep their order.
 
     Args:
@@ -140,14 +140,14 @@ class Watcher:
         self.recognizer = recognizer
         self.tracker = FaceTracker(detector, self.settings.most_faces, self.settings.landmark_rate)
         self.rows: list[dict[str, Any]] = []
-        self.faces: dict[int, FaceWatch | PastFace] = {}
-        self._watches: dict[int, FaceWatch] = {}
+        self.faces: dict[int, FaceAnalyzer | FinishedFace] = {}
+        self._analyzers: dict[int, FaceAnalyzer] = {}
         self._warps: dict[int, SteadyWarp] = {}
         self.frames = 0
         self.start_s: Fraction | None = None
         self.last_s = 0.0
         self.width = self.height = 0
-        self._told = 0
+        self._decided = 0
         self._steps = FrameSteps()
 
     @property
@@ -156,7 +156,7 @@ class Watcher:
         typical_s = self._steps.typical_s
         return round(1 / typical_s, 4) if typical_s else 25.0
 
-    def see(self, frame: Frame) -> Sight:
+    def detect(self, frame: Frame) -> DetectedFrame:
         """Find the faces of the next frame, and cut them out."""
         if self.start_s is None:
             self.start_s = frame.time_s
@@ -172,7 +172,7 @@ class Watcher:
                 crops[face_id] = warp_image(frame.image, warps[face_id], CROP)
         for face_id in self.tracker.ended:
             self._warps.pop(face_id, None)
-        return Sight(
+        return DetectedFrame(
             frame.index,
             time_s,
             frame.image,
@@ -183,55 +183,57 @@ class Watcher:
             self.tracker.ended,
         )
 
-    def measure(self, sight: Sight) -> list[Finding]:
+    def measure(self, detected: DetectedFrame) -> list[DecidedEvent]:
         """Measure what moved; the events that are decided by now, by rising onset."""
-        self._steps.push(sight.time_s)
+        self._steps.push(detected.time_s)
         self.frames += 1
-        self.last_s = sight.time_s
-        self.height, self.width = sight.image.shape[:2]
-        found: list[Finding] = []
+        self.last_s = detected.time_s
+        self.height, self.width = detected.image.shape[:2]
+        found: list[DecidedEvent] = []
         self.rows = []
-        if sight.cut:
-            for watch in self._watches.values():
-                found += self._read(watch, watch.cut())
-        for face_id in sight.faces:
-            if face_id not in self._watches:
-                self._watches[face_id] = self.faces[face_id] = FaceWatch(face_id, self.settings)
-        for face_id, watch in self._watches.items():
-            face = sight.faces.get(face_id)
+        if detected.cut:
+            for face_analyzer in self._analyzers.values():
+                found += self._decide(face_analyzer, face_analyzer.cut())
+        for face_id in detected.faces:
+            if face_id not in self._analyzers:
+                self._analyzers[face_id] = self.faces[face_id] = FaceAnalyzer(
+                    face_id, self.settings
+                )
+        for face_id, face_analyzer in self._analyzers.items():
+            face = detected.faces.get(face_id)
             # Read before anything is forgotten: a pause may have been long.
-            found += self._read(watch, watch.settle(sight.time_s))
-            found += self._read(watch, watch.push(sight, face))
+            found += self._decide(face_analyzer, face_analyzer.end_lost(detected.time_s))
+            found += self._decide(face_analyzer, face_analyzer.push(detected, face))
             if face is not None:
-                self.rows.append(watch.row)
-        for face_id in sight.ended:
-            watch = self._watches.pop(face_id)
-            found += self._read(watch, watch.finish())
-            self.faces[face_id] = PastFace(watch)
+                self.rows.append(face_analyzer.row)
+        for face_id in detected.ended:
+            face_analyzer = self._analyzers.pop(face_id)
+            found += self._decide(face_analyzer, face_analyzer.finish())
+            self.faces[face_id] = FinishedFace(face_analyzer)
         if not self.rows:
-            self.rows = [{"frame": sight.index, "timestamp": sight.time_s, "success": 0}]
+            self.rows = [{"frame": detected.index, "timestamp": detected.time_s, "success": 0}]
         return found
 
-    def push(self, frame: Frame) -> list[Finding]:
+    def push(self, frame: Frame) -> list[DecidedEvent]:
         """The next frame; the events that are decided by now."""
-        return self.measure(self.see(frame))
+        return self.measure(self.detect(frame))
 
-    def finish(self) -> list[Finding]:
+    def finish(self) -> list[DecidedEvent]:
         """The events that are still undecided at the end."""
         found = []
-        for watch in self._watches.values():
-            found += self._read(watch, watch.finish())
+        for face_analyzer in self._analyzers.values():
+            found += self._decide(face_analyzer, face_analyzer.finish())
         return found
 
-    def _read(self, watch: FaceWatch, spotted: list[Spotted]) -> list[Finding]:
+    def _decide(self, face: FaceAnalyzer, spotted: list[Spotted]) -> list[DecidedEvent]:
         found = []
         for one in spotted:
-            self._told += 1
-            found.append(watch.finding(one, self._told, self.recognizer))
+            self._decided += 1
+            found.append(face.decide(one, self._decided, self.recognizer))
         return found
 
 
-class _Look(NamedTuple):
+class _FrameTime(NamedTuple):
     """A frame with this face."""
 
     frame: int
@@ -247,7 +249,7 @@ class _Landmarks(NamedTuple):
     crop: NDArray[np.float32]
 
 
-class FaceWatch:
+class FaceAnalyzer:
     """One face: its movement, its newest crops, and what sums it up.
 
     Attributes:
@@ -266,36 +268,36 @@ class FaceWatch:
         self._spotter = Spotter(settings.spotting)
         self._crops: deque[tuple[int, float, Image]] = deque()
         self._older_crops: deque[tuple[int, float, Image]] = deque()
-        self._looks: deque[_Look] = deque()
+        self._times: deque[_FrameTime] = deque()
         self._landmarks: deque[_Landmarks] = deque()
         self._displacements: deque[tuple[float, NDArray[np.float64]]] = deque()
         self._gone = True
         self._newest: Face | None = None
         self._shape: Shape | None = None
 
-    def push(self, sight: Sight, face: Face | None) -> list[Spotted]:
-        """The next frame, with the face or without it; after ``settle``."""
+    def push(self, detected: DetectedFrame, face: Face | None) -> list[Spotted]:
+        """The next frame, with the face or without it; after ``end_lost``."""
         found: list[Spotted] = []
-        self._forget(sight.time_s)
+        self._forget(detected.time_s)
         with suppress(FaceError):  # too small, or outside the image: counted, not looked at
-            self._quality.push(sight.image, face, sight.time_s)
-        crop = sight.crops.get(self.face_id)
+            self._quality.push(detected.image, face, detected.time_s)
+        crop = detected.crops.get(self.face_id)
         if face is None or crop is None:
             return found
         if not self.frames:
-            self.first_s = sight.time_s
+            self.first_s = detected.time_s
         self.frames += 1
-        self.last_s = sight.time_s
+        self.last_s = detected.time_s
         self._gone = False
-        self._crops.append((sight.index, sight.time_s, crop))
-        self._looks.append(_Look(sight.index, sight.time_s))
+        self._crops.append((detected.index, detected.time_s, crop))
+        self._times.append(_FrameTime(detected.index, detected.time_s))
         right, left = face.points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(np.float64)
         self.sizes.add(float(np.hypot(*(left - right))))
         x0, y0, x1, y1 = face.box
         self.row = {
-            "frame": sight.index,
+            "frame": detected.index,
             "face_id": self.face_id,
-            "timestamp": sight.time_s,
+            "timestamp": detected.time_s,
             "confidence": face.confidence,
             "success": 1,
             "face_x": x0,
@@ -304,7 +306,7 @@ class FaceWatch:
             "face_h": y1 - y0,
         }
         try:
-            sample = self._meter.push(sight.image, face, sight.time_s, sight.index)
+            sample = self._meter.push(detected.image, face, detected.time_s, detected.index)
         except MotionError:
             return found  # a blank frame, or a face half outside: nothing to measure
         if sample is None:
@@ -314,8 +316,10 @@ class FaceWatch:
         self._newest, self._shape = face, face_shape(face) if anew else self._shape
         shape = self._shape
         if shape is not None and anew:
-            crop_points = warp_points(face.points, sight.warps[self.face_id]).astype(np.float32)
-            self._landmarks.append(_Landmarks(sight.index, sight.time_s, shape.points, crop_points))
+            crop_points = warp_points(face.points, detected.warps[self.face_id]).astype(np.float32)
+            self._landmarks.append(
+                _Landmarks(detected.index, detected.time_s, shape.points, crop_points)
+            )
         return found + self._spotter.push(
             sample.time_s,
             sample.displacements,
@@ -340,16 +344,16 @@ class FaceWatch:
         Args:
             frames: of the whole recording; by default since the face was first seen.
         """
-        verdict = self._quality.assess(frames)
+        suitability = self._quality.assess(frames)
         return FaceFacts(
             self.face_id,
             self.frames,
             self.first_s,
             self.last_s,
             float(np.median(self.sizes.values)) if self.sizes.values else 0.0,
-            verdict.level,
-            verdict.reasons,
-            {name: round(float(value), 6) for name, value in verdict.values.items()},
+            suitability.level,
+            suitability.reasons,
+            {name: round(float(value), 6) for name, value in suitability.values.items()},
         )
 
     @property
@@ -361,7 +365,9 @@ class FaceWatch:
         """The events still undecided."""
         return self._spotter.finish()
 
-    def finding(self, spotted: Spotted, event_id: int, recognizer: Recognizer | None) -> Finding:
+    def decide(
+        self, spotted: Spotted, event_id: int, recognizer: Recognizer | None
+    ) -> DecidedEvent:
         """Look at what was spotted frame by frame, and have it read."""
         examined = spotted.kind in EXPRESSIONS and not spotted.reason
         evidence = self._examine(spotted) if examined else None
@@ -380,7 +386,7 @@ class FaceWatch:
             if evidence.implausible:
                 flags.append("too large for skin: hand or head?")
             elif recognizer is not None and moving == spotted.regions:
-                reading = ask(evidence, recognizer, f"face{self.face_id}@{onset}")
+                reading = recognise(evidence, recognizer, f"face{self.face_id}@{onset}")
                 if hidden:
                     reading = without_areas(reading, hidden)
                     flags.append(f"read without what is hidden: {', '.join(hidden)}")
@@ -391,7 +397,7 @@ class FaceWatch:
         )
         flags += [f"{area} hidden meanwhile" for area in hidden if set(AREAS[area]) & set(moves)]
         flags += spotted.flags
-        seen = sum(onset <= look.frame <= offset for look in self._looks)
+        seen = sum(onset <= look.frame <= offset for look in self._times)
         if seen < 0.9 * (offset - onset + 1):
             flags.append("face lost meanwhile")
         event = Event(
@@ -411,9 +417,9 @@ class FaceWatch:
             tuple(flags),
             reason,
         )
-        return Finding(event, evidence)
+        return DecidedEvent(event, evidence)
 
-    def settle(self, time_s: float) -> list[Spotted]:
+    def end_lost(self, time_s: float) -> list[Spotted]:
         """What is decided because the face has been gone too long by now: it will start anew."""
         if self._gone or time_s - self.last_s <= self.settings.spotting.gap_s:
             return []
@@ -433,14 +439,14 @@ class FaceWatch:
         oldest_s = time_s - self.settings.long_memory_s
         while self._older_crops and self._older_crops[0][1] < oldest_s:
             self._older_crops.popleft()
-        while self._looks and self._looks[0].time_s < oldest_s:
-            self._looks.popleft()
+        while self._times and self._times[0].time_s < oldest_s:
+            self._times.popleft()
         while self._landmarks and self._landmarks[0].time_s < oldest_s:
             self._landmarks.popleft()
 
     def _step_s(self) -> float:
         """Seconds from frame to frame, lately."""
-        times = [look.time_s for look in islice(reversed(self._looks), 8)]
+        times = [look.time_s for look in islice(reversed(self._times), 8)]
         return float(np.median(-np.diff(times))) if len(times) > 1 else 0.0
 
     def _add_curve(self, sample: RegionSample) -> None:
@@ -482,26 +488,26 @@ class FaceWatch:
 
     def _time_of(self, frame: int) -> float:
         """When a frame was seen; of frames without this face, the nearest's."""
-        numbers = [look.frame for look in self._looks]
+        numbers = [look.frame for look in self._times]
         at = min(bisect_left(numbers, frame), len(numbers) - 1)
         if at > 0 and frame - numbers[at - 1] < numbers[at] - frame:
             at -= 1
-        return self._looks[at].time_s
+        return self._times[at].time_s
 
 
-class PastFace:
+class FinishedFace:
     """What is kept of a face that never returns.
 
     Attributes:
-        knows_neutral: as of :class:`FaceWatch`.
+        knows_neutral: as of :class:`FaceAnalyzer`.
     """
 
-    def __init__(self, watch: FaceWatch) -> None:
-        self.knows_neutral = watch.knows_neutral
-        self._facts = watch.facts(1)  # "present" counts its frames
+    def __init__(self, face: FaceAnalyzer) -> None:
+        self.knows_neutral = face.knows_neutral
+        self._facts = face.facts(1)  # "present" counts its frames
 
     def facts(self, frames: int) -> FaceFacts:
-        """As :meth:`FaceWatch.facts`."""
+        """As :meth:`FaceAnalyzer.facts`."""
         quality = dict(self._facts.quality)
         if "present" in quality:
             quality["present"] = round(quality["present"] / max(frames, 1), 6)
@@ -555,11 +561,11 @@ def watch_frames(
         from ma2mi.face.detect import FaceDetector
 
         detector = FaceDetector()
-    watcher = Watcher(detector, recognizer, settings)
+    analyzer = VideoAnalyzer(detector, recognizer, settings)
 
-    def wanted(found: list[Finding]) -> Iterator[Event]:
+    def wanted(found: list[DecidedEvent]) -> Iterator[Event]:
         return (one.event for one in found if candidates or not one.event.reason)
 
     for frame in frames:
-        yield from wanted(watcher.push(frame))
-    yield from wanted(watcher.finish())
+        yield from wanted(analyzer.push(frame))
+    yield from wanted(analyzer.finish())
