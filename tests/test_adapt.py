@@ -1,4 +1,4 @@
-"""Adapting a recognizer: its answers hold, killed and resumed is uninterrupted, bad input."""
+"""Adapting a recognizer: its outputs hold, killed and resumed is uninterrupted, bad input."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _few_subjects(monkeypatch):
-    monkeypatch.setattr(module, "HOLDING", (3, 700_000))
-    monkeypatch.setattr(module, "ASKED", (2, 710_000))
+    monkeypatch.setattr(module, "REHEARSAL", (3, 700_000))
+    monkeypatch.setattr(module, "UNSEEN", (2, 710_000))
 
 
 def make_settings(**changes):
@@ -143,8 +143,8 @@ def test_resumed_is_uninterrupted_bit_for_bit(grown, weights, tmp_path, target):
     assert written(tmp_path / "halves") == written(tmp_path / "whole")
 
 
-def test_answers_hold_and_let_go(grown, weights, tmp_path):
-    """The same steps move the answers twice as far where nothing holds them, and hardly at all
+def test_outputs_hold_and_let_go(grown, weights, tmp_path):
+    """The same steps move the outputs twice as far where nothing holds them, and hardly at all
     where nothing else is learned."""
     loop = {"epochs": 1, "epoch_steps": 30}
     [held], [free] = (
@@ -209,7 +209,7 @@ def test_weights_that_do_not_serve_are_one_line(grown, tmp_path):
     with pytest.raises(CheckpointError, match="holds a pre-trained backbone, not a recognizer"):
         adapt(grown, tmp_path / "run", backbone, make_settings())
     frames = make(tmp_path / "frames", action_input="difference")
-    with pytest.raises(CheckpointError, match="frames: sees differences of frames"):
+    with pytest.raises(CheckpointError, match="frames: takes differences of frames"):
         adapt(grown, tmp_path / "run", frames, make_settings())
 
 
@@ -251,7 +251,7 @@ def test_from_videos_to_weights(ma2mi, weights, videos, tmp_path):
     code, out, err = ma2mi(*words, "--out", "mine")
     assert code == 0, err
     assert "3 subjects" in out
-    assert "answers as before" in out
+    assert "predictions as before" in out
     model = load_model(tmp_path / "mine")
     assert len(model.config["people"]) == 4
     assert ma2mi(*words, "--out", "mine")[0] == 0  # again: nothing left to do

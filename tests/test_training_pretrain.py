@@ -26,7 +26,7 @@ from ma2mi.files import Busy, hold  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import open_backbone, read_config  # noqa: E402
 from ma2mi.training.loop import LoopSettings  # noqa: E402
-from ma2mi.training.pretrain import PretrainSettings, pretrain, split_people  # noqa: E402
+from ma2mi.training.pretrain import PretrainSettings, pretrain, split_subjects  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
 SIMULATOR = {"subjects": 6}
@@ -232,7 +232,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.99])
 def test_split_leaves_people_on_both_sides(share):
     subjects = np.repeat(["a", "b", "c", "d"], [1, 2, 3, 4])
-    train, held = split_people(subjects, share, 0)
+    train, held = split_subjects(subjects, share, 0)
     assert len(train)
     assert len(held)
     assert not set(subjects[train]) & set(subjects[held])

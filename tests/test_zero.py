@@ -1,4 +1,4 @@
-"""Learning from worlds: resumed equals uninterrupted, and what has no label has no loss."""
+"""Training on simulated flow: resumed equals uninterrupted, and what has no label has no loss."""
 
 import sys
 from pathlib import Path
@@ -14,14 +14,14 @@ from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.pretext import FutureMovementSettings
 from ma2mi.training.pretrain import PretrainSettings, pretrain
-from ma2mi.training.simulated import MeasuredPairs, SimulatedBatch, SimulatedBatches, ZeroSettings
+from ma2mi.training.simulated import MeasuredPairs, SimulatedBatch, SimulatedBatches
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "zero"
 if not FOLDER.is_dir():
     pytest.skip("the recipe of the shipped weights is not here", allow_module_level=True)
 sys.path.insert(0, str(FOLDER))
 import train_zero as zero  # noqa: E402
-from train_zero import OUTPUTS, losses, train_zero  # noqa: E402
+from train_zero import OUTPUTS, ZeroSettings, losses, train_zero  # noqa: E402
 
 SMALL = ZeroSettings(
     model_settings={
@@ -53,10 +53,10 @@ def pairs():
     )
 
 
-def test_a_batch_is_made_of_all_worlds(basis, pairs):
-    batch = SimulatedBatches(basis, pairs, SMALL)[1]
+def test_a_batch_is_made_of_all_domains(basis, pairs):
+    batch = SimulatedBatches(basis, pairs, SMALL.batches)[1]
     assert batch.action.shape == (16, 3, 32, 32)
-    again = SimulatedBatches(basis, pairs, SMALL)[1]
+    again = SimulatedBatches(basis, pairs, SMALL.batches)[1]
     assert torch.equal(batch.action, again.action)
     assert 8 <= int(batch.peak.isnan().sum()) <= 10  # images have lost their amplitude
 
@@ -138,17 +138,17 @@ def test_what_is_not_known_costs_nothing():
     before = losses(logits, batch, 0.0)
     changed = logits.clone()
     changed[3, :3] += 5  # the class of no expression
-    changed[1:, -2] -= 3  # the intensity where nobody knows it
+    changed[1:, -2] -= 3  # the intensity where it is not known
     assert losses(changed, batch, 0.0) == before
     changed[0, -2] += 3
     assert losses(changed, batch, 0.0) != before
 
 
 def test_it_learns(basis, monkeypatch):
-    """On one easy world the loss of the last steps is well below that of the first."""
+    """On one easy domain the loss of the last steps is well below that of the first."""
     monkeypatch.setattr(zero, "KEPT_EVERY", 10)
-    told = []
+    reported = []
     easy = SMALL.model_copy(update={"steps": 60, "images": 0.5, "lr": 5e-3})
-    train_zero(basis, None, easy, on_progress=lambda now: told.append(now.detail))
-    assert len(told) == 6
-    assert told[-1] < 0.93 * told[0]
+    train_zero(basis, None, easy, on_progress=lambda now: reported.append(now.detail))
+    assert len(reported) == 6
+    assert reported[-1] < 0.93 * reported[0]

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "zero"))
 
 from evaluate_zero import Judged, ask, measured, rendered
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
-from train_zero import train_zero
+from train_zero import ZeroSettings, train_zero
 
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.clips.store import ClipStore, Recipe
@@ -55,7 +55,7 @@ from ma2mi.training.movements import NuisanceSettings, SimulatorSettings
 from ma2mi.training.pretext import FutureMovementSettings
 from ma2mi.training.pretrain import PretrainSettings, pretrain
 from ma2mi.training.recognizer import load_model
-from ma2mi.training.simulated import MeasuredPairs, ZeroSettings
+from ma2mi.training.simulated import MeasuredPairs
 from ma2mi.video import read_frames, write_video
 
 Counts = NDArray[np.int64]

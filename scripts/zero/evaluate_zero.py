@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pairs import read_pairs
 from scipy.optimize import minimize
 from torch.nn import functional
-from train_zero import OUTPUTS
+from train_zero import OUTPUTS, ZeroSettings
 
 from ma2mi.evaluation.statistics import (
     bootstrap,
@@ -28,7 +28,7 @@ from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
 from ma2mi.synthesis.flow_inputs import as_action, as_flow_image
 from ma2mi.synthesis.flow_simulator import UNITS, sample_flow
 from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
-from ma2mi.training.simulated import MeasuredPairs, ZeroSettings
+from ma2mi.training.simulated import MeasuredPairs
 from ma2mi.training.views import one_thread
 
 CALIBRATING_PEOPLE = range(5000, 5040)

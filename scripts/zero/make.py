@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from evaluate_zero import calibrate_on, write_card
 from pairs import read_pairs, write_pairs
-from train_zero import train_zero
+from train_zero import ZeroSettings, train_zero
 
 from ma2mi.files import replace_file
 from ma2mi.progress import OnProgress, Progress
@@ -25,7 +25,6 @@ from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
 from ma2mi.synthesis.heads import read_head_bank, write_head_bank
 from ma2mi.training.checkpoint import WEIGHTS
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.simulated import ZeroSettings
 
 PAINTED = (160, 1000)
 """People of the analytic fields: how many, and the first seed."""

@@ -1,12 +1,14 @@
-"""Learn to read facial movement from worlds that nobody filmed: the recipe behind "zero"."""
+"""Train a recognizer on simulated flow alone: the recipe of the shipped weights "zero"."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -17,13 +19,17 @@ from ma2mi.models.catalog import build_model
 from ma2mi.motion.facs import CLASSES
 from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis.basis import FlowBasis
-from ma2mi.synthesis.flow_simulator import (
-    UNITS,
-)
+from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
+from ma2mi.synthesis.flow_simulator import UNITS
 from ma2mi.training.checkpoint import load_backbone, load_state, save_state
 from ma2mi.training.movements import Movements, SimulatedMovements
-from ma2mi.training.pretext import FutureMovement
-from ma2mi.training.simulated import MeasuredPairs, SimulatedBatch, SimulatedBatches, ZeroSettings
+from ma2mi.training.pretext import FutureMovement, FutureMovementSettings
+from ma2mi.training.simulated import (
+    MeasuredPairs,
+    SimulatedBatch,
+    SimulatedBatches,
+    SimulatedBatchSettings,
+)
 from ma2mi.training.views import one_thread
 
 #: Logits of a recognizer: classes, units, intensity, movement.
@@ -32,6 +38,67 @@ OUTPUTS = len(CLASSES) + len(UNITS) + 2
 
 #: Steps between two states on disk.
 KEPT_EVERY = 100
+
+
+class ZeroSettings(BaseModel):
+    """How the network is trained; written beside the weights.
+
+    Args:
+        model, model_settings, size: the network. Its position branch is not trained, since
+            simulated flow has no faces; so nothing that it learns depends on a subject's identity.
+        steps, batch_size, lr, weight_decay, average: AdamW with a cosine, and the decay of the
+            moving average of weights that is kept.
+        images: share of every batch that is shown as flow images of the MEGC2019 layout.
+        pairs: share of every batch that are rendered pairs, measured by a flow estimator.
+        smoothing: of the class labels.
+        ma2mi: weight of a second loss, MA2MI's, on movements of the same faces without their
+            labels; 0 leaves it out. ``benchmarks/ma2mi/zero_and_ma2mi.py`` measures its effect.
+        ma2mi_batch: movements, early and late, in a step of that loss.
+        pretext: its settings.
+        world, foreign: the domains of samples shown as movement in percent, and as images.
+        seed: of weights and samples.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+
+    model: str = "miacnet-tiny"
+    model_settings: dict[str, Any] = {
+        "center": True,
+        "branches": "action",
+        "fusion": "sum",
+        "padding": "zeros",
+        "side": None,
+        "global_attention": False,
+    }
+    size: int = Field(112, ge=16)
+    steps: int = Field(2600, ge=1)
+    batch_size: int = Field(128, ge=8)
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    average: float = Field(0.995, ge=0, lt=1)
+    images: float = Field(0.6, ge=0, le=1)
+    pairs: float = Field(0.15, ge=0, lt=1)
+    smoothing: float = Field(0.05, ge=0, lt=1)
+    ma2mi: float = Field(0.0, ge=0)
+    ma2mi_batch: int = Field(48, ge=2)
+    pretext: FutureMovementSettings = FutureMovementSettings()
+    world: DomainSettings = DomainSettings()
+    foreign: DomainSettings = OFF_TEMPLATE
+    seed: int = Field(0, ge=0)
+
+    @property
+    def batches(self) -> SimulatedBatchSettings:
+        return SimulatedBatchSettings(
+            size=self.size,
+            batch_size=self.batch_size,
+            images=self.images,
+            pairs=self.pairs,
+            domain=self.world,
+            images_domain=self.foreign,
+            seed=self.seed,
+        )
 
 
 def losses(logits: Tensor, batch: SimulatedBatch, smoothing: float) -> Tensor:
@@ -58,13 +125,13 @@ def train_zero(
     state: Path | None = None,
     on_progress: OnProgress = ignore,
 ) -> Backbone:
-    """A network with ``OUTPUTS`` outputs, learned from worlds alone.
+    """A network with ``OUTPUTS`` outputs, trained on simulated flow alone.
 
-    One process draws the samples, another learns, on one thread: on one kind of machine the same
+    One process draws the samples, another trains, on one thread: on one kind of machine the same
     weights come out, however busy it is. Killed, it goes on from the last 100 steps.
 
     Args:
-        basis: faces of the worlds.
+        basis: faces of the synthetic subjects.
         pairs: measured pairs to mix in, or None.
         settings: see :class:`ZeroSettings`.
         init: folder of pre-trained weights to start from, such as MA2MI's, of a network with the
@@ -72,13 +139,14 @@ def train_zero(
         state: file of the training state.
         on_progress: called now and then; ``detail`` is the mean loss since.
     """
-    # Threads and random numbers of whoever calls stay as they were.
+    # Threads and random numbers of the caller stay as they were.
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         net = build_model(settings.model, OUTPUTS, **settings.model_settings)
         if init:
             load_backbone(net, init)
-        return _learn(net, SimulatedBatches(basis, pairs, settings), settings, state, on_progress)
+        batches = SimulatedBatches(basis, pairs, settings.batches)
+        return _learn(net, batches, settings, state, on_progress)
 
 
 def _learn(
@@ -104,15 +172,16 @@ def _learn(
     done = 0
     if state and state.is_file():
         done = int(load_state(state, both, optimizer)["done"])
-    told: list[float] = []
-    for step, (batch, grown) in enumerate(_from(_Steps(batches, movements), done), start=done):
+    recent: list[float] = []
+    steps = _from(_Steps(batches, movements, settings), done)
+    for step, (batch, unlabelled) in enumerate(steps, start=done):
         torch.manual_seed(settings.seed * 1_000_003 + step)  # of dropout
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * _rate(step, settings.steps)
         net.train()
         loss = losses(net(None, batch.action), batch, settings.smoothing)
         if task:
-            loss = loss + settings.ma2mi * task(grown).loss
+            loss = loss + settings.ma2mi * task(unlabelled).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learning, 1.0)
@@ -120,10 +189,10 @@ def _learn(
         if task:
             task.update_target()
         average.update_parameters(net)
-        told.append(float(loss.detach()))
+        recent.append(float(loss.detach()))
         if (step + 1) % KEPT_EVERY == 0 or step + 1 == settings.steps:
-            on_progress(Progress("zero", step + 1, settings.steps, float(np.mean(told))))
-            told = []
+            on_progress(Progress("zero", step + 1, settings.steps, float(np.mean(recent))))
+            recent = []
             if state:
                 save_state(state, both, optimizer, {"done": step + 1})
     learned: Backbone = average.module  # type: ignore[assignment]
@@ -136,23 +205,27 @@ def _rate(step: int, steps: int) -> float:
 
 
 class _Steps(Dataset[tuple[SimulatedBatch, Movements | None]]):
-    """Step to all that it is shown, with and without labels."""
+    """Step to its samples, with and without labels."""
 
-    def __init__(self, batches: SimulatedBatches, movements: SimulatedMovements | None) -> None:
-        self.batches, self.movements = batches, movements
+    def __init__(
+        self,
+        batches: SimulatedBatches,
+        movements: SimulatedMovements | None,
+        settings: ZeroSettings,
+    ) -> None:
+        self.batches, self.movements, self.settings = batches, movements, settings
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.settings.steps
 
     def __getitem__(self, step: int) -> tuple[SimulatedBatch, Movements | None]:
-        return self.batches[step], None if self.movements is None else self._grown(step)
+        return self.batches[step], None if self.movements is None else self._unlabelled(step)
 
-    def _grown(self, step: int) -> Movements:
+    def _unlabelled(self, step: int) -> Movements:
         assert self.movements is not None
-        settings = self.batches.settings
-        rng = np.random.default_rng((settings.seed, step, 4))
+        rng = np.random.default_rng((self.settings.seed, step, 4))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        rows = rng.integers(len(self.movements.subjects), size=settings.ma2mi_batch)
+        rows = rng.integers(len(self.movements.subjects), size=self.settings.ma2mi_batch)
         return self.movements.batch(rows, generator)
 
 

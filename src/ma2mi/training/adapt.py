@@ -1,13 +1,13 @@
-"""Adapt a recognizer to a camera: MA2MI on unlabelled videos, its answers held to what they were.
+"""Adapt a recognizer to a camera: MA2MI on unlabelled videos, its outputs held to what they were.
 
-A lab's own camera, light and people differ from what a recognizer was trained on. MA2MI learns from
-its videos without a label; alone, it would let go of what the classes mean. So every step also asks
-the recognizer about synthetic movements, and holds its answers to those of the weights it came
-from (distillation; Hinton, Vinyals, Dean, arXiv 1503.02531; for keeping an old task without its
+A lab's own camera, light and subjects differ from what a recognizer was trained on. MA2MI learns
+from its videos without a label; alone, it would forget what the classes mean. So every step also
+runs the recognizer on simulated flow, and holds its outputs to those of the weights before
+(distillation; Hinton, Vinyals, Dean, arXiv 1503.02531; for keeping an old task without its
 data: Li and Hoiem, "Learning without forgetting", ECCV 2016).
 
-On synthetic videos of a poor camera it brought nothing, see
-``benchmarks/ma2mi/zero_and_ma2mi.py``; so nothing here is done unless it is asked for.
+On synthetic videos of a poor camera it improved nothing, see
+``benchmarks/ma2mi/zero_and_ma2mi.py``; so it is never a default.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ from ma2mi.training.pretrain import (
     Rows,
     check_enough,
     digest_pairs,
-    split_people,
+    split_subjects,
     video_order,
     write_log,
 )
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.simulated import SimulatedBatches, ZeroSettings
+from ma2mi.training.simulated import SimulatedBatches, SimulatedBatchSettings
 from ma2mi.training.views import one_thread
 
-#: Synthetic subjects whose movements hold the answers, and others by which it is told how far these
-#: have moved: how many, and the seed of the first.
-HOLDING, ASKED = (24, 700_000), (8, 710_000)
-ASKED_BATCHES = 4
+#: Synthetic subjects whose movements hold the outputs, and others on which the drift is measured:
+#: how many, and the seed of the first.
+REHEARSAL, UNSEEN = (24, 700_000), (8, 710_000)
+UNSEEN_BATCHES = 4
 #: Columns of the log, those that there are.
 COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "drift", "same")
 
 
 class AdaptSettings(BaseModel):
-    """How far a recognizer goes towards the videos, and what holds it.
+    """How far a recognizer is adapted to the videos, and what holds its outputs.
 
     Args:
         pretext: MA2MI's "future-movement", see its class.
-        hold: weight of holding the answers; 0 lets go.
-        world_batch: synthetic movements in a step that hold them.
-        images: share of them that is shown as the MEGC2019 layout shows it.
-        held_out: share of the subjects that judge and are never trained on.
+        hold: weight of holding the outputs; 0 does not hold them.
+        world_batch: samples of simulated flow in a step that hold them.
+        images: share of them that is shown as flow images of the MEGC2019 layout.
+        held_out: share of the subjects that are evaluated on and never trained on.
         probe: of MA2MI's figures, see its class.
         loop: see its class. The rate is a tenth of training's.
     """
@@ -79,7 +79,7 @@ class AdaptSettings(BaseModel):
 
 
 class Drift(nn.Module):
-    """How far answers have moved from those of the weights before.
+    """How far outputs have drifted from those of the weights before.
 
     Args:
         classes: the first outputs are the classes'; then units, intensity, movement.
@@ -101,10 +101,10 @@ class Drift(nn.Module):
             log_target=True,
         )
         known = torch.cat((before[:, c:-2], before[:, -1:]), dim=1)
-        asked = torch.cat((now[:, c:-2], now[:, -1:]), dim=1)
-        truth = known.sigmoid()
-        least = functional.binary_cross_entropy_with_logits(known, truth)
-        binary = functional.binary_cross_entropy_with_logits(asked, truth) - least
+        new = torch.cat((now[:, c:-2], now[:, -1:]), dim=1)
+        target = known.sigmoid()
+        least = functional.binary_cross_entropy_with_logits(known, target)
+        binary = functional.binary_cross_entropy_with_logits(new, target) - least
         size, known_size = (
             functional.softplus(x[:, -2]).clamp_min(1e-3).log() for x in (now, before)
         )
@@ -112,10 +112,10 @@ class Drift(nn.Module):
 
 
 class Adaptation(nn.Module):
-    """MA2MI's task around a recognizer's network, and its answers on synthetic movements.
+    """MA2MI's task around a recognizer's network, and its outputs on simulated flow.
 
     Args:
-        net: learns; the classifier's dropout is off, since answers are compared.
+        net: learns; the classifier's dropout is off, since outputs are compared.
         settings: of the pretext task.
     """
 
@@ -131,7 +131,7 @@ class Adaptation(nn.Module):
         return self
 
     def forward(self, movements: Movements, action: Tensor) -> tuple[FutureLoss, Tensor]:
-        """MA2MI's losses, and logits [B, outputs] of synthetic movements [B, 3, s, s]."""
+        """MA2MI's losses, and logits [B, outputs] of simulated flow [B, 3, s, s]."""
         return self.task(movements), self.task.trunk(None, action)
 
 
@@ -160,9 +160,9 @@ def adapt(
         on_progress: called after each epoch (from 1); ``detail`` holds its figures.
 
     Returns:
-        The figures of every epoch: those of ``Probe.figures`` on held-out subjects; "drift", how
-        far the answers have moved (see :class:`Drift`), and "same", the share of classes that are
-        the same, both on synthetic movements that were not trained on.
+        The figures of every epoch: those of ``Probe.figures`` on held-out subjects; "drift" of the
+        outputs (see :class:`Drift`), and "same", the share of predicted classes that are the same,
+        both on simulated flow that was not trained on.
 
     Raises:
         CheckpointError: ``weights`` hold no recognizer, or one that does not see flow.
@@ -173,21 +173,21 @@ def adapt(
     before = Recognizer.from_pretrained(weights)
     if before.net.action_input != "flow":
         raise CheckpointError(
-            "sees differences of frames, and there are no synthetic ones to hold its answers by",
+            "takes differences of frames, and the simulator has none to hold its outputs by",
             where=weights,
-            cure="Take a recognizer that sees flow",
+            cure="Take a recognizer that takes flow",
         )
     if len(set(pairs.subjects.tolist())) < 2:
         raise SettingsError(
-            "adapting needs videos of two subjects at least, one to judge it on",
+            "adapting needs videos of two subjects at least, one of them held out to evaluate it",
             where=f"subject {pairs.subjects[0]}",
             cure="Add videos of another subject",
         )
     net = Recognizer.from_pretrained(weights).net
     source = VideoMovements(pairs, net, before.size, settings.pretext.nuisance)
-    train, held = split_people(pairs.subjects, settings.held_out, settings.loop.seed)
+    train, held = split_subjects(pairs.subjects, settings.held_out, settings.loop.seed)
     check_enough(train)
-    told = {
+    adapted = {
         "weights_sha256": digest(weights / WEIGHTS),
         "subjects": sorted(set(pairs.subjects.tolist())),
         "held_out": sorted(set(pairs.subjects[held].tolist())),
@@ -197,12 +197,12 @@ def adapt(
         **(about or {}),
     }
     meant = {
-        "adapt": told,
+        "adapt": adapted,
         "config_sha256": digest(weights / CONFIG),
         "pairs_sha256": digest_pairs(pairs),
     }
     epochs = "adapt.settings.loop.epochs"
-    # The random numbers of whoever calls stay as they were.
+    # The random numbers of the caller stay as they were.
     with (
         run_folder(out, meant, fabric, epochs=epochs) as claimed,
         torch.random.fork_rng(devices=[]),
@@ -214,11 +214,11 @@ def adapt(
             adaptation, before, source, (train, held), settings, out, fabric, on_progress
         )
         write_log(out / "log.csv", history, COLUMNS)
-        told["figures"] = history[-1]
+        adapted["figures"] = history[-1]
         if "planned" in claimed:
-            told["planned"] = claimed["planned"]
+            adapted["planned"] = claimed["planned"]
         with writing(out):
-            _finished(before, net, weights, told).save_pretrained(out)
+            _finished(before, net, weights, adapted).save_pretrained(out)
     return history
 
 
@@ -232,33 +232,33 @@ def _learn(
     fabric: Fabric,
     on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
-    """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
+    """Run all epochs; ``parts`` are the positions of the pairs to train on and to evaluate on."""
     train, held = parts
-    worlds = _worlds(before.size, settings, HOLDING)
-    others = _worlds(before.size, settings, ASKED)
-    asked = torch.cat([others[number].action for number in range(ASKED_BATCHES)])
+    rehearsal = _simulated(before.size, settings, REHEARSAL)
+    others = _simulated(before.size, settings, UNSEEN)
+    unseen = torch.cat([others[number].action for number in range(UNSEEN_BATCHES)])
     drift = Drift(len(before.classes))
-    _freeze_unheld(adaptation, before.net, asked, drift)
+    _freeze_unheld(adaptation, before.net, unseen, drift)
     optimizer = torch.optim.AdamW(
         [p for p in adaptation.parameters() if p.requires_grad],
         lr=settings.loop.lr,
         weight_decay=settings.loop.weight_decay,
     )
     module, optimizer = fabric.setup(adaptation, optimizer)
-    teacher = before.net.to(fabric.device).requires_grad_(False)
+    reference = before.net.to(fabric.device).requires_grad_(False)
     probe = Probe(source, held, settings.probe, settings.loop.batch_size, settings.loop.seed)
 
     def step(rows: Rows, generator: torch.Generator) -> Tensor:
         number = int(torch.randint(2**31, (), generator=generator))
-        action = worlds[number].action.to(fabric.device)
+        action = rehearsal[number].action.to(fabric.device)
         movements = source.batch(train[rows], generator).to(fabric.device)
-        said, logits = module(movements, action)
-        loss: Tensor = said.loss + settings.hold * drift(logits, teacher(None, action))
+        losses, logits = module(movements, action)
+        loss: Tensor = losses.loss + settings.hold * drift(logits, reference(None, action))
         return loss
 
     def after_epoch(epoch: int) -> dict[str, Any]:
         figures: dict[str, Any] = probe.figures(adaptation.task)
-        figures |= _moved(adaptation.task.trunk, teacher, asked.to(fabric.device), drift)
+        figures |= _moved(adaptation.task.trunk, reference, unseen.to(fabric.device), drift)
         if on_progress:
             on_progress(Progress("adapt", epoch + 1, settings.loop.epochs, figures))
         return {"epoch": epoch + 1, **figures}
@@ -277,20 +277,20 @@ def _learn(
     )
 
 
-def _worlds(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> SimulatedBatches:
-    """Synthetic movements as the recipe of "zero" makes them."""
-    recipe = ZeroSettings(
+def _simulated(size: int, settings: AdaptSettings, subjects: tuple[int, int]) -> SimulatedBatches:
+    """Simulated flow as the recipe of "zero" has it."""
+    made_of = SimulatedBatchSettings(
         size=size,
         batch_size=settings.world_batch,
         images=settings.images,
         pairs=0,
         seed=settings.loop.seed,
     )
-    return SimulatedBatches(make_basis(*subjects), None, recipe)
+    return SimulatedBatches(make_basis(*subjects), None, made_of)
 
 
 def _freeze_unheld(adaptation: Adaptation, before: Backbone, action: Tensor, drift: Drift) -> None:
-    """Freeze what no synthetic movement passes, such as a position branch: nothing holds it."""
+    """Freeze what simulated flow does not pass, such as a position branch: nothing holds it."""
     net = adaptation.task.trunk
     net.eval()
     drift(net(None, action), before(None, action).detach()).backward()
@@ -302,7 +302,7 @@ def _freeze_unheld(adaptation: Adaptation, before: Backbone, action: Tensor, dri
 
 @torch.no_grad()
 def _moved(net: Backbone, before: Backbone, action: Tensor, drift: Drift) -> dict[str, float]:
-    """How far the answers have moved."""
+    """The drift of the outputs, and the share of predicted classes that are the same."""
     now, then = net(None, action), before(None, action)
     c = drift.classes
     same = (now[:, :c].argmax(1) == then[:, :c].argmax(1)).double().mean()
@@ -313,28 +313,28 @@ def _moved(net: Backbone, before: Backbone, action: Tensor, drift: Drift) -> dic
 _THEIRS = ("card", "figures", "weights_sha256", "format", "recipe", "adapted")
 
 
-def _finished(before: Recognizer, net: Backbone, weights: Path, told: dict[str, Any]) -> Recognizer:
-    """The adapted recognizer with its card; what it knows of subjects is what either saw."""
+def _finished(before: Recognizer, net: Backbone, weights: Path, run: dict[str, Any]) -> Recognizer:
+    """The adapted recognizer with its card; its list of training subjects is that of both."""
     config = {name: value for name, value in before.config.items() if name not in _THEIRS}
-    config["people"] = sorted({*before.config.get("people", []), *told["subjects"]})
-    config["adapted"] = {"weights": weights.resolve().name, **told}
+    config["people"] = sorted({*before.config.get("people", []), *run["subjects"]})
+    config["adapted"] = {"weights": weights.resolve().name, **run}
     return Recognizer(net, config, _card(config["adapted"], before))
 
 
-def _card(told: dict[str, Any], before: Recognizer) -> str:
-    figures, loop = told["figures"], told["settings"]["loop"]
+def _card(run: dict[str, Any], before: Recognizer) -> str:
+    figures, loop = run["figures"], run["settings"]["loop"]
     read = ""
     if "units" in figures:
         read = f"action units off the features with few labels: AUC {figures['units']:.3f}; "
     return CARD.format(
-        weights=told["weights"],
-        sha256=told["weights_sha256"],
-        videos=told["videos"],
-        count=len(told["subjects"]),
-        pairs=told["pairs"],
-        subjects=", ".join(told["subjects"]),
-        held=", ".join(told["held_out"]),
-        settings=json.dumps(told["settings"], indent=2, sort_keys=True),
+        weights=run["weights"],
+        sha256=run["weights_sha256"],
+        videos=run["videos"],
+        count=len(run["subjects"]),
+        pairs=run["pairs"],
+        subjects=", ".join(run["subjects"]),
+        held=", ".join(run["held_out"]),
+        settings=json.dumps(run["settings"], indent=2, sort_keys=True),
         steps=f"{loop['epochs']} epochs of {loop['epoch_steps'] or 'one pass over the pairs'}"
         + (" steps." if loop["epoch_steps"] else "."),
         read=read,
@@ -359,21 +359,21 @@ tags: [micro-expression, facial-action-coding, optical-flow]
 # {weights}, adapted
 
 The weights `{weights}` (sha256 `{sha256}`), adapted by `ma2mi adapt` to {videos} videos of {count}
-subjects, without a label: {pairs} movements early and late (MA2MI), while the answers on synthetic
-movements were held to what they were before.
+subjects, without a label: {pairs} movements early and late (MA2MI), while the outputs on simulated
+flow were held to what they were before.
 
-Subjects: {subjects}. Held out of them, to judge: {held}. Nobody of them may be in a test set.
+Subjects: {subjects}. Held out of them, to evaluate on: {held}. None of them may be in a test set.
 
 **Nothing shows that this helps.** On synthetic videos of a poor camera it did not beat the weights
-that it came from (`benchmarks/ma2mi/zero_and_ma2mi.py`), and nothing in your videos is labelled.
+before (`benchmarks/ma2mi/zero_and_ma2mi.py`), and nothing in your videos is labelled.
 Measure both weights on labelled videos of the same camera before you rely on these
 (`ma2mi benchmark --weights DIR --protocol zero-shot`). Calibration and thresholds are those of
 `{weights}`.
 
 ## Measured
 
-On the held-out subjects: later movement found among 32: {retrieval}; {read}on synthetic movements
-that were not trained on, {same} of the classes are as before (drift {drift}).
+On the held-out subjects: later movement found among 32: {retrieval}; {read}on simulated flow that
+was not trained on, {same} of the predicted classes are as before (drift {drift}).
 
 ## Settings
 
@@ -383,7 +383,7 @@ that were not trained on, {same} of the classes are as before (drift {drift}).
 {settings}
 ```
 
-## The weights that it came from
+## The weights before
 
 {before}
 """

@@ -131,7 +131,7 @@ def pretrain(
             _check_init(init, settings)
             load_backbone(backbone, init)
         plan = _plan(backbone, pairs, settings)
-        train, held = split_people(plan.subjects, settings.held_out, settings.loop.seed)
+        train, held = split_subjects(plan.subjects, settings.held_out, settings.loop.seed)
         check_enough(train)
         meant = {
             **settings.model_dump(mode="json"),
@@ -256,7 +256,7 @@ def digest_pairs(pairs: Pairs) -> str:
     return drawn.hexdigest()
 
 
-def split_people(subjects: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
+def split_subjects(subjects: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
     """Positions of the subjects to train on and of those held out; never one of them in both.
 
     Raises:

@@ -1,9 +1,9 @@
-"""Batches of simulated movement with their truth, as a recognizer learns from them."""
+"""Batches of simulated flow with ground truth, as a recognizer learns from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,64 +18,38 @@ from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
 from ma2mi.synthesis.flow_inputs import as_action, as_flow_image
 from ma2mi.synthesis.flow_simulator import Sample, sample_flow
 from ma2mi.synthesis.flow_views import resample_flow
-from ma2mi.training.pretext import FutureMovementSettings
 
 #: Little room around a measured pair: its crop was drawn off the template when it was rendered.
 _PAIR_DOMAIN = DomainSettings(eyes_apart=(0.28, 0.36), eyes_y=(0.26, 0.32))
 
 
-class ZeroSettings(BaseModel):
-    """How the network learns from worlds.
+class SimulatedBatchSettings(BaseModel):
+    """What a batch is made of.
 
     Args:
-        model, model_settings, size: the network; its position branch is not trained, since the
-            worlds have movement and no faces: what it learns cannot depend on who somebody is.
-        steps, batch_size, lr, weight_decay, average: AdamW with a cosine, and the decay of the
-            moving average of weights that is kept.
-        images: share of every batch that is shown as the MEGC2019 layout shows it.
-        pairs: share of every batch that are pairs painted and measured by the estimator.
-        smoothing: of the class labels.
-        ma2mi: weight of a second loss, MA2MI's, on movements of the same faces without their
-            labels; 0 leaves it out. ``benchmarks/ma2mi/zero_and_ma2mi.py`` measures what it brings.
-        ma2mi_batch: movements, early and late, that it sees in a step.
-        pretext: its settings.
-        world, foreign: of the samples shown as movement in percent, and as scaled images.
-        seed: of weights and samples.
+        size: side of the network's input in px.
+        batch_size: samples in a batch.
+        images: share of every batch that is shown as flow images of the MEGC2019 layout.
+        pairs: share of every batch that are rendered pairs, measured by a flow estimator.
+        domain: of the samples shown as movement in percent of the side.
+        images_domain: of those shown as images.
+        seed: of all draws, together with the number of the batch.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: str = "miacnet-tiny"
-    model_settings: dict[str, Any] = {
-        "center": True,
-        "branches": "action",
-        "fusion": "sum",
-        "padding": "zeros",
-        "side": None,
-        "global_attention": False,
-    }
     size: int = Field(112, ge=16)
-    steps: int = Field(2600, ge=1)
     batch_size: int = Field(128, ge=8)
-    lr: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    average: float = Field(0.995, ge=0, lt=1)
     images: float = Field(0.6, ge=0, le=1)
     pairs: float = Field(0.15, ge=0, lt=1)
-    smoothing: float = Field(0.05, ge=0, lt=1)
-    ma2mi: float = Field(0.0, ge=0)
-    ma2mi_batch: int = Field(48, ge=2)
-    pretext: FutureMovementSettings = FutureMovementSettings()
-    world: DomainSettings = DomainSettings()
-    foreign: DomainSettings = OFF_TEMPLATE
+    domain: DomainSettings = DomainSettings()
+    images_domain: DomainSettings = OFF_TEMPLATE
     seed: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredPairs:
-    """Movement that an estimator measured between two painted images.
+    """Movement that a flow estimator measured between two rendered images.
 
     Args:
         flow: float16 [N, 2, S, S], percent of the side.
@@ -91,7 +65,7 @@ class MeasuredPairs:
 
 
 class SimulatedBatch(NamedTuple):
-    """Movements of all worlds, as a network is shown them, with their truth.
+    """Movements of all domains, as a network takes them, with their ground truth.
 
     Attributes:
         action: [B, 3, size, size].
@@ -107,45 +81,45 @@ class SimulatedBatch(NamedTuple):
 
 
 class SimulatedBatches(Dataset[SimulatedBatch]):
-    """Step to batch; the same whichever process draws it, on one thread.
+    """Number to batch; the same whichever process draws it, on one thread.
 
     Args:
-        basis: faces of the worlds.
+        basis: faces of the synthetic subjects.
         pairs: measured pairs to mix in, or None.
-        settings: shares, worlds, size and seed.
+        settings: see :class:`SimulatedBatchSettings`.
     """
 
-    def __init__(self, basis: FlowBasis, pairs: MeasuredPairs | None, settings: ZeroSettings):
+    def __init__(
+        self, basis: FlowBasis, pairs: MeasuredPairs | None, settings: SimulatedBatchSettings
+    ):
         self.basis, self.pairs, self.settings = basis, pairs, settings
 
-    def __len__(self) -> int:
-        return self.settings.steps
-
-    def __getitem__(self, step: int) -> SimulatedBatch:
+    def __getitem__(self, number: int) -> SimulatedBatch:
         s = self.settings
         measured = round(s.pairs * s.batch_size) if self.pairs else 0
         images = round(s.images * (s.batch_size - measured))
         plain = s.batch_size - measured - images
+        seed = (s.seed, number)
         parts = [
-            _shown(sample_flow(self.basis, s.foreign, images, (s.seed, step, 0)), True, s.size),
-            _shown(sample_flow(self.basis, s.world, plain, (s.seed, step, 1)), False, s.size),
+            _shown(sample_flow(self.basis, s.images_domain, images, (*seed, 0)), True, s.size),
+            _shown(sample_flow(self.basis, s.domain, plain, (*seed, 1)), False, s.size),
         ]
         if measured:
             half = measured // 2
             parts += [
-                _shown(self._measured(half, s.foreign, step, 2), True, s.size),
-                _shown(self._measured(measured - half, _PAIR_DOMAIN, step, 3), False, s.size),
+                _shown(self._measured(half, s.images_domain, (*seed, 2)), True, s.size),
+                _shown(self._measured(measured - half, _PAIR_DOMAIN, (*seed, 3)), False, s.size),
             ]
         return SimulatedBatch(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _measured(self, count: int, world: DomainSettings, step: int, stream: int) -> Sample:
+    def _measured(self, count: int, domain: DomainSettings, seed: tuple[int, int, int]) -> Sample:
         assert self.pairs is not None
-        rng = np.random.default_rng((self.settings.seed, step, stream))
+        rng = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         rows = rng.integers(len(self.pairs.label), size=count)
         flow = torch.from_numpy(self.pairs.flow[rows].astype(np.float32))
         return Sample(
-            resample_flow(flow, world, generator),
+            resample_flow(flow, domain, generator),
             torch.from_numpy(self.pairs.label[rows]),
             torch.from_numpy(self.pairs.units[rows]),
             torch.from_numpy(self.pairs.peak[rows]),
