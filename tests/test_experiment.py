@@ -75,3 +75,116 @@ def test_random_numbers_of_the_caller_stay(labelled, folders):
     entry = Entry("miacnet-tiny", like=folders["one"], frozen=True, size=64)
     arrange(entry, labelled, (0, 1))
     assert torch.equal(torch.rand(2), wanted)
+
+
+TEN_LINES = """
+import ma2mi
+
+corpus = ma2mi.open_corpus("synthetic-micro", ROOT)
+labelled = ma2mi.label_pairs(corpus, "loso", STORE, settings=QUICK)
+entry = ma2mi.Entry("flow-pca")
+result = ma2mi.run_entry(entry, labelled, OUT)
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    from ma2mi.experiment import render_corpus
+
+    root = tmp_path_factory.mktemp("corpus")
+    return render_corpus("synthetic-micro", root, subjects=3, clips=3)
+
+
+def test_ten_lines_are_what_the_command_does(corpus, ma2mi, tmp_path, capsys):
+    import ma2mi as package
+
+    quick = package.PairSettings(method="farneback")
+    names = {"ROOT": corpus.root, "STORE": "clips", "OUT": "python", "QUICK": quick}
+    exec(compile(TEN_LINES, "ten lines", "exec"), names)
+    assert capsys.readouterr() == ("", "")  # silent
+    words = ("--root", corpus.root, "--model", "flow-pca", "--flow", "farneback", "--jobs", "1")
+    code, _, err = ma2mi(
+        "benchmark", "--corpus", "synthetic-micro", *words, "--out", "cli", "--store", "clips"
+    )
+    assert (code, err) == (0, "")
+    one, other = tmp_path / "python", tmp_path / "cli"
+    files = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(other) for p in other.rglob("*") if p.is_file())
+    for file in files:
+        if file.name not in ("timings.csv", ".written.json"):
+            assert (one / file).read_bytes() == (other / file).read_bytes(), file
+    assert names["result"].scores()["mean"]["uf1"] >= 0
+
+
+def test_what_is_left_out_is_logged(corpus, tmp_path, caplog):
+    import ma2mi
+
+    quick = ma2mi.PairSettings(method="farneback")
+    first = corpus.expressions()[0].emotion
+    steps = []
+    with caplog.at_level("INFO", logger="ma2mi"):
+        labelled = ma2mi.label_pairs(
+            corpus,
+            "loso",
+            tmp_path,
+            settings=quick,
+            own_labels={first: ""},
+            on_progress=lambda now: steps.append(now.step),
+        )
+    assert f"clips marked {first!r} have no class" in caplog.text
+    assert len(labelled.labels) < len(corpus.expressions())
+    assert set(steps) == {"prepare", "pairs"}
+
+
+OWN = """
+import numpy as np
+
+
+class Constant:
+    name = "constant"
+
+    def __init__(self, classes):
+        self.classes = classes
+
+    def reseed(self, seed):
+        return self
+
+    def fit(self, clips, labels, subjects):
+        assert len(clips.action) == len(labels)
+        return self
+
+    def predict(self, clips):
+        return np.tile(np.eye(self.classes)[0], (len(clips), 1))
+"""
+
+
+def test_a_learner_of_another_package_runs_by_its_name(labelled, tmp_path, monkeypatch):
+    (tmp_path / "my_package.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    result = run_entry(Entry("my_package:Constant"), labelled)
+    assert result.record.learner == "constant"
+    assert set(result.pool().predicted.tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("magic", "is no known model.*Known are: conv5, flow-pca"),
+        ("no_such_package:Thing", "cannot be imported: ModuleNotFoundError"),
+        ("json:Thing", "cannot be imported: AttributeError"),
+        ("json:dumps", "is not a learner: it has no method fit, reseed"),
+    ],
+)
+def test_models_that_are_none_are_one_line(labelled, name, message):
+    with pytest.raises(SettingsError, match=message):
+        run_entry(Entry(name), labelled)
+
+
+def test_installed_packages_name_models(labelled, tmp_path, monkeypatch):
+    folder = tmp_path / "mine-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("[ma2mi.models]\nmine = my_learners:Constant\n")
+    (tmp_path / "my_learners.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run_entry(Entry("mine"), labelled).record.settings["run"]["model"] == "mine"

@@ -18,7 +18,7 @@ from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.models.backbone import Branches
 from ma2mi.models.catalog import MODELS, build_model
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
-from ma2mi.training.checkpoint import open_backbone, read_config
+from ma2mi.training.checkpoint import find_weights, open_backbone, read_config
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
@@ -37,7 +37,7 @@ class Entry:
     Args:
         model: a registered name (see ``BUILDERS``), the name of an entry point of the group
             ``ma2mi.models``, or "package.module:Class" of a learner of one's own.
-        init: folder of pre-trained weights, or None.
+        init: folder of pre-trained weights, the name of shipped ones ("zero"), or None.
         like: folder whose network is taken with random weights: the control of ``init``.
         frozen: fit a ridge on the backbone's features instead of training the network.
         zero_shot: evaluate the recognizer in ``init`` without training.
@@ -47,8 +47,8 @@ class Entry:
     """
 
     model: str
-    init: Path | None = None
-    like: Path | None = None
+    init: Path | str | None = None
+    like: Path | str | None = None
     frozen: bool = False
     zero_shot: bool = False
     branches: Branches = "both"
@@ -116,8 +116,8 @@ def register(name: str) -> Callable[[Builder], Builder]:
 def find_builder(name: str) -> Builder:
     """The builder of a registered model, an entry point, or a "package.module:Class".
 
-    A class of one's own is called with the number of classes and is fitted on the pairs
-    themselves: ``Class(classes).fit(pairs, labels, subjects)``.
+    A class of one's own is a :class:`ma2mi.evaluation.Learner`. It gets the number of
+    classes, and pairs as clips: ``Class(classes).reseed(seed).fit(pairs, labels, subjects)``.
 
     Raises:
         SettingsError: no such model; with those that there are.
@@ -160,8 +160,13 @@ def _outside(name: str, place: str) -> Builder:
             where=name,
             cure="Name an installed class as package.module:Class",
         ) from error
-    if not callable(kind) or not hasattr(kind, "fit"):
-        raise SettingsError("has no method fit", where=name, cure="See ma2mi.evaluation.Learner")
+    missing = [method for method in ("fit", "reseed") if not hasattr(kind, method)]
+    if missing or not callable(kind):
+        raise SettingsError(
+            f"is not a learner: it has no method {', '.join(missing)}",
+            where=name,
+            cure="See ma2mi.evaluation.Learner",
+        )
 
     def build(
         entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
@@ -212,7 +217,9 @@ def _network(
     """A network of the catalog: trained, frozen under a ridge, or evaluated without training."""
     settings: dict[str, Any] = {}
     config: dict[str, Any] = {}
+    init = find_weights(entry.init) if entry.init else None
     if source := entry.init or entry.like:
+        source = find_weights(source)
         config = read_config(source)
         if (config["model"], config["size"]) != (entry.model, entry.size):
             raise CheckpointError(
@@ -226,8 +233,8 @@ def _network(
             recognizer_settings(config, source)
     if entry.branches != "both":
         settings["branches"] = entry.branches
-    if entry.init and entry.zero_shot:
-        recognizer = Recognizer.from_pretrained(entry.init, **settings)
+    if init and entry.zero_shot:
+        recognizer = Recognizer.from_pretrained(init, **settings)
         return ZeroShot(recognizer, names, entry.name), pairs
     if entry.frozen:
         return _ridge(entry, entry.model, settings, pairs, len(names), seeds)
@@ -241,7 +248,7 @@ def _network(
     learner = FineTune(
         len(names),
         recipe,
-        entry.init,
+        init,
         _head_rows(config, names),
         keep_epochs=entry.keep_epochs,
         name=entry.name,
@@ -264,18 +271,19 @@ def _ridge(
 
     A recognizer's features hold its outputs, too.
     """
-    if entry.init and "recognizer" in read_config(entry.init):
-        recognizer = Recognizer.from_pretrained(entry.init, **settings)
+    init = find_weights(entry.init) if entry.init else None
+    if init and "recognizer" in read_config(init):
+        recognizer = Recognizer.from_pretrained(init, **settings)
         clips = recognizer_features(recognizer, pairs)[:, None]
         return DualRidge(classes, seeds, name=entry.name), clips
     features = []
-    for seed in seeds[:1] if entry.init else seeds:
+    for seed in seeds[:1] if init else seeds:
         # The random numbers of whoever calls stay as they were.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             backbone = (
-                open_backbone(entry.init, classes, **settings)
-                if entry.init
+                open_backbone(init, classes, **settings)
+                if init
                 else build_model(model, classes, **settings)
             )
         features.append(extract_features(backbone, pairs, size=entry.size))

@@ -14,7 +14,7 @@ from ma2mi.evaluation.results import RunResult
 from ma2mi.experiment.entries import Entry
 from ma2mi.experiment.labelled import LabelledPairs
 from ma2mi.files import digest
-from ma2mi.training.checkpoint import CONFIG, read_config, weights_digest
+from ma2mi.training.checkpoint import CONFIG, find_weights, read_config, weights_digest
 
 
 def run_entry(
@@ -92,11 +92,12 @@ def arrange(
     people: list[str] = []
     weights = ""
     if entry.init:
-        people = read_config(entry.init).get("people", [])
-        weights = weights_digest(entry.init)
+        folder = find_weights(entry.init)
+        people = read_config(folder).get("people", [])
+        weights = weights_digest(folder)
     like = ""
     if entry.like:  # of random weights only what the network is like counts
-        like = digest(entry.like / CONFIG)
+        like = digest(find_weights(entry.like) / CONFIG)
     options = {
         "labels": labelled.labels,
         "subjects": labelled.pairs.subjects.tolist(),
