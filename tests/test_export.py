@@ -61,7 +61,7 @@ def test_the_file_answers_as_the_recognizer(pairs, tmp_path, position):
         given = replace(pairs, first=nobody, second=nobody)
     said, session = run(tmp_path / "m.onnx", feed)
     assert {i.name for i in session.get_inputs()} == set(feed)
-    answers = model.answer(given)
+    answers = model.outputs(given)
     # The mirror image is flipped there and sampled here: the same up to rounding.
     np.testing.assert_allclose(said["logits"], model.logits(given).numpy(), atol=1e-4)
     for name in ("classes", "units", "intensity", "movement"):

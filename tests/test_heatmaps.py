@@ -80,7 +80,7 @@ def test_targets(pairs):
     answers = [network.classes[i] for i in network.predict(few).argmax(1)]
     assert np.array_equal(grad_cam(network, few), grad_cam(network, few, answers))
     assert not np.array_equal(grad_cam(network, few, "12"), grad_cam(network, few, "4"))
-    with pytest.raises(SettingsError, match="has no answer joy"):
+    with pytest.raises(SettingsError, match="has no output joy"):
         grad_cam(network, few, "joy")
 
 

@@ -87,14 +87,14 @@ def test_half_precision_is_stored_and_whole_computed(pairs, tmp_path):
 
 
 def test_answers(pairs):
-    said = make().answer(pairs)
-    assert said.classes.shape == (24, 3)
-    np.testing.assert_allclose(said.classes.sum(1), 1)
-    assert said.units.shape == (24, 12)
-    assert ((said.units > 0) & (said.units < 1)).all()
-    assert (said.intensity > 0).all()
-    assert ((said.movement > 0) & (said.movement < 1)).all()
-    assert not said.abstain.any()
+    output = make().outputs(pairs)
+    assert output.classes.shape == (24, 3)
+    np.testing.assert_allclose(output.classes.sum(1), 1)
+    assert output.units.shape == (24, 12)
+    assert ((output.units > 0) & (output.units < 1)).all()
+    assert (output.intensity > 0).all()
+    assert ((output.movement > 0) & (output.movement < 1)).all()
+    assert not output.abstain.any()
 
 
 def test_calibration_by_hand():
@@ -102,11 +102,11 @@ def test_calibration_by_hand():
         units=("1", "2"), temperature=2, prior=(0.5, 0, 0), unit_temperature=4, unit_bias=(0, 1)
     )
     assert settings.outputs == 7
-    said = calibrate(torch.tensor([[2.0, 4.0, 6.0, 8.0, -8.0, 0.0, 3.0]]), settings)
-    assert said.classes.tolist() == [[1.5, 2.0, 3.0]]
-    assert said.units.tolist() == [[2.0, -1.0]]
-    assert said.intensity.tolist() == pytest.approx([np.log(2)])
-    assert said.movement.tolist() == [3.0]
+    output = calibrate(torch.tensor([[2.0, 4.0, 6.0, 8.0, -8.0, 0.0, 3.0]]), settings)
+    assert output.classes.tolist() == [[1.5, 2.0, 3.0]]
+    assert output.units.tolist() == [[2.0, -1.0]]
+    assert output.intensity.tolist() == pytest.approx([np.log(2)])
+    assert output.movement.tolist() == [3.0]
 
 
 def test_views_are_averaged_in_log_space(pairs):
@@ -120,15 +120,15 @@ def test_views_are_averaged_in_log_space(pairs):
 
 
 def test_abstains_where_it_is_unsure_or_sees_nothing(pairs):
-    plain = make().answer(pairs)
+    plain = make().outputs(pairs)
     sure = plain.classes.max(1)
     middle = float(np.median(sure))
-    unsure = make(abstain_below=middle).answer(pairs)
+    unsure = make(abstain_below=middle).outputs(pairs)
     assert np.array_equal(unsure.abstain, sure < middle)
     assert 0 < unsure.abstain.sum() < 24
     middle = float(np.median(plain.movement))
     still = make(movement_threshold=middle)
-    assert np.array_equal(still.answer(pairs).abstain, plain.movement < middle)
+    assert np.array_equal(still.outputs(pairs).abstain, plain.movement < middle)
     assert [r.abstained for r in still.readings(pairs)] == (plain.movement < middle).tolist()
     assert np.array_equal(still.predict(pairs), plain.classes)
 
@@ -137,8 +137,8 @@ def test_intensity_is_unknown_for_scaled_images(pairs):
     nobody = np.empty((0, 72, 72, 3), np.uint8)
     measured = replace(pairs, first=nobody, second=nobody)
     scaled = replace(measured, elapsed_s=np.full(24, np.nan))
-    assert np.isfinite(make().answer(measured).intensity).all()
-    assert np.isnan(make().answer(scaled).intensity).all()
+    assert np.isfinite(make().outputs(measured).intensity).all()
+    assert np.isnan(make().outputs(scaled).intensity).all()
     assert make().readings(scaled)[0].intensity is None
 
 
@@ -322,7 +322,7 @@ def test_impossible_wishes_are_one_line(ma2mi, tree, weights):
 
 def test_the_door_is_opened_without_torch():
     script = "import sys, ma2mi; print('load_model' in dir(ma2mi), 'torch' in sys.modules)"
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert said.stdout.split() == ["True", "False"]
+    assert output.stdout.split() == ["True", "False"]

@@ -36,9 +36,9 @@ def test_serves_in_a_collection_and_starts_anew():
 def test_mistakes_are_told():
     with pytest.raises(EvaluationError, match="luck: is no known metric"):
         PooledScore("luck", 3)
-    with pytest.raises(EvaluationError, match=r"guess: labels outside 0\.\.1"):
+    with pytest.raises(EvaluationError, match=r"prediction: labels outside 0\.\.1"):
         PooledScore("uf1", 2).update(torch.tensor([2]), torch.tensor([1]))
-    with pytest.raises(EvaluationError, match=r"guess \(1, 2, 2\) and truth \(1,\)"):
+    with pytest.raises(EvaluationError, match=r"prediction \(1, 2, 2\) and truth \(1,\)"):
         PooledScore("uf1", 2).update(torch.zeros(1, 2, 2), torch.tensor([1]))
     metric = PooledScore("uf1", 3)
     metric.update(torch.tensor([0, 1]), torch.tensor([0, 1]))

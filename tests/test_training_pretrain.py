@@ -240,7 +240,7 @@ def test_split_leaves_people_on_both_sides(share):
 
 
 def test_one_person_is_too_few(grown, tmp_path):
-    with pytest.raises(SettingsError, match=r"two people at least.* found 1"):
+    with pytest.raises(SettingsError, match=r"two subjects at least.* found 1"):
         pretrain(grown[np.arange(6)], tmp_path, make_settings())
     assert not list(tmp_path.iterdir())
 
@@ -521,7 +521,7 @@ def test_gain_where_nothing_changes(pairs):
     still = replace(pairs, second=pairs.first, third=pairs.first, action=0 * pairs.action)
     settings = near_future(pretext={"space": "pixel"})
     plan = module._plan(build_model("miacnet-tiny", 2, **settings.model_settings), still, settings)
-    figures = plan.judge(np.arange(8))
+    figures = plan.evaluate(np.arange(8))
     assert figures["copy"] == 0
     assert figures["gain"] == 0
 

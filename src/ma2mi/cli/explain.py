@@ -78,7 +78,7 @@ def heatmap_picture(
     from ma2mi.training.views import batches
 
     maps = grad_cam(model, pairs, target)
-    answers = model.answer(pairs)
+    answers = model.outputs(pairs)
     attention = [attention_map(model.net, b) for b in batches(model.net, pairs, model.size)]
     seen = [a for a in attention if a is not None]
     size = min(model.size, pairs.action.shape[1])

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Majority:
-    """Answers with the classes' shares in training, whatever the clip: what guessing reaches.
+    """Predicts the classes' shares in training, whatever the clip: chance level.
 
     Args:
         classes: number of classes.
@@ -125,18 +125,18 @@ class FlowSVM:
         splits = inner_splits(subjects.tolist(), labels, 5, self.seed)
         reached = []
         for strength in self.strengths:
-            guess = np.empty_like(labels)
+            predicted = np.empty_like(labels)
             for split in splits:
                 model = _fitted(strength, clips[split.train], labels[split.train])
-                guess[split.test] = model.predict(clips[split.test])
-            reached.append(uar(labels, guess, self.classes, "present"))
+                predicted[split.test] = model.predict(clips[split.test])
+            reached.append(uar(labels, predicted, self.classes, "present"))
         return self.strengths[int(np.argmax(reached))], "inner folds of the training subjects"
 
 
 def _fitted(
     strength: float, clips: Floats, labels: NDArray[np.int64]
 ) -> Pipeline | DummyClassifier:
-    """A fitted SVM; of clips of one class alone, what always says that class."""
+    """A fitted SVM; of clips of one class alone, what always predicts that class."""
     if len(np.unique(labels)) < 2:
         return DummyClassifier(strategy="most_frequent").fit(clips, labels)
     svm = make_pipeline(StandardScaler(), SVC(C=strength, class_weight="balanced"))
@@ -145,27 +145,29 @@ def _fitted(
 
 @dataclass(frozen=True, eq=False)
 class SVMPredictor:
-    """A fitted SVM that answers with a softmax of its votes: ordered right, not calibrated."""
+    """A fitted SVM that predicts a softmax of its votes: ordered right, not calibrated."""
 
     model: Pipeline | DummyClassifier
     classes: int
     chosen: dict[str, Any]
 
     def predict(self, clips: Floats) -> Floats:
-        """Probabilities [N, classes]; the most probable class is the SVM's own answer."""
+        """Probabilities [N, classes]; the most probable class is the SVM's own prediction."""
         seen = self.model.classes_
-        guess = np.searchsorted(seen, self.model.predict(clips))
+        predicted = np.searchsorted(seen, self.model.predict(clips))
         if len(seen) == 1:
-            certain: Floats = np.eye(self.classes)[seen[guess]]
+            certain: Floats = np.eye(self.classes)[seen[predicted]]
             return certain
         votes = self.model.decision_function(clips)
         scores = np.full((len(clips), self.classes), -30.0)
         if votes.ndim == 1:
             votes = np.stack([-votes, votes], axis=1)
         scores[:, seen] = votes
-        # One-against-one votes can tie where the SVM has its own rule: let its answer win.
+        # One-against-one votes can tie where the SVM has its own rule: let its prediction win.
         rows = np.arange(len(clips))
-        scores[rows, seen[guess]] = np.maximum(scores[rows, seen[guess]], scores.max(1) + 1e-6)
+        scores[rows, seen[predicted]] = np.maximum(
+            scores[rows, seen[predicted]], scores.max(1) + 1e-6
+        )
         exp = np.exp(scores - scores.max(1, keepdims=True))
         result: Floats = exp / exp.sum(1, keepdims=True)
         return result

@@ -73,14 +73,14 @@ def save_model(folder: Path, backbone: Backbone, config: dict[str, Any]) -> None
     except OSError as error:
         raise store_error(error, folder) from error
     content = save(tensors, {"format": "pt"})
-    told = {"format": FORMAT, "weights_sha256": hashlib.sha256(content).hexdigest()}
+    added = {"format": FORMAT, "weights_sha256": hashlib.sha256(content).hexdigest()}
     replace_file(folder / WEIGHTS, content)
-    text = json.dumps({**config, **told}, indent=2, sort_keys=True)
+    text = json.dumps({**config, **added}, indent=2, sort_keys=True)
     replace_file(folder / CONFIG, text.encode())
 
 
 def find_weights(name: Path | str) -> Path:
-    """The folder of shipped weights ("zero") or of anybody's.
+    """The folder of shipped weights ("zero"), or a folder of your own.
 
     Args:
         name: shipped weights go before a folder of the same name; "./zero" names the folder.
@@ -192,8 +192,8 @@ def load_backbone(
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         _refuse_other(own, heads, shapes, head, folder)
         tensors = load_file(path)
-        told = str(read_config(folder).get("weights_sha256", ""))
-        if told and digest(path) != told:
+        written = str(read_config(folder).get("weights_sha256", ""))
+        if written and digest(path) != written:
             raise CheckpointError(
                 f"not the weights that {CONFIG} was written with",
                 where=path,

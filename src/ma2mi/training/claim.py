@@ -1,4 +1,4 @@
-"""Whose a folder of training is: who may go on in it, and that nothing of another's is lost."""
+"""Claim a folder for a training: what may go on there, so that no other run is overwritten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 
 SETTINGS, STATE = "settings.json", "state.safetensors"
 #: There while weights and config are written: a process that is killed meanwhile leaves one of
-#: them old, and that is no change by anybody else.
+#: them old, and that is not a change from outside.
 WRITING = ".writing"
 #: What may differ: it says how the run went, and decides nothing.
 _FREE = frozenset(("code", "planned"))
@@ -43,10 +43,10 @@ def check_folder(out: Path) -> None:
             what = "holds a model that was not trained there"
         elif (out / WEIGHTS).is_file() and not (out / WRITING).exists():
             try:
-                told = json.loads((out / CONFIG).read_bytes())["weights_sha256"]
+                written = json.loads((out / CONFIG).read_bytes())["weights_sha256"]
             except (OSError, ValueError, KeyError, TypeError):
-                told = None  # of a version before, or damaged: it is written anew
-            if told is not None and digest(out / WEIGHTS) != told:
+                written = None  # of a version before, or damaged: it is written anew
+            if written is not None and digest(out / WEIGHTS) != written:
                 what = f"holds a {WEIGHTS} that was changed since it was trained"
     except OSError as error:
         raise store_error(error, out) from error
@@ -103,8 +103,8 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def _claim(out: Path, meant: Mapping[str, Any], epochs: str, refused: str) -> dict[str, Any]:
-    told = {**meant, "version": _version.__version__, "code": code_digest()}
-    tree: dict[str, Any] = json.loads(json.dumps(told))  # as it is read back: tuples are lists
+    plain = {**meant, "version": _version.__version__, "code": code_digest()}
+    tree: dict[str, Any] = json.loads(json.dumps(plain))  # as it is read back: tuples are lists
     before = _before(out)
     if before is not None:
         differ = named_differences(*(_decisive(one, epochs) for one in (before, tree)))
@@ -136,7 +136,7 @@ def _before(out: Path) -> dict[str, Any] | None:
     """What a run that was begun here meant; None if nothing was learned yet.
 
     Raises:
-        SettingsError: something was, and nobody can say what.
+        SettingsError: something was, and it is unknown what.
     """
     if not any((out / name).exists() for name in (STATE, WEIGHTS)):
         return None
@@ -154,7 +154,7 @@ def _before(out: Path) -> dict[str, Any] | None:
 
 
 def _go_on(out: Path, before: dict[str, Any], tree: dict[str, Any], epochs: str) -> None:
-    """Note in ``tree`` that other epochs are meant than before, and by whom it was begun.
+    """Note in ``tree`` that other epochs are meant than before, and by which code it was begun.
 
     Raises:
         SettingsError: more epochs are done than are asked for.

@@ -1,4 +1,4 @@
-"""A recognizer as one ONNX file: calibrated answers, labels and preprocessing, without torch."""
+"""A recognizer as one ONNX file: calibrated outputs, labels and preprocessing, without torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPSET = 17
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 
 
-class Answering(nn.Module):
+class RecognizerGraph(nn.Module):
     """A recognizer as one graph: views, their mean, calibration.
 
     Takes ``action`` [B, 3, s, s], or ``position`` [B, 3, S, S] and ``action``, as in
@@ -49,13 +49,13 @@ class Answering(nn.Module):
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         views = [self._look(*given, view=view) for view in self.settings.views]
         logits = torch.stack(views).mean(0)
-        said = calibrate(logits, self.settings)
+        output = calibrate(logits, self.settings)
         return (
             logits,
-            said.classes.softmax(1),
-            said.units.sigmoid(),
-            said.intensity,
-            said.movement.sigmoid(),
+            output.classes.softmax(1),
+            output.units.sigmoid(),
+            output.intensity,
+            output.movement.sigmoid(),
         )
 
     def _look(self, *given: Tensor, view: str) -> Tensor:
@@ -85,7 +85,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
         The largest difference between onnxruntime and torch over all outputs.
 
     Raises:
-        CheckpointError: a layer that ONNX cannot hold, or answers that differ by more than
+        CheckpointError: a layer that ONNX cannot hold, or outputs that differ by more than
             ``TOLERANCE``; then nothing is written.
         MissingPart: onnx or onnxruntime is not installed.
     """
@@ -98,7 +98,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
             where=recognizer.config["model"],
             cure="Leave out --position",
         )
-    module = Answering(recognizer).cpu().eval()
+    module = RecognizerGraph(recognizer).cpu().eval()
     inputs = _inputs(recognizer, position)
     with one_thread():
         model = onnx.load_from_string(_graph(module, inputs))
@@ -155,7 +155,7 @@ def _examples(inputs: dict[str, int], count: int) -> list[Tensor]:
     ]
 
 
-def _graph(module: Answering, inputs: dict[str, int]) -> bytes:
+def _graph(module: RecognizerGraph, inputs: dict[str, int]) -> bytes:
     """The module as ONNX bytes, by torch's exporter that traces."""
     stream = io.BytesIO()
     try:
@@ -209,7 +209,7 @@ def _averages(inside: int, outside: int) -> Tensor:
 
 
 @torch.no_grad()
-def _check(content: bytes, module: Answering, inputs: dict[str, int]) -> float:
+def _check(content: bytes, module: RecognizerGraph, inputs: dict[str, int]) -> float:
     """Largest difference between onnxruntime and torch, for batches of several sizes."""
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""Fine-tune a network on marked expressions: a Learner that the referee calls once a fold."""
+"""Fine-tune a network on marked expressions: a Learner, called once a fold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
 from ma2mi.training.checkpoint import load_backbone
 from ma2mi.training.loop import LoopSettings, run_epochs
-from ma2mi.training.views import ask, one_thread
+from ma2mi.training.views import compute_logits, one_thread
 
 
 class FineTuneSettings(BaseModel):
@@ -32,8 +32,8 @@ class FineTuneSettings(BaseModel):
         pretrained_lr: learning rate of the head on a pre-trained backbone; from scratch, backbone
             and head learn at ``loop.lr``.
         trunk_share: learning rate of a pre-trained backbone relative to its head's.
-        stop: "fixed" takes the last epoch; "inner" the epoch that is best on people held out of
-            the *training* set. The left-out person never decides.
+        stop: "fixed" takes the last epoch; "inner" the epoch that is best on subjects held out
+            of the *training* set. The left-out subject never decides.
         label_smoothing: in [0, 1).
         loop, augment: see their classes.
     """
@@ -161,8 +161,8 @@ class FineTune:
                 states.append({k: v.detach().clone() for k, v in net.state_dict().items()})
             if not len(watched):
                 return {}
-            guess = predictor.predict(clips[watched]).argmax(1)
-            return {"uar": uar(labels[watched], guess, self.classes, "present")}
+            predicted = predictor.predict(clips[watched]).argmax(1)
+            return {"uar": uar(labels[watched], predicted, self.classes, "present")}
 
         history = run_epochs(
             fabric, module, optimizer, step, len(rows), loop, after_epoch=after_epoch
@@ -177,12 +177,12 @@ class FineTune:
 
 @dataclass(eq=False)
 class NetworkPredictor:
-    """A trained network that answers with probabilities.
+    """A trained network that predicts probabilities.
 
     Args:
         net: the network.
         size: side of its input in px.
-        chosen: what was chosen in training, and on whom.
+        chosen: what was chosen in training, and on which subjects.
         states: its weights after every epoch, where they were kept.
     """
 
@@ -193,15 +193,17 @@ class NetworkPredictor:
 
     def predict(self, clips: Pairs) -> NDArray[np.float64]:
         """Probabilities [N, classes], averaged over each clip and its mirror image."""
-        answers: NDArray[np.float64] = ask(self.net, clips, self.size).softmax(2).mean(0).numpy()
-        return answers
+        outputs: NDArray[np.float64] = (
+            compute_logits(self.net, clips, self.size).softmax(2).mean(0).numpy()
+        )
+        return outputs
 
     def predict_epochs(self, clips: Pairs) -> NDArray[np.float64]:
         """Probabilities [epochs, N, classes] of the weights after every epoch."""
         last = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-        answers = []
+        outputs = []
         for state in self.states or []:
             self.net.load_state_dict(state)
-            answers.append(self.predict(clips))
+            outputs.append(self.predict(clips))
         self.net.load_state_dict(last)
-        return np.stack(answers)
+        return np.stack(outputs)

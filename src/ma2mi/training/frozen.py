@@ -1,4 +1,4 @@
-"""A network that is not trained: what it sees as features, computed once for all folds."""
+"""Features of a network that is not trained, computed once for all folds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ma2mi.training.ridge import Features, compress
 from ma2mi.training.views import VIEWS, batches
 
 #: Share of a recognizer's features (of their squared length, so of the ridge's kernel) that is
-#: what it says; the rest is the grid. Ours: half and half. On painted pairs with a fifth of the
-#: labels wrong (16 folds by people, twice) that gave UF1 0.70 and 0.74, the grid alone 0.69 and
+#: its outputs; the rest is the grid. Ours: half and half. On synthetic pairs with a fifth of the
+#: labels wrong (16 folds by subject, twice) that gave UF1 0.70 and 0.74, the grid alone 0.69 and
 #: 0.72, random weights 0.64 and 0.65.
-SAID_SHARE = 0.5
+OUTPUT_SHARE = 0.5
 #: Of that, the classes' part; the units have the rest.
 CLASSES_SHARE = 0.6
 
@@ -46,9 +46,9 @@ def extract_features(
 
 @torch.no_grad()
 def recognizer_features(
-    recognizer: Recognizer, pairs: Pairs, *, share: float = SAID_SHARE
+    recognizer: Recognizer, pairs: Pairs, *, share: float = OUTPUT_SHARE
 ) -> Features:
-    """Features of every pair and of its mirror image: the grid, and what the network says of it.
+    """Features of every pair and of its mirror image: the grid, and what the network outputs.
 
     Three blocks side by side, each bounded, so that a clip's features depend on no other clip:
     the grid as in :func:`extract_features`; the calibrated probabilities of the classes less
@@ -68,12 +68,12 @@ def recognizer_features(
     certain = (1 - chance) ** 0.5
 
     def joined(grid: Tensor) -> Tensor:
-        said = calibrate(net.head(grid), recognizer.settings)
+        output = calibrate(net.head(grid), recognizer.settings)
         return torch.cat(
             [
                 (1 - share) ** 0.5 * flatten_grid(grid),
-                (share * CLASSES_SHARE) ** 0.5 * (said.classes.softmax(1) - chance) / certain,
-                (share * (1 - CLASSES_SHARE)) ** 0.5 * normalize(said.units.sigmoid()),
+                (share * CLASSES_SHARE) ** 0.5 * (output.classes.softmax(1) - chance) / certain,
+                (share * (1 - CLASSES_SHARE)) ** 0.5 * normalize(output.units.sigmoid()),
             ],
             dim=1,
         )

@@ -1,4 +1,4 @@
-"""Heat maps: where a network looks, and what on the face speaks for an answer."""
+"""Heat maps: where a network looks, and what on the face supports an output."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def attention_map(backbone: Backbone, batch: Batch) -> Maps | None:
 def grad_cam(
     recognizer: Recognizer, pairs: Pairs, target: str | Sequence[str] | None = None
 ) -> Maps:
-    """What speaks for an answer: Grad-CAM on the last grid of the action branch.
+    """What supports an output: Grad-CAM on the last grid of the action branch.
 
     Selvaraju et al., "Grad-CAM", ICCV 2017, by captum: the grid's channels, weighted by the mean
-    gradient of the answer's logit, summed; what speaks against it counts as 0. A network without
-    an action branch of its own is asked at the grid that its head reads.
+    gradient of the output's logit, summed; negative sums count as 0. For a network without an
+    action branch of its own it is the grid that its head reads.
 
     Args:
         recognizer: stays as it is; it sees the pairs as they are, not mirrored.
@@ -48,27 +48,27 @@ def grad_cam(
 
     Returns:
         float32 [N, s, s] over the part of the crop that the network sees, or the side it takes;
-        each map stretched to [0, 1], all 0 where nothing speaks for the answer.
+        each map stretched to [0, 1], all 0 where nothing supports the output.
 
     Raises:
-        SettingsError: the recognizer has no such answer.
+        SettingsError: the recognizer has no such output.
         MissingPart: captum is not installed.
     """
     with optional_part("captum", "explain"):
         from captum.attr import LayerGradCam
 
-    answers = (*recognizer.classes, *recognizer.units)
+    outputs = (*recognizer.classes, *recognizer.units)
     if target is None:
         wanted = recognizer.predict(pairs).argmax(1).tolist()
     else:
         names = [target] * len(pairs) if isinstance(target, str) else list(target)
-        if unknown := set(names) - set(answers):
+        if unknown := set(names) - set(outputs):
             raise SettingsError(
-                f"has no answer {', '.join(sorted(unknown))}",
+                f"has no output {', '.join(sorted(unknown))}",
                 where="heat maps",
-                cure=f"It has: {', '.join(answers)}",
+                cure=f"It has: {', '.join(outputs)}",
             )
-        wanted = [answers.index(name) for name in names]
+        wanted = [outputs.index(name) for name in names]
     net = recognizer.net.eval()
     encoder = net.action_encoder.seen if isinstance(net, MIACNet) else None
     parts, done = [], 0

@@ -62,7 +62,7 @@ def run_epochs(
     order: Callable[[np.random.Generator], NDArray[np.int64]] | None = None,
     enough: Callable[[list[dict[str, Any]]], bool] = lambda history: False,
 ) -> list[dict[str, Any]]:
-    """Train, and return what ``after_epoch`` said of every epoch.
+    """Train, and return what ``after_epoch`` returned for every epoch.
 
     Every epoch draws its order and its noise from (seed, epoch, device) alone. So a run that was
     killed goes on from ``state``, the last finished epoch, and ends with the same weights.
@@ -78,7 +78,7 @@ def run_epochs(
         after_step: called after each optimizer step (a moving average, say).
         after_epoch: called after each epoch on every device; its numbers are kept.
         order: examples of one pass in an order drawn from the generator; shuffled by default.
-        enough: told what was said of the epochs so far, whether to stop early.
+        enough: from the figures of the epochs so far, whether to stop early.
 
     Raises:
         SettingsError: a loss or a weight is no longer a finite number.

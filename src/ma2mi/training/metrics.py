@@ -1,4 +1,4 @@
-"""The referee's metrics in torchmetrics' dress, to watch a training with."""
+"""The benchmark's metrics as torchmetrics, to monitor a training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PooledScore(Metric):  # type: ignore[misc]
     Args:
         metric: "uf1", "uar", "accuracy", "macro_f1", "micro_f1" or "weighted_f1".
         classes: number of classes.
-        absent: what to do with a class without clips and guesses; "present" suits small
+        absent: what to do with a class without clips and predictions; "present" suits small
             validation sets.
 
     Example:
@@ -49,20 +49,22 @@ class PooledScore(Metric):  # type: ignore[misc]
         zeros = torch.zeros(classes, classes, dtype=torch.long)
         self.add_state("confusion", default=zeros, dist_reduce_fx="sum")
 
-    def update(self, guess: Tensor, truth: Tensor) -> None:
+    def update(self, prediction: Tensor, truth: Tensor) -> None:
         """Add a batch.
 
         Args:
-            guess: labels [n], or scores [n, classes] whose largest counts.
+            prediction: labels [n], or scores [n, classes] whose largest counts.
             truth: labels [n].
 
         Raises:
             EvaluationError: shapes, or a label outside the classes.
         """
-        label = guess.argmax(dim=1) if guess.ndim == 2 else guess
+        label = prediction.argmax(dim=1) if prediction.ndim == 2 else prediction
         if label.shape != truth.shape or truth.ndim != 1:
-            raise EvaluationError(f"guess {tuple(guess.shape)} and truth {tuple(truth.shape)}")
-        for which, values in (("guess", label), ("truth", truth)):
+            raise EvaluationError(
+                f"prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)}"
+            )
+        for which, values in (("prediction", label), ("truth", truth)):
             if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < self.classes:
                 raise EvaluationError(f"labels outside 0..{self.classes - 1}", where=which)
         places = truth.long() * self.classes + label.long()
@@ -73,7 +75,7 @@ class PooledScore(Metric):  # type: ignore[misc]
         """The score of all batches so far, a float64 scalar.
 
         Raises:
-            EvaluationError: with absent="error", a class without clips and guesses.
+            EvaluationError: with absent="error", a class without clips and predictions.
         """
         score = METRICS[self.metric](self.confusion.cpu().numpy(), self.absent)
         return torch.tensor(float(score), dtype=torch.float64)

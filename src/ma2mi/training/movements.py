@@ -124,7 +124,7 @@ class Movements(NamedTuple):
         early_face, late_face: [B, 3, S, S] in [0, 1], the face in the crop of either side; None
             without faces.
         parts: [B, parts, 2], where the regions of the face lie in ``early_face``, as shares of its
-            side; NaN where nobody knows.
+            side; NaN where it is unknown.
     """
 
     early: Tensor
@@ -145,7 +145,7 @@ class Source(Protocol):
 
     @property
     def subjects(self) -> NDArray[np.str_]:
-        """[N], whom each pair shows."""
+        """[N], the subject of each pair."""
 
     @property
     def videos(self) -> NDArray[np.str_]:

@@ -7,7 +7,7 @@ moments of the same video among them (contrast), and by drawing it (a light deco
 The paper (Li, Niu, Zhao, arXiv 2405.16451, abstract) says: learn to represent subtle movement on
 macro-expression videos by reconstructing future frames in latent space. That the future is a
 movement and not a face, both losses, and what is put on either side are our choices: a face's
-latent rewards knowing who it is, and its target can be reached without seeing what moves.
+latent rewards knowing the identity, and its target can be reached without seeing what moves.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class PretrainSettings(BaseModel):
         model: name in the catalog.
         model_settings: changes to its preset.
         size: side of the network's input in px.
-        held_out: share of the subjects that judge what is learned and are never trained on.
+        held_out: share of the subjects that are evaluated on and never trained on.
         pretext: "future movement" by default; "near future" as an ablation.
         probe: see its class; for "future movement".
         stop: "fixed" takes the last epoch; "probe" the one whose probe is best, and ends when that
@@ -97,7 +97,7 @@ def pretrain(
     number, and ``config.json`` says so ("planned").
 
     Writes to ``out``: ``model.safetensors`` and ``config.json`` (the weights, the pretext task's
-    name, who was seen), ``log.csv`` and ``tensorboard/`` (figures on held-out subjects after every
+    name, subjects), ``log.csv`` and ``tensorboard/`` (figures on held-out subjects after every
     epoch), ``settings.json``, and ``state.safetensors``, to go on from.
 
     Args:
@@ -123,7 +123,7 @@ def pretrain(
         CheckpointError: ``init`` holds weights of another pretext task, network or size.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    # The random numbers of whoever calls stay as they were.
+    # The random numbers of the caller stay as they were.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.loop.seed)
         backbone = build_model(settings.model, 2, **settings.model_settings)
@@ -174,7 +174,7 @@ def _learn(
     fabric: Fabric,
     on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
-    """Run all epochs; ``parts`` are the positions of the pairs to train on and to judge by."""
+    """Run all epochs; ``parts`` are the positions of the pairs to train on and to evaluate on."""
     train, held = parts
     _freeze_idle(plan, train[:FEWEST])
     optimizer = torch.optim.AdamW(
@@ -191,7 +191,7 @@ def _learn(
         return plan.loss(module(plan.batch(train[rows], generator).to(fabric.device)))
 
     def after_epoch(epoch: int) -> dict[str, Any]:
-        figures = plan.judge(held)
+        figures = plan.evaluate(held)
         if board:
             board.log_metrics(figures, epoch + 1)
         if settings.stop == "probe" and fabric.is_global_zero:
@@ -260,18 +260,18 @@ def split_subjects(subjects: NDArray[np.str_], share: float, seed: int) -> tuple
     """Positions of the subjects to train on and of those held out; never one of them in both.
 
     Raises:
-        SettingsError: there is nobody to hold out.
+        SettingsError: there are fewer than two subjects.
     """
-    people = np.unique(subjects)
-    if len(people) < 2:
+    names = np.unique(subjects)
+    if len(names) < 2:
         raise SettingsError(
-            f"pre-training needs two people at least, one to judge it on; found {len(people)}",
-            cure="Add videos of other people",
+            f"pre-training needs two subjects at least, one of them held out; found {len(names)}",
+            cure="Add videos of other subjects",
         )
-    count = min(max(1, round(share * len(people))), len(people) - 1)
-    held = np.random.default_rng([seed, 7]).permutation(people)[:count]
-    outside = np.isin(subjects, held)
-    return np.flatnonzero(~outside), np.flatnonzero(outside)
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    chosen = np.random.default_rng([seed, 7]).permutation(names)[:count]
+    held = np.isin(subjects, chosen)
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def video_order(videos: NDArray[np.str_], few: int) -> Callable[[np.random.Generator], Rows]:
@@ -294,7 +294,7 @@ def video_order(videos: NDArray[np.str_], few: int) -> Callable[[np.random.Gener
 
 @dataclass(frozen=True, eq=False)
 class _FuturePlan:
-    """How "future movement" is trained and judged."""
+    """How "future movement" is trained and evaluated."""
 
     task: FutureMovement
     source: Source
@@ -307,15 +307,15 @@ class _FuturePlan:
     def batch(self, rows: Rows, generator: torch.Generator) -> Movements:
         return self.source.batch(rows, generator)
 
-    def loss(self, said: FutureLoss) -> Tensor:
-        return said.loss
+    def loss(self, losses: FutureLoss) -> Tensor:
+        return losses.loss
 
     def order(self, train: Rows) -> Callable[[np.random.Generator], Rows]:
         pretext = self.settings.pretext
         assert isinstance(pretext, FutureMovementSettings)
         return video_order(self.source.videos[train], pretext.per_video)
 
-    def judge(self, held: Rows) -> dict[str, float]:
+    def evaluate(self, held: Rows) -> dict[str, float]:
         loop = self.settings.loop
         probe = Probe(self.source, held, self.settings.probe, loop.batch_size, loop.seed)
         return probe.figures(self.task)
@@ -326,7 +326,7 @@ class _FuturePlan:
 
 @dataclass(frozen=True, eq=False)
 class _NearPlan:
-    """How "near future" is trained and judged."""
+    """How "near future" is trained and evaluated."""
 
     task: MA2MI
     pairs: Pairs
@@ -349,22 +349,22 @@ class _NearPlan:
             generator=generator,
         )
 
-    def loss(self, said: PretextLoss) -> Tensor:
-        return said.loss + self.task.settings.keep_spread * said.lost_spread
+    def loss(self, losses: PretextLoss) -> Tensor:
+        return losses.loss + self.task.settings.keep_spread * losses.lost_spread
 
     def order(self, train: Rows) -> None:
         return None
 
     @torch.no_grad()
-    def judge(self, held: Rows) -> dict[str, float]:
+    def evaluate(self, held: Rows) -> dict[str, float]:
         """Loss, that of the identity baseline, gain and latent variance, means over these pairs."""
         self.task.eval()
         device = next(self.task.parameters()).device
         totals = np.zeros(4)
         for start in range(0, len(held), self.settings.loop.batch_size):
             rows = held[start : start + self.settings.loop.batch_size]
-            said = self.task(self.batch(rows, None).to(device))
-            totals += len(rows) * np.array([float(x) for x in said])
+            losses = self.task(self.batch(rows, None).to(device))
+            totals += len(rows) * np.array([float(x) for x in losses])
         loss, _, copy, variance = (totals / len(held)).tolist()
         # Where nothing changes there is nothing to gain.
         gain = 1 - loss / copy if copy > 0 else 0.0
@@ -464,7 +464,7 @@ def _pretext_of(config: dict[str, Any]) -> str:
 
 
 def _other_pretext(out: Path, settings: PretrainSettings) -> str:
-    """That a run in a folder has another pretext task, in words; "" if not, or nobody knows."""
+    """That a run in a folder has another pretext task, in words; "" if not, or unknown."""
     try:
         old = json.loads((out / SETTINGS).read_bytes())["pretext"]
         named = old.get("name") == "future-movement"

@@ -1,4 +1,4 @@
-"""What a pre-training has learned so far, on subjects that it never saw.
+"""What a pre-training has learned so far, on held-out subjects.
 
 Three figures beside the loss: how often the later movement is found among 32; how well a ridge
 with few labels reads action units off the frozen features; and how well it reads off the code
@@ -89,10 +89,10 @@ class Probe:
             subject by its code, and "subject_chance", that of chance.
         """
         task.eval()
-        told = self._held_out_loss(task)
+        figures = self._held_out_loss(task)
         if task.trunk.action_input == "flow":
-            told |= {"units": self._units(task), **self._subject(task)}
-        return told
+            figures |= {"units": self._units(task), **self._subject(task)}
+        return figures
 
     def _held_out_loss(self, task: FutureMovement) -> dict[str, float]:
         device = next(task.parameters()).device
@@ -106,8 +106,8 @@ class Probe:
                 block = likeness[start : start + CANDIDATES, start : start + CANDIDATES]
                 truth = torch.arange(len(block), device=device)
                 hits += int((block.argmax(1) == truth).sum())
-        told = dict(zip(FutureLoss._fields, (totals / len(rows)).tolist(), strict=True))
-        return {**told, "retrieval": hits / len(rows)}
+        figures = dict(zip(FutureLoss._fields, (totals / len(rows)).tolist(), strict=True))
+        return {**figures, "retrieval": hits / len(rows)}
 
     def _units(self, task: FutureMovement) -> float:
         half = self.settings.subjects // 2
@@ -122,18 +122,21 @@ class Probe:
     def _subject(self, task: FutureMovement) -> dict[str, float]:
         """Where there are faces, they are the held-out subjects', and the movements are not theirs:
         a subject that is read off the code was then read off the face."""
-        who = np.tile(np.arange(self.settings.subjects), self.settings.each)
-        flow, _ = self._synthetic(who, 4)
+        subjects = np.tile(np.arange(self.settings.subjects), self.settings.each)
+        flow, _ = self._synthetic(subjects, 4)
         faces = None
-        if (shown := self._faces(len(who))) is not None:
-            who, faces = shown
+        if (shown := self._faces(len(subjects))) is not None:
+            subjects, faces = shown
         _, codes = self._read(task, flow, faces)
-        order = np.random.default_rng([self.seed, 5]).permutation(len(who))
+        order = np.random.default_rng([self.seed, 5]).permutation(len(subjects))
         train, test = order[::2], order[1::2]
-        names = np.unique(who)
-        targets = np.where(who[train][:, None] == names, 1.0, -1.0)
-        guess = ridge_scores(codes[train], targets, codes[test], self.settings.strength).argmax(1)
-        hits = [np.mean(names[guess[who[test] == one]] == one) for one in np.unique(who[test])]
+        names = np.unique(subjects)
+        targets = np.where(subjects[train][:, None] == names, 1.0, -1.0)
+        predicted = ridge_scores(codes[train], targets, codes[test], self.settings.strength).argmax(
+            1
+        )
+        truth = subjects[test]
+        hits = [np.mean(names[predicted[truth == one]] == one) for one in np.unique(truth)]
         return {"subject": float(np.mean(hits)), "subject_chance": 1 / len(names)}
 
     def _faces(self, count: int) -> tuple[Rows, Tensor] | None:

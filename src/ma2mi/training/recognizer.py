@@ -28,7 +28,7 @@ from ma2mi.training.checkpoint import (
     read_config,
     save_model,
 )
-from ma2mi.training.views import VIEWS, View, ask
+from ma2mi.training.views import VIEWS, View, compute_logits
 
 if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs
@@ -51,7 +51,7 @@ class RecognizerSettings(BaseModel):
         unit_temperature, unit_bias: the same for the units.
         abstain_below: it abstains where no class is as probable as this.
         movement_threshold: it abstains, too, where an expression is less probable than this.
-        views: the sights of a pair whose logits are averaged.
+        views: those of a pair whose logits are averaged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -115,8 +115,8 @@ def calibrate(logits: Tensor, settings: RecognizerSettings) -> Calibrated:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What a recognizer says of N pairs.
+class Outputs:
+    """What a recognizer outputs for N pairs.
 
     Args:
         classes: [N, C] probabilities, rows sum to 1.
@@ -135,7 +135,7 @@ class Answers:
 
 
 class Recognizer:
-    """A trained network with the meaning of its outputs; a Predictor for the referee.
+    """A trained network with the meaning of its outputs; a Predictor for benchmarks.
 
     Args:
         net: of the catalog, with ``RecognizerSettings.outputs`` outputs.
@@ -224,26 +224,26 @@ class Recognizer:
                 f"crops of {side} px, the network sees {self.size} px",
                 cure=f"Prepare crops of {self.size} px or more",
             )
-        return ask(self.net, pairs, self.size, self.settings.views).mean(0)
+        return compute_logits(self.net, pairs, self.size, self.settings.views).mean(0)
 
-    def answer(self, pairs: Pairs) -> Answers:
-        """Everything it says of these pairs."""
-        said = calibrate(self.logits(pairs), self.settings)
-        classes = said.classes.softmax(1).numpy()
-        movement = said.movement.sigmoid().numpy()
+    def outputs(self, pairs: Pairs) -> Outputs:
+        """All that it outputs for these pairs."""
+        output = calibrate(self.logits(pairs), self.settings)
+        classes = output.classes.softmax(1).numpy()
+        movement = output.movement.sigmoid().numpy()
         lost = np.isnan(pairs.elapsed_s) & (len(pairs.first) == 0)
-        return Answers(
+        return Outputs(
             classes,
-            said.units.sigmoid().numpy(),
-            np.where(lost, np.nan, said.intensity.numpy()),
+            output.units.sigmoid().numpy(),
+            np.where(lost, np.nan, output.intensity.numpy()),
             movement,
             (classes.max(1) < self.settings.abstain_below)
             | (movement < self.settings.movement_threshold),
         )
 
     def predict(self, clips: Pairs) -> Floats:
-        """Probabilities [N, C]; it abstains from nothing here, since a referee takes no blanks."""
-        return self.answer(clips).classes
+        """Probabilities [N, C]; it never abstains here, since metrics take no blanks."""
+        return self.outputs(clips).classes
 
     def read(
         self, onset: NDArray[np.uint8], frames: NDArray[np.uint8], keys: Sequence[str] = ()
@@ -278,8 +278,8 @@ class Recognizer:
         return self.readings(pairs)
 
     def readings(self, pairs: Pairs) -> list[Reading]:
-        """The answers as one :class:`ma2mi.records.Reading` a pair."""
-        said = self.answer(pairs)
+        """The outputs as one :class:`ma2mi.records.Reading` a pair."""
+        output = self.outputs(pairs)
         return [
             Reading(
                 str(key),
@@ -291,11 +291,11 @@ class Recognizer:
             )
             for key, classes, units, intensity, movement, abstained in zip(
                 pairs.keys,
-                said.classes,
-                said.units,
-                said.intensity,
-                said.movement,
-                said.abstain,
+                output.classes,
+                output.units,
+                output.intensity,
+                output.movement,
+                output.abstain,
                 strict=True,
             )
         ]
@@ -338,8 +338,8 @@ class ZeroShot:
     """A recognizer as a learner that learns nothing: labels are handed to it and not looked at.
 
     Args:
-        recognizer: answers.
-        order: the referee's class names; the recognizer's own, in any order.
+        recognizer: predicts.
+        order: the benchmark's class names; the recognizer's own, in any order.
         name: as in tables.
 
     Raises:
@@ -353,8 +353,7 @@ class ZeroShot:
     def __post_init__(self) -> None:
         if sorted(self.order) != sorted(self.recognizer.classes):
             raise CheckpointError(
-                f"knows {', '.join(self.recognizer.classes)}; "
-                f"asked for are {', '.join(self.order)}",
+                f"knows {', '.join(self.recognizer.classes)}; wanted are {', '.join(self.order)}",
                 where=self.name,
                 cure="Fine-tune it with --init, or take a protocol with its classes",
             )
@@ -371,6 +370,6 @@ class ZeroShot:
         return self
 
     def predict(self, clips: Pairs) -> Floats:
-        """Probabilities [N, C] in the referee's order."""
+        """Probabilities [N, C] in the benchmark's order."""
         columns = [self.recognizer.classes.index(name) for name in self.order]
         return self.recognizer.predict(clips)[:, columns]

@@ -1,4 +1,4 @@
-"""What a network is asked of a pair: the pair as it is and its mirror image, on one thread."""
+"""Logits of a network for pairs and their mirror images, computed on one thread."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def batches(net: Backbone, pairs: Pairs, size: int, view: View = "as-is") -> Ite
 
 
 @torch.no_grad()
-def ask(net: Backbone, pairs: Pairs, size: int, views: Sequence[View] = VIEWS) -> Tensor:
+def compute_logits(net: Backbone, pairs: Pairs, size: int, views: Sequence[View] = VIEWS) -> Tensor:
     """Logits, float64 [views, N, outputs] on the CPU; computed on one thread.
 
     Args:
         net: is put into evaluation mode.
         pairs: N, at least one.
         size: side of the network's input in px.
-        views: which sights of each pair.
+        views: which views of each pair.
     """
     net.eval()
     with one_thread():
-        asked = [
+        logits = [
             torch.cat([net(b.position, b.action) for b in batches(net, pairs, size, view)])
             for view in views
         ]
-    return torch.stack(asked).double().cpu()
+    return torch.stack(logits).double().cpu()
 
 
 #: torch has one random state and one number of threads a process: folds that run as threads
