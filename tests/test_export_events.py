@@ -164,10 +164,14 @@ def annotations(path):
     """Tier to (begin ms, end ms, words), read with nothing but XML."""
     root = ET.parse(path).getroot()
     slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE")) for s in root.iter("TIME_SLOT")}
+    times = {
+        a.get("ANNOTATION_ID"): (slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")])
+        for a in root.iter("ALIGNABLE_ANNOTATION")
+    }
     return {
         tier.get("TIER_ID"): [
-            (slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")], a[0].text)
-            for a in tier.iter("ALIGNABLE_ANNOTATION")
+            (*times[a.get("ANNOTATION_REF") or a.get("ANNOTATION_ID")], a[0].text or "")
+            for (a,) in tier.iter("ANNOTATION")
         ]
         for tier in root.iter("TIER")
     }
@@ -178,8 +182,10 @@ def test_elan_reads_back(analysis, folder):
     tiers = annotations(path)
     for made in analysis.events:
         span = (round(1000 * made.onset_s), round(1000 * made.offset_s) + 40)
-        assert (*span, f"#{made.event_id} {made.words}") in tiers[f"face{made.face_id}.{made.kind}"]
-    assert tiers["face0.apex"][0][:2] == (560, 600)
+        assert (*span, made.label) in tiers[f"face{made.face_id}.{made.kind}"]
+    assert tiers["face0.micro.apex"][0] == (560, 600, "apex")
+    assert tiers["face0.micro.action_units"][0] == (400, 840, "AU12+AU6")
+    assert tiers["face1.macro.notes"] == [(2000, 3040, "#3; score 0.75; recording too poor")]
     media = next(ET.parse(path).iter("MEDIA_DESCRIPTOR")).attrib
     assert media["MEDIA_URL"].startswith("file:///")
     assert media["RELATIVE_MEDIA_URL"] == "../Gespräch 1.mp4"
@@ -191,7 +197,7 @@ def test_elan_opens_with_pympi(analysis, folder):
     pympi = pytest.importorskip("pympi")
     (path,) = write_elan(analysis, folder)
     document = pympi.Elan.Eaf(str(path))
-    assert document.get_annotation_data_for_tier("face0.blink") == [(480, 680, "#2 blink")]
+    assert document.get_annotation_data_for_tier("face0.blink") == [(480, 680, "")]
     assert document.get_annotation_data_for_tier("face1.micro") == []
     assert document.get_parameters_for_tier("face0.micro")["PARTICIPANT"] == "face0"
 
@@ -213,13 +219,13 @@ def test_elan_is_xml_whatever_a_class_or_a_file_is_called(analysis, folder, tmp_
     reading = Reading("", {odd: 1.0}, {})
     strange = replace(analysis, source=str(source), events=(event(1, reading=reading),))
     tiers = annotations(write_elan(strange, folder)[0])
-    assert tiers["face0.micro"][0][2] == "#1 micro a\ufffd\ufffd\ufffd<&\ufffd\ufffd 1.00"
+    assert tiers["face0.micro"][0][2] == "a\ufffd\ufffd\ufffd<&\ufffd\ufffd"
 
 
 def test_times_of_other_tools_count_from_the_start_of_the_file(analysis, folder):
     late = replace(analysis, picture_s=0.8)
     tiers = annotations(write_elan(late, folder)[0])
-    assert tiers["face0.blink"] == [(1280, 1480, "#2 blink")]
+    assert tiers["face0.blink"] == [(1280, 1480, "")]
     project = json.loads(write_boris(late, folder)[0].read_text("utf-8"))
     (observation,) = project["observations"].values()
     assert states(observation)[0] == ("face0", "micro", 1.2, 1.64)
@@ -233,7 +239,7 @@ def test_times_of_other_tools_count_from_the_start_of_the_file(analysis, folder)
 def test_slow_motion_is_marked_where_it_plays(analysis, folder):
     slow = replace(analysis, slowed=8.0, picture_s=0.5)
     tiers = annotations(write_elan(slow, folder)[0])
-    assert tiers["face0.blink"] == [(500 + 8 * 480, 500 + 8 * 680, "#2 blink")]
+    assert tiers["face0.blink"] == [(500 + 8 * 480, 500 + 8 * 680, "")]
     project = json.loads(write_boris(slow, folder)[0].read_text("utf-8"))
     (observation,) = project["observations"].values()
     assert states(observation)[0] == ("face0", "micro", 3.7, 7.22)
@@ -280,8 +286,9 @@ def test_boris_follows_its_project_format(analysis, folder):
         assert name in project, name
     assert project["project_format_version"] == "7.0"
     codes = {b["code"] for b in project["behaviors_conf"].values()}
-    assert codes == set(KINDS)
-    assert {b["type"] for b in project["behaviors_conf"].values()} == {"State event"}
+    assert codes == {*KINDS, "apex"}
+    types = {b["code"]: b["type"] for b in project["behaviors_conf"].values()}
+    assert types == dict.fromkeys(KINDS, "State event") | {"apex": "Point event"}
     assert [s["name"] for s in project["subjects_conf"].values()] == ["face0", "face1"]
     (observation,) = project["observations"].values()
     (media,) = observation["file"]["1"]
@@ -297,14 +304,16 @@ def test_boris_follows_its_project_format(analysis, folder):
 
 
 def states(observation):
-    """(subject, code, start, stop) as BORIS pairs the rows: a code's rows in turn."""
+    """(subject, code, start, stop) as BORIS pairs rows: in turn, those with the same modifiers."""
     times = [row[0] for row in observation["events"]]
     assert times == sorted(times)
     opened, found = {}, []
-    for time, subject, code, _, _ in observation["events"]:
-        start = opened.pop((subject, code), None)
+    for time, subject, code, modifiers, _ in observation["events"]:
+        if code == "apex":
+            continue
+        start = opened.pop((subject, code, modifiers), None)
         if start is None:
-            opened[subject, code] = time
+            opened[subject, code, modifiers] = time
         else:
             found.append((subject, code, start, time))
     assert not opened
@@ -315,7 +324,10 @@ def test_boris_pairs_overlapping_events(analysis, folder):
     clash = replace(analysis, events=(event(1), event(2, onset=15, apex=18, offset=30)))
     project = json.loads(write_boris(clash, folder)[0].read_text("utf-8"))
     (observation,) = project["observations"].values()
-    assert states(observation) == [("face0", "micro", 0.4, 0.6), ("face0", "micro", 0.6, 1.24)]
+    assert states(observation) == [
+        ("face0", "micro", 0.4, 0.84),
+        ("face0", "micro (2)", 0.6, 1.24),
+    ]
 
 
 @pytest.mark.parametrize("name", EXPORTS)

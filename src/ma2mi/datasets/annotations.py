@@ -72,6 +72,10 @@ class Annotations(Corpus):
     annotation of no stated kind is micro up to 1/2 s. Who is seen: what the tool says (participant,
     subject, ``sub-``), else each video counts as a person of its own, which is told.
 
+    Events of ``analyze`` that somebody corrected in ELAN, BORIS or the table of BIDS come back with
+    their kind, class, apex, action units and score; blinks and speech are no expressions. "face0"
+    names no subject: give the participant's name in the tool.
+
     Args:
         root: the folder, or one file of annotations in it.
         labels: the mapping file; None takes ``labels.csv`` if it is there.
@@ -287,9 +291,11 @@ class Annotations(Corpus):
     def _recording(self, video: Path, annotations: list[Annotation]) -> Recording:
         spelled = {_folded(one.subject): _composed(one.subject) for one in annotations}
         people = sorted(name for name in spelled.values() if name)
-        if len(people) > 1:
+        faces = sorted({one.face for one in annotations if one.face is not None and _counts(one)})
+        if len(people) > 1 or len(faces) > 1:
+            seen = people if len(people) > 1 else [f"face {face}" for face in faces]
             raise CorpusError(
-                f"shows {' and '.join(people)}, if one believes the annotations",
+                f"shows {' and '.join(seen)}, if one believes the annotations",
                 where=video,
                 cure="Cut it into one video for each face, or correct the participants",
             )
@@ -335,7 +341,7 @@ class Annotations(Corpus):
         Raises:
             CorpusError: the mapping file does not know its label.
         """
-        if self.meanings is None:
+        if self.meanings is None or (annotation.face is not None and not annotation.label):
             kind = annotation.kind.lower()
             return Meaning(_composed(annotation.label), annotation.aus, kind)
         layer, label = _folded(annotation.layer), _folded(annotation.label)
@@ -369,16 +375,15 @@ class Annotations(Corpus):
         marks: dict[int, Expression] = {}
         apexes: list[tuple[int, Annotation]] = []
         units: list[Expression] = []
-        for one in sorted(
-            annotations, key=lambda one: one.start_s
-        ):  # of equals, the first comes first
+        # Of equals, the first comes first.
+        for one in sorted(filter(_counts, annotations), key=lambda one: one.start_s):
             try:
                 meaning = self._meaning(one)
                 if meaning.emotion.casefold() == "apex":
                     apexes.append((_frame_at(one.start_s, times, one.where), one))
                 elif meaning.emotion or meaning.aus or self.meanings is None:
                     mark = _expression(recording, one, meaning, times)
-                    if meaning.aus and not meaning.emotion:
+                    if meaning.aus and not meaning.emotion and one.face is None:
                         units.append(mark)
                     elif (twin := marks.setdefault(mark.onset, mark)) is not mark:
                         again = CorpusError(
@@ -411,6 +416,11 @@ class Annotations(Corpus):
                 )
                 findings.append(Finding.of(outside))
         return [marks[onset] for onset in sorted(marks)]
+
+
+def _counts(one: Annotation) -> bool:
+    """Whether it can be an expression: blinks and speech, which an analysis lists, are none."""
+    return one.kind.lower() not in ("blink", "speech")
 
 
 class _Reading(NamedTuple):
@@ -487,7 +497,9 @@ def _expression(
     brief = end_s - start_s <= _LONGEST_MICRO_S
     kind: Kind = "macro" if meaning.kind == "macro" or not (meaning.kind or brief) else "micro"
     codes = parse_units(meaning.aus).codes
-    return Expression(recording, onset, offset, apex, kind, meaning.emotion, codes)
+    return Expression(
+        recording, onset, offset, apex, kind, meaning.emotion, codes, annotation.score
+    )
 
 
 def _doubts(aus: str, where: str) -> Iterator[Finding]:

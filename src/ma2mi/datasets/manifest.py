@@ -10,7 +10,7 @@ from pathlib import Path
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
 from ma2mi.errors import CorpusError, Ma2miError, optional_part
 from ma2mi.formats.action_units import parse_units
-from ma2mi.formats.annotation_tables import read_rate
+from ma2mi.formats.own_table import read_rate
 from ma2mi.formats.cells import LARGEST_BYTES, MOST_ROWS, shorten
 from ma2mi.formats.findings import Finding, LeftOut
 from ma2mi.formats.sheets import Columns, NoColumns, Row, Sheet, read_sheet

@@ -5,15 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import replace_file
-from ma2mi.formats.annotation_tables import TABLE, bids_events, own_table, read_table
-from ma2mi.formats.base import Annotation, NoAnnotations, Source
-from ma2mi.formats.boris import boris_project, read_boris
-from ma2mi.formats.eaf import elan_document, read_elan
+from ma2mi.formats.annotation import Annotation, NoAnnotations, Source
+from ma2mi.formats.bids.read import named_subject
+from ma2mi.formats.bids.write import bids_events
+from ma2mi.formats.boris.read import read_boris
+from ma2mi.formats.boris.write import boris_project
+from ma2mi.formats.eaf.read import read_elan
+from ma2mi.formats.eaf.write import eaf_document
 from ma2mi.formats.findings import Finding, LeftOut
+from ma2mi.formats.own_table import TABLE, own_table
+from ma2mi.formats.table_files import read_table
 from ma2mi.video.times import file_length
 
 __all__ = ["SUFFIXES", "TABLE", "Annotation", "NoAnnotations", "read_annotations"]
@@ -85,9 +91,9 @@ def _beside(file: Path) -> Callable[[str], Fraction | None]:
 def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> None:
     """Write the annotations of one video, to a millisecond.
 
-    ELAN and BORIS hold times, words and layers; an apex becomes a point "apex" of its own, and
-    units and kind are left to the other two. Characters that XML forbids become U+FFFD; cells
-    that a spreadsheet program would compute get an apostrophe (``sheets.mask``).
+    What is written reads back equal but for layers in BIDS and tables, and frame rates in all but
+    tables. Characters that XML forbids become U+FFFD; cells that a spreadsheet program would
+    compute get an apostrophe (``sheets.mask``).
 
     Args:
         annotations: in order of time.
@@ -98,10 +104,10 @@ def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> No
         StoreError: it cannot be written.
     """
     file = Path(file)
-    writers: dict[str, Callable[[Sequence[Annotation]], str]] = {
-        ".eaf": elan_document,
+    writers: dict[str, Callable[[Sequence[Annotation]], str | bytes]] = {
+        ".eaf": eaf_document,
         ".boris": boris_project,
-        ".tsv": bids_events,
+        ".tsv": partial(bids_events, subject=named_subject(file.name)),
         ".csv": own_table,
     }
     if file.suffix not in writers:
@@ -115,5 +121,7 @@ def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> No
                 where=file,
                 cure="Give times that rise from 0",
             )
-    text = writers[file.suffix](annotations)
-    replace_file(file, text.encode("utf-8", errors="replace"))
+    content = writers[file.suffix](annotations)
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="replace")
+    replace_file(file, content)

@@ -68,6 +68,11 @@ class Row:
             )
         return unmask(text)
 
+    def value(self, column: str) -> str:
+        """As :meth:`text`, empty where BIDS writes "n/a"."""
+        text = self.text(column)
+        return "" if text.lower() == "n/a" else text
+
     def whole(self, column: str) -> int:
         """The cell as a whole number.
 

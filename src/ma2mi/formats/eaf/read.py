@@ -1,17 +1,20 @@
-"""ELAN's annotation documents (.eaf, EAF 2.7 to 3.0; The Language Archive): in and out."""
+"""Reads ELAN's annotation documents: EAF 2.7 to 3.0."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.base import Annotation, Source, focal_subject
+from ma2mi.formats.annotation import Annotation, Source
 from ma2mi.formats.cells import parse_number, read_bytes, shorten
+from ma2mi.formats.eaf.events import Mark, join
+from ma2mi.formats.eaf.tiers import NOTES, UNITS, role_of
 
 _UNITS_S = {
     "milliseconds": Fraction(1, 1000),
@@ -19,28 +22,18 @@ _UNITS_S = {
     "NTSC-frames": Fraction(1001, 30000),
 }
 _MOST_PARENTS = 100  # tiers above a tier
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-SCHEMA = {
-    "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
-    "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
-}
-"""What other readers, pympi among them, want a document to say of itself."""
 
 Times = Mapping[str, Fraction]
 """Time slot to seconds; slots that nobody aligned are missing."""
-
-
-def xml_text(text: str) -> str:
-    """Text that XML can hold: characters that it forbids become U+FFFD."""
-    return _NO_XML.sub("\ufffd", text)
 
 
 def read_elan(source: Source) -> Iterator[Annotation]:
     """Every annotation of a document, tier by tier.
 
     Slots that nobody aligned lie evenly between their aligned neighbours of the tier, and
-    annotations that subdivide another one share its time evenly, as ELAN shows them.
+    annotations that subdivide another one share its time evenly, as ELAN shows them. What our own
+    tiers say of an event (``eaf_document``) comes with it, also from documents of ``analyze`` as
+    earlier versions wrote them.
 
     Raises:
         CorpusError: it is no ELAN document.
@@ -60,6 +53,7 @@ def read_elan(source: Source) -> Iterator[Annotation]:
     parts = {}
     for tier, _ in tiers:
         parts.update(_parts(tier))
+    marks = []
     for tier, layer in tiers:
         for one in _annotations(tier):
             name = one.get("ANNOTATION_ID", "")
@@ -67,24 +61,16 @@ def read_elan(source: Source) -> Iterator[Annotation]:
             try:
                 start_s, end_s = _ends(one, layer, known, by_tier, parts, source, place)
             except CorpusError as error:
-                source.note(error)
+                # What is about an event goes with it: another program than ELAN may leave it.
+                is_part = role_of(tier.get("LINGUISTIC_TYPE_REF")) in (UNITS, NOTES)
+                source.note(error, "warning" if is_part else "error")
                 continue
-            yield Annotation(
-                start_s + media[1],
-                end_s + media[1],
-                (one.findtext("ANNOTATION_VALUE") or "").strip(),
-                _base(layer, by_tier),
-                media[0],
-                focal_subject(tier.get("PARTICIPANT")),
-                where=source.where(place),
-                others=others,
-            )
-
-
-def _base(layer: str, tiers: Mapping[str, Times]) -> str:
-    """ "face" for the tier "face (2)" beside it: annotations of one tier cannot overlap."""
-    match = re.fullmatch(r"(.+) \([0-9]+\)", layer, re.DOTALL)
-    return match[1] if match and match[1] in tiers else layer
+            words = (one.findtext("ANNOTATION_VALUE") or "").strip()
+            parent = one.get("ANNOTATION_REF", "")
+            span = (start_s + media[1], end_s + media[1])
+            marks.append(Mark(tier, name, parent, *span, words, place))
+    for found in join(marks, source):
+        yield replace(found, media=media[0], others=others)
 
 
 def _document(source: Source) -> Element:
@@ -236,77 +222,3 @@ def _ends(
         step_s = (end_s - start_s) / count
         start_s, end_s = start_s + at * step_s, start_s + (at + 1) * step_s
     return start_s, end_s
-
-
-# Writing
-
-
-def elan_document(annotations: Sequence[Annotation]) -> str:
-    """The annotations of one video as a document; those that overlap get tiers of their own."""
-    root = Element("ANNOTATION_DOCUMENT", FORMAT="3.0", VERSION="3.0", AUTHOR="")
-    root.set("DATE", "2000-01-01T00:00:00+00:00")  # the same marks give the same bytes
-    for name, value in SCHEMA.items():
-        root.set(name, value)
-    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    for media in dict.fromkeys(xml_text(one.media) for one in annotations):
-        ElementTree.SubElement(
-            header,
-            "MEDIA_DESCRIPTOR",
-            MEDIA_URL=media,
-            MIME_TYPE="video/*",
-            RELATIVE_MEDIA_URL=media,
-        )
-    order = ElementTree.SubElement(root, "TIME_ORDER")
-    spans: dict[str, list[tuple[int, int]]] = {}
-    tiers: dict[str, Element] = {}
-    times: list[int] = []
-    ends: list[tuple[Element, int, int]] = []
-    for number, (layer, label, start_s, end_s, subject) in enumerate(flat(annotations), 1):
-        start_ms = round(1000 * start_s)
-        end_ms = max(round(1000 * end_s), start_ms + 1)  # ELAN knows no points
-        name = free_tier(xml_text(layer) or "expression", (start_ms, end_ms), spans)
-        if name not in tiers:
-            tiers[name] = ElementTree.SubElement(
-                root,
-                "TIER",
-                TIER_ID=name,
-                PARTICIPANT=xml_text(subject),
-                LINGUISTIC_TYPE_REF="default-lt",
-            )
-        one = ElementTree.SubElement(
-            ElementTree.SubElement(tiers[name], "ANNOTATION"),
-            "ALIGNABLE_ANNOTATION",
-            ANNOTATION_ID=f"a{number}",
-        )
-        ElementTree.SubElement(one, "ANNOTATION_VALUE").text = xml_text(label)
-        times += [start_ms, end_ms]
-        ends.append((one, start_ms, end_ms))
-    slots = {time: f"ts{number}" for number, time in enumerate(sorted(set(times)), 1)}
-    for time, slot in slots.items():
-        ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
-    for one, start_ms, end_ms in ends:
-        one.set("TIME_SLOT_REF1", slots[start_ms])
-        one.set("TIME_SLOT_REF2", slots[end_ms])
-    ElementTree.SubElement(
-        root, "LINGUISTIC_TYPE", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true"
-    )
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
-
-
-def free_tier(tier: str, span: tuple[int, int], spans: dict[str, list[tuple[int, int]]]) -> str:
-    """The tier, or "tier (2)" and so on: the first in which ``span`` overlaps nothing."""
-    place, number = tier, 1
-    while any(span[0] < other[1] and other[0] < span[1] for other in spans.get(place, [])):
-        number += 1
-        place = f"{tier} ({number})"
-    spans.setdefault(place, []).append(span)
-    return place
-
-
-def flat(annotations: Sequence[Annotation]) -> Iterator[tuple[str, str, Fraction, Fraction, str]]:
-    """(layer, label, start, end, subject), an apex as a point of its own."""
-    for one in annotations:
-        yield one.layer, one.label, one.start_s, one.end_s, one.subject
-        if one.apex_s is not None:
-            yield "apex", "apex", one.apex_s, one.apex_s, one.subject
