@@ -225,7 +225,9 @@ def test_zero_shot_looks_at_no_label_and_puts_classes_in_order(pairs, labels):
     assert learner.fit(pairs, labels, pairs.subjects) is learner
     assert np.array_equal(learner.predict(pairs), model.predict(pairs)[:, [2, 0, 1]])
     assert learner.reseed(3).settings["zero_shot"] is True
-    with pytest.raises(CheckpointError, match="knows negative, positive, surprise; asked for are"):
+    with pytest.raises(
+        CheckpointError, match="predicts negative, positive, surprise; the protocol has"
+    ):
         ZeroShot(model, ("negative", "positive"))
 
 

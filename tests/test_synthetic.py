@@ -1,4 +1,4 @@
-"""Painted subjects: same seed, same bytes; true values that are true; faces that look like faces."""
+"""Synthetic subjects: same seed, same bytes; true values are true; faces look like faces."""
 
 import os
 import subprocess

@@ -132,9 +132,8 @@ class Probe:
         train, test = order[::2], order[1::2]
         names = np.unique(subjects)
         targets = np.where(subjects[train][:, None] == names, 1.0, -1.0)
-        predicted = ridge_scores(codes[train], targets, codes[test], self.settings.strength).argmax(
-            1
-        )
+        scores = ridge_scores(codes[train], targets, codes[test], self.settings.strength)
+        predicted = scores.argmax(1)
         truth = subjects[test]
         hits = [np.mean(names[predicted[truth == one]] == one) for one in np.unique(truth)]
         return {"subject": float(np.mean(hits)), "subject_chance": 1 / len(names)}

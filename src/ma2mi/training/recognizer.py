@@ -353,7 +353,8 @@ class ZeroShot:
     def __post_init__(self) -> None:
         if sorted(self.order) != sorted(self.recognizer.classes):
             raise CheckpointError(
-                f"knows {', '.join(self.recognizer.classes)}; wanted are {', '.join(self.order)}",
+                f"predicts {', '.join(self.recognizer.classes)}; "
+                f"the protocol has {', '.join(self.order)}",
                 where=self.name,
                 cure="Fine-tune it with --init, or take a protocol with its classes",
             )
