@@ -28,7 +28,7 @@ class DomainSettings(BaseModel):
         shift, stretch, turn_deg, elastic: deviation of the crop from the template: its place, the
             ratio of its sides, its rotation, and a smooth elastic part.
         blur: chance that the estimator blurs, and by how much at most, in cells.
-        noise: median of the invented movement relative to the peak; ``noise_spread`` is the
+        noise, noise_spread: median of the invented movement relative to the peak, and the
             deviation of its logarithm.
         gain: deviation of the logarithm of the estimator's gain from place to place.
     """
