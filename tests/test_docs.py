@@ -1,59 +1,276 @@
-"""Every command in the README and the docs is one that the program has; Python blocks parse."""
+"""README and docs are run: Python blocks and commands, in an empty folder, on tiny inputs."""
 
-import ast
+from __future__ import annotations
+
 import re
+import runpy
 import shlex
+import shutil
+import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import typer.main
 
-from ma2mi.cli import app
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("cv2")
+
+from ma2mi.cli import app, commands, main
+from ma2mi.datasets.manifest import COLUMNS
+from ma2mi.datasets.synthetic import write_corpus
+from ma2mi.synthesis import SyntheticSettings
+from ma2mi.testing import write_fake
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES += [ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md")]
+PARTS = re.compile(r"^#+ ([^\n]*)|^(```)(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MANIFEST = "path,subject,"
+
+#: What makes a call short, appended to it: on a tiny video the rest is as in the docs.
+SHORT = {
+    "analyze": "--jobs 1",
+    "prepare": "--jobs 1",
+    "pretrain": "--size 64 --epochs 1 --epoch-steps 2 --batch-size 4 --accelerator cpu --jobs 1",
+    "benchmark": "--epochs 1 --jobs 1",
+    "explain": "--clips 2 --jobs 1",
+}
+#: Calls that a test cannot make (a camera, a cluster, two GPUs) or that take minutes: parsed only.
+PARSED = ("--camera", "--cluster", "--devices", "demo", "synthetic-macro", "synthetic-micro")
+#: The fakes that stand for DIR, a licensed copy.
+LICENSED = ("casme2", "samm", "smic", "megc2019-flow")
+
+TABLES = {
+    "predictions.csv": "key,label\na,negative\nb,positive\nc,negative\nd,surprise\n",
+    "truth.csv": "key,label\na,negative\nb,positive\nc,surprise\nd,surprise\n",
+    "spotted.csv": "vid,pred_onset,pred_offset,type\n006_1,100,140,me\n",
+    "events.csv": "vid,pred_onset,pred_offset,type\n006_1,98,140,me\n",
+    "recognised.csv": "subject,video,onset,offset,emotion\n006,006_1,100,140,negative\n",
+    "coded.csv": "subject,video,onset,offset,emotion\n006,006_1,98,140,negative\n",
+}
 
 
-def blocks(language):
+class Section(NamedTuple):
+    """A heading of a page, and its blocks: (language, text)."""
+
+    page: Path
+    heading: str
+    blocks: list[tuple[str, str]]
+
+
+def sections():
+    found = {}
+    for page in PAGES:
+        heading = ""
+        # A line that starts with "#" inside a block is a comment.
+        for title, block, language, text in PARTS.findall(page.read_text("utf-8")):
+            heading = title or heading
+            if block and (language in ("sh", "python") or text.startswith(MANIFEST)):
+                section = found.setdefault((page, heading), Section(page, heading, []))
+                section.blocks.append((language, text))
     return [
-        pytest.param(text, id=f"{page.name}-{i}")
-        for page in PAGES
-        for i, (name, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
-        if name == language
+        pytest.param(
+            section,
+            id=f"{section.page.stem}-{section.heading}",
+        )
+        for section in found.values()
     ]
 
 
-def commands(text):
+def calls(text):
+    """The words of each command of a shell block."""
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
-        if words and Path(words[0]).name in ("ma2mi", "make"):
+        if words and words[0] == "PYTHONPATH=.":
+            words = words[1:]
+        if words:
             yield words
 
 
-@pytest.mark.parametrize("text", blocks("sh"))
-def test_shell_blocks_call_what_there_is(text):
-    called = list(commands(text))
-    assert called
-    group = typer.main.get_command(app)
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for program, *words in called:
-        if program == "make":
-            assert set(words) <= targets
-            continue
-        name, *options = words
-        command = group.commands[name]
-        # Parses every option and its value; runs nothing.
-        command.make_context(name, list(options))
+class Inputs:
+    """What the docs name, made when it is first asked for: a video, a study, tables, fakes."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def __call__(self, name):
+        """The path of ``name``."""
+        path = self.root / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            if name in TABLES:
+                path.write_text(TABLES[name], "utf-8")
+            elif path.parent.name == "licensed":
+                write_fake(path.name, path)
+            else:
+                {
+                    "my_study": self.study,
+                    "my_videos": self.videos,
+                    "talk.mp4": self.video,
+                    "runs/mine": self.weights,
+                }[name](path)
+        return path
+
+    def study(self, path):
+        quick = SyntheticSettings(size=160, macro_duration_s=(0.6, 0.8))
+        manifest = write_corpus(
+            "synthetic-macro", path, subjects=3, clips_per_subject=3, seed=0, settings=quick
+        )
+        words = re.compile(r"\b(anger|contempt|disgust|fear|repression|sadness),")
+        manifest.write_text(words.sub("negative,", manifest.read_text("utf-8")), "utf-8")
+
+    def videos(self, path):
+        path.mkdir()
+        for clip in sorted(self("my_study").rglob("*.mp4"))[::2]:
+            shutil.copy(clip, path)
+
+    def video(self, path):
+        shutil.copy(min(self("my_study").rglob("*.mp4")), path)
+
+    def weights(self, path):
+        words = ["pretrain", "--videos", str(self("my_videos")), "--out", str(path)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["ma2mi", *shorter(words)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert not ended.value.code
 
 
-@pytest.mark.parametrize("text", blocks("python"))
-def test_python_blocks_run(text):
-    ast.parse(text)
-    exec(compile(text, "docs", "exec"), {})
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    return Inputs(tmp_path_factory.mktemp("docs"))
+
+
+def provide(text, inputs, folder):
+    """Copy what the text names and does not make itself."""
+    made = set(re.findall(r"--out (\S+)", text))
+    for name in ("talk.mp4", "my_videos", "my_study", "runs/mine", *TABLES):
+        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) and name not in made:
+            target = folder / name
+            target.parent.mkdir(exist_ok=True)
+            source = inputs(name)
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+
+
+def licensed(words, inputs):
+    """The words with the fake of the corpus that is named in place of DIR."""
+    name = next((w for w in words if w in LICENSED), "")
+    for word in words:
+        corpus, equals, place = word.partition("=")
+        if place == "DIR":
+            yield f"{corpus}{equals}{inputs(f'licensed/{corpus}')}"
+        else:
+            yield str(inputs(f"licensed/{name}")) if word == "DIR" else word
+
+
+def parse(words):
+    """Every option and its value are ones that the command takes; runs nothing."""
+    command, context = typer.main.get_command(app), None
+    while hasattr(command, "commands"):
+        name, *words = words
+        command = command.commands[name]
+        context = command.make_context(name, list(words), parent=context, resilient_parsing=True)
+    command.make_context(name, list(words), parent=context)
+
+
+def outs(words):
+    """What ``--out`` names."""
+    return {made for option, made in pairwise(words) if option == "--out"}
+
+
+def shorter(words):
+    command = words[0]
+    extra = SHORT.get(command, "").split()
+    if command == "pretrain" and "--simulator" not in words:
+        extra += ["--pairs-per-clip", "8", "--flow", "dis"]
+    if command == "benchmark" and "megc2019-flow" not in words:
+        extra += ["--flow", "dis"]
+    if "--learning-curve" in words:
+        extra += ["--learning-curve", "2", "--draws", "1"]
+    return [*words, *extra]
+
+
+def call(words, ma2mi, inputs, folder, absent):
+    """Run a command of a shell block, or check what it is made of.
+
+    What reads the results of a call that was only parsed is only parsed, too.
+    """
+    program, *words = words
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        assert set(words) <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    elif program == "pip":
+        extras = re.findall(r"ma2mi\[([\w,]+)\]", " ".join(words))
+        project = (ROOT / "pyproject.toml").read_text("utf-8")
+        assert extras
+        assert all(f"\n{e} = [" in project for names in extras for e in names.split(","))
+    elif program == "python":
+        assert (ROOT / words[0]).is_file()
+    else:
+        assert Path(program).name == "ma2mi", program
+        words = list(licensed(words, inputs))
+        if any(word in words for word in (*PARSED, *absent)):
+            parse(words)
+            absent.update(outs(words))
+            return
+        code, out, err = ma2mi(*shorter(words))
+        assert code == 0, (words, out, err)
+        for made in outs(words):
+            assert (folder / made).exists(), words
+
+
+@pytest.mark.parametrize("section", sections())
+def test_blocks_run(section, ma2mi, inputs, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)  # PYTHONPATH=.
+    provide("\n".join(text for _, text in section.blocks), inputs, tmp_path)
+    absent: set[str] = set()
+    for language, text in section.blocks:
+        if language == "sh":
+            for words in calls(text):
+                call(words, ma2mi, inputs, tmp_path, absent)
+        elif language == "python":
+            file = re.match(r"# (\w+\.py)\n", text)
+            path = tmp_path / (file[1] if file else "block.py")
+            path.write_text(text, "utf-8")
+            runpy.run_path(str(path))
+        else:
+            assert set(text.partition("\n")[0].split(",")) <= set(COLUMNS)
 
 
 def test_links_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_headings_that_links_name_are_there():
+    for page in PAGES:
+        for target, heading in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+            text = ((page.parent / target) if target else page).read_text("utf-8")
+            titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+            assert heading in slugs, f"{page}: {target}#{heading}"
+
+
+@pytest.mark.parametrize("script", ["write_reference", "draw_imports"])
+def test_pages_made_from_the_code_are_fresh(script, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    made = __import__(script)
+    for path, text in made.pages().items():
+        there = path.read_text("utf-8") if path.is_file() else ""
+        assert there == text, f"{path.name} is stale: run python scripts/{script}.py"
+
+
+def test_the_reference_has_every_command_and_every_setting(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import write_reference as made
+
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
+    for words, info in commands():
+        assert (f"## ma2mi {words}\n" in page) != info.hidden, words
+    for module, node in made.settings_classes():
+        for name, _, _, meaning in made.fields_of(module, node):
+            assert meaning, f"{module}.{node.name}: {name} is not described below Args"
