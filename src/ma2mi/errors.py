@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+LONGEST_LINE = 300  # characters of an error that nothing foresees
+
 
 class Ma2miError(Exception):
     """One clear line: ``where: what. cure``.
@@ -93,6 +95,23 @@ def store_error(error: OSError, where: object) -> StoreError:
         where=re.sub(r"(^|/)\.([^/]+)\.[0-9a-f]{8}\.part(?=/|$)", r"\1\2", shown),
         cure=_CURES.get(error.errno or 0, ""),
     )
+
+
+def one_line(error: Exception, where: object) -> str:
+    """Any error as one line: where, what, hint.
+
+    Args:
+        error: as raised; if nothing foresees it, the line calls it a fault of this package.
+        where: the input at hand; a file that an ``OSError`` names counts more.
+    """
+    if isinstance(error, Ma2miError):
+        line = str(error)
+    elif isinstance(error, OSError):
+        line = f"{error.filename or where}: cannot be read ({error.strerror or error})"
+    else:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_LINE]
+        line = f"{where}: {what}. This is a fault of ma2mi, not of yours: please report it"
+    return " ".join(line.split("\n"))
 
 
 class SettingsError(Ma2miError):

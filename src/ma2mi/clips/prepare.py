@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ma2mi.clips.quality import ClipQuality, measure_clip
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
-from ma2mi.errors import FaceError, Ma2miError, StoreError
+from ma2mi.errors import FaceError, StoreError, one_line
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
 from ma2mi.face.detect import Face, FaceDetector, find_model
 from ma2mi.face.quality import FrameQuality, measure_frame
@@ -144,7 +144,7 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
     try:
         source = _source(recording, marks)
     except Exception as error:
-        return Prepared(recording.key, failures=(_line(error, recording),))
+        return Prepared(recording.key, failures=(one_line(error, recording.path),))
     kind = "marks" if expressions else "whole"
     sheet = store.folder / f"{recording.key}.{source}.{kind}.json"
     if found := _finished(sheet, recording, store, source):
@@ -168,7 +168,7 @@ def _prepare_one(task: Task, store: ClipStore) -> Prepared:
     except StoreError:
         raise  # the disk's fault, and not the recording's
     except Exception as error:
-        failures.append(_line(error, recording))
+        failures.append(one_line(error, recording.path))
     else:
         about = {
             "clips": written,
@@ -216,14 +216,6 @@ def _finished(sheet: Path, recording: Recording, store: ClipStore, source: str) 
         return Prepared(recording.key, tuple(clips), tuple(found["failures"]), rows, source)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _line(error: Exception, recording: Recording) -> str:
-    """What went wrong with one recording, on one line."""
-    if isinstance(error, Ma2miError):
-        return " ".join(str(error).split("\n"))
-    what = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
-    return f"{recording.path}: cannot be read ({' '.join(what.split())})"
 
 
 Cut = Iterator[tuple[PreparedClip, ClipQuality]]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ma2mi.errors import VideoError, optional_part
+from ma2mi.video.frame import Image, add_note, check_size
+from ma2mi.video.steps import typical_step
 
 with optional_part("av", "video"):
     import av
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from av.container import Container, InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-from ma2mi.video.frame import Image, add_note, check_size
-from ma2mi.video.steps import typical_step
 
 PROBED_PACKETS = 256  # from whose times the frame rate is estimated, none of them decoded
 

@@ -10,10 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 from ma2mi.video.container import (
     AS_STORED,
     Decoder,
@@ -35,6 +31,11 @@ from ma2mi.video.frame import (
     check_size,
 )
 from ma2mi.video.steps import RECENT_STEPS
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 STRAY_STEPS = (
     3  # typical steps between two frames, beyond which neither contradicts the one between

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import VideoError, optional_part
+from ma2mi.files import natural
 from ma2mi.video.frame import (
     IMAGE_SUFFIXES,
     Frame,
@@ -31,12 +31,6 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits in which cameras count
 
 
 DEPTH_SAMPLES = 9  # TIFF pages of a folder, of which one shows 16 bits if any does
-
-
-def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key: runs of digits by their value, the rest by letters; the name breaks ties."""
-    parts = re.findall(r"\d+|\D+", name.lower())
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts], name
 
 
 def list_images(folder: Path) -> list[Path]:

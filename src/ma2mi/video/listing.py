@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from ma2mi.errors import VideoError
-from ma2mi.files import holds_results
+from ma2mi.files import holds_results, natural
 from ma2mi.video.container import open_video
 from ma2mi.video.frame import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from ma2mi.video.images import natural, page_count
+from ma2mi.video.images import page_count
 
 
 def list_videos(folder: Path | str) -> list[Path]:

@@ -12,12 +12,12 @@ import numpy as np
 
 from ma2mi.errors import VideoError, optional_part, store_error
 from ma2mi.files import unfinished
+from ma2mi.video.frame import IMAGE_SUFFIXES, Image
 
 with optional_part("av", "video"):
     import av
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
-from ma2mi.video.frame import IMAGE_SUFFIXES, Image
 
 
 def write_video(
