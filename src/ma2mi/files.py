@@ -15,8 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from natsort import natsort_keygen, ns
 
 from ma2mi.errors import StoreError, store_error
 
@@ -26,6 +28,8 @@ WRITTEN = ".written.json"
 LONGEST_NAME = 120
 #: Names that Windows keeps for devices, whatever their suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
+_natural = natsort_keygen(alg=ns.IGNORECASE)
+
 #: What file managers put into any folder that a user opens; not anyone's work.
 _LITTER = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
 
@@ -354,3 +358,8 @@ def _publish(work: Path, final: Path, aside: Path) -> None:
         aside.rename(final)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def natural(name: str) -> tuple[Any, str]:
+    """Sort key: runs of digits by their value, the rest by letters; the name breaks ties."""
+    return _natural(name), name

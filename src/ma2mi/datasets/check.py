@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ma2mi.datasets.base import Corpus, DataSheet, corpus_class
-from ma2mi.datasets.coded import CodedCorpus, natural
+from ma2mi.datasets.coded import CodedCorpus
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.files import natural
 from ma2mi.formats.findings import Finding, Findings, LeftOut
 from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Recording

