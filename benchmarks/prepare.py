@@ -88,7 +88,7 @@ def paint(out: Path) -> list[Expression]:
             )
             write_frames(folder, wide, pattern="img{index}.jpg")
         recording = Recording(folder, f"p{number % PEOPLE}", folder.name, "painted", FPS)
-        expressions.append(Expression(recording, 10, LENGTH - 11, LENGTH // 2))
+        expressions.append(Expression("micro", 10, LENGTH // 2, LENGTH - 11, recording=recording))
     return expressions
 
 

@@ -23,9 +23,10 @@ from ma2mi.analysis import AnalysisSettings, VideoAnalyzer, analyze, watch_frame
 from ma2mi.analysis import batch as batches
 from ma2mi.analysis import run as analysis_run
 from ma2mi.analysis.evidence import Evidence, Stretch
-from ma2mi.analysis.run import analyze_camera, folder_name
+from ma2mi.analysis.faces import Sample
+from ma2mi.analysis.results_folder import folder_name
+from ma2mi.analysis.run import analyze_camera
 from ma2mi.analysis.state import STATE
-from ma2mi.analysis.watch import Sample
 from ma2mi.errors import Ma2miError, StoreError, VideoError
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.track import FaceTracker, overlap
@@ -182,11 +183,11 @@ def result(smiling, model, tmp_path_factory):
 def test_a_brief_smile_is_found_and_read(result):
     analysis = result[0]
     (event,) = [e for e in analysis.events if e.kind == "micro"]
-    assert abs(event.onset_frame - 60) <= 3
-    assert abs(event.apex_frame - 65) <= 1
-    assert abs(event.offset_frame - 70) <= 3
+    assert abs(event.onset - 60) <= 3
+    assert abs(event.apex - 65) <= 1
+    assert abs(event.offset - 70) <= 3
     assert event.regions[0].endswith("lip_corner")
-    assert event.apex_s == pytest.approx(event.apex_frame / FPS)
+    assert event.apex_s == pytest.approx(event.apex / FPS)
     assert sum(event.reading.probabilities.values()) == pytest.approx(1)
     assert len(event.reading.action_units) == 12
     assert analysis.level in ("green", "amber")
@@ -200,7 +201,7 @@ def test_the_folder_holds_everything(result):
     assert FILES | {"smile.eaf", "smile.boris", "magnified.mp4", "pictures"} <= names
     assert {"sub-smile_task-video_events.tsv", "sub-smile_task-video_events.json"} <= names
     (event,) = [e for e in analysis.events if e.kind == "micro"]
-    stem = f"face0-frame{event.onset_frame:06d}-{event.offset_frame:06d}"
+    stem = f"face0-frame{event.onset:06d}-{event.offset:06d}"
     kinds = {"onset", "apex", "flow", "heat"}
     shown = {path.name for path in (folder / "pictures").iterdir()}
     assert {f"{stem}-{kind}.png" for kind in kinds} <= shown
@@ -275,11 +276,11 @@ def test_events_keep_the_frames_of_planted_movements():
     frames = (Frame(i, Fraction(i, 30), video.frame(i)) for i in range(video.frame_count))
     events = [event for event in watch_frames(frames) if event.kind in ("micro", "macro")]
     for planted in video.of_kind("micro", "macro"):
-        (event,) = [e for e in events if planted.onset <= e.apex_frame <= planted.offset]
-        told = Interval(event.onset_frame, event.offset_frame)
+        (event,) = [e for e in events if planted.onset <= e.apex <= planted.offset]
+        told = Interval(event.onset, event.offset)
         assert event.kind == planted.kind
         assert planted.interval.iou(told) >= 0.8
-        assert abs(event.apex_frame - planted.apex) <= 2
+        assert abs(event.apex - planted.apex) <= 2
 
 
 def test_blurred_faces_are_gone_from_everything(smiling, tmp_path, result):

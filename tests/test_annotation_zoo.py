@@ -25,7 +25,7 @@ pytest.importorskip("openpyxl")
 import av
 import openpyxl
 
-from ma2mi.analysis.run import _player
+from ma2mi.analysis.summary import player_clock
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.check import check_corpus
@@ -33,7 +33,7 @@ from ma2mi.errors import Ma2miError
 from ma2mi.files import WRITTEN, digest, results_folder
 from ma2mi.formats.exports import write_boris, write_elan
 from ma2mi.formats.findings import LeftOut
-from ma2mi.records import Analysis, Event, FaceFacts
+from ma2mi.records import Analysis, DetectedEvent, FaceFacts
 from ma2mi.video import read_frames, write_frames, write_video
 from ma2mi.video.times import frame_times
 
@@ -1135,8 +1135,22 @@ def test_exports_of_a_late_picture_come_back_to_the_same_frames(write, tmp_path)
         level="green",
         reasons=(),
         faces=(FaceFacts(0, 75, 0, seen[-1], 80, "green"),),
-        events=(Event(1, 0, "micro", 10, 14, 19, seen[10], seen[14], seen[19], 0.9, 5.0),),
-        **_player(source, None, times[0]),
+        events=(
+            DetectedEvent(
+                "micro",
+                10,
+                14,
+                19,
+                face=0,
+                event_id=1,
+                onset_s=seen[10],
+                apex_s=seen[14],
+                offset_s=seen[19],
+                score=0.9,
+                floor_multiple=5.0,
+            ),
+        ),
+        **player_clock(source, None, times[0]),
     )
     assert analysis.picture_s == 0.8
     (file,) = write(analysis, tmp_path)

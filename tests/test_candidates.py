@@ -12,11 +12,14 @@ import pytest
 
 from ma2mi.analysis import AnalysisSettings, DecidedEvent
 from ma2mi.analysis.evidence import Evidence, Stretch
-from ma2mi.analysis.run import ResultsWriter, _analyze_frames, find_done, summarise
+from ma2mi.analysis.results_folder import find_done
+from ma2mi.analysis.results_writer import ResultsWriter
+from ma2mi.analysis.run import analyze_frames
+from ma2mi.analysis.summary import summarise
 from ma2mi.cli.analyze import count_events
 from ma2mi.files import results_folder
 from ma2mi.formats.tables import FrameTable, read_json, write_candidates, write_json
-from ma2mi.records import Analysis, Event, FaceFacts, Reading
+from ma2mi.records import Analysis, DetectedEvent, FaceFacts, Reading
 from ma2mi.report.review import CARDS, LISTED, Card, write_review
 from ma2mi.report.videos import write_magnified
 from ma2mi.video import read_frames
@@ -26,11 +29,11 @@ LIDS = "led by the lids: blink"
 
 
 def event(event_id, onset, reason="", kind="macro", **changes):
-    times = [frame / 25 for frame in (onset, onset + 5, onset + 15)]
+    frames = onset, onset + 5, onset + 15
+    times = {f"{at}_s": f / 25 for at, f in zip(("onset", "apex", "offset"), frames, strict=True)}
     known = {"score": 0.04 if reason else 0.9, "floor_multiple": 5.5, "regions": ("chin",)}
-    return Event(
-        event_id, 0, kind, onset, onset + 5, onset + 15, *times, reason=reason, **(known | changes)
-    )
+    known |= times | {"event_id": event_id, "face": 0, "reason": reason}
+    return DetectedEvent(kind, *frames, **(known | changes))
 
 
 class FakeWatch:
@@ -61,8 +64,8 @@ def analysis():
 
 
 def test_events_and_candidates_are_numbered_apart(analysis):
-    assert [(e.event_id, e.onset_frame) for e in analysis.events] == [(1, 0), (2, 60)]
-    assert [(e.event_id, e.onset_frame, e.reason) for e in analysis.candidates] == [
+    assert [(e.event_id, e.onset) for e in analysis.events] == [(1, 0), (2, 60)]
+    assert [(e.event_id, e.onset, e.reason) for e in analysis.candidates] == [
         (1, 10, LOW),
         (2, 40, LIDS),
     ]
@@ -82,8 +85,8 @@ def test_candidates_csv_reads_back(analysis, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["candidate_id"] for row in rows] == ["1", "2"]
     for row, made in zip(rows, analysis.candidates, strict=True):
-        for name in ("onset_frame", "apex_frame", "offset_frame", "face_id"):
-            assert int(row[name]) == getattr(made, name)
+        frames = [int(row[f"{name}_frame"]) for name in ("onset", "apex", "offset")]
+        assert (*frames, int(row["face_id"])) == (made.onset, made.apex, made.offset, made.face)
         assert float(row["duration_ms"]) == 600
         assert (row["reason"], row["regions"]) == (made.reason, "chin")
         assert tuple(f for f in row["flags"].split(";") if f) == made.flags
@@ -129,10 +132,10 @@ def test_pictures_and_progress_are_for_events_only(tmp_path):
     analyzer = FakeAnalyzer(
         [DecidedEvent(event(1, 10), evidence), DecidedEvent(event(2, 40, LOW), evidence)]
     )
-    writer, told = ResultsWriter(tmp_path, None, blur=False), []
-    found = _analyze_frames([], analyzer, writer, None, told.append)
+    writer, found, reported = ResultsWriter(tmp_path, None, blur=False), [], []
+    analyze_frames([], analyzer, writer, found, on_progress=reported.append)
     assert len(found) == 2
-    assert [p.event.event_id for p in told if p.event] == [1]
+    assert [p.detail.event_id for p in reported if p.detail] == [1]
     assert {path.name[:21] for path in (tmp_path / "pictures").iterdir()} == {
         "face0-frame000010-000"
     }

@@ -144,7 +144,7 @@ def test_every_kind_of_recording(kind, frames, tmp_path):
     fps = None if kind == "video" else Fraction(100)
     recording = Recording(path, "s", "clip", fps=fps)
     store = ClipStore(tmp_path / "store", Recipe(size=64, flow="dis"))
-    [done] = prepare_expressions([Expression(recording, 1, 8, apex=5)], store)
+    [done] = prepare_expressions([Expression("micro", 1, 5, 8, recording=recording)], store)
     assert done.failures == ()
     [quality] = done.quality
     assert (quality.frames, quality.missing_frames) == (10, 0)
@@ -172,7 +172,7 @@ def test_a_margin_shows_more_and_as_is_shows_all(frames, tmp_path):
     shown = {}
     for name in ("face", "head", "as-is"):
         store = ClipStore(tmp_path / "store", find_recipe(name, size=64, flow="dis"))
-        [done] = prepare_expressions([Expression(recording, 1, 8, apex=5)], store)
+        [done] = prepare_expressions([Expression("micro", 1, 5, 8, recording=recording)], store)
         shown[name] = store.read(done.clips[0])
     scale = {name: np.linalg.norm(clip.warp[:, 0]) for name, clip in shown.items()}
     assert scale["head"] == pytest.approx(scale["face"] / 1.5)
@@ -187,7 +187,8 @@ def test_a_margin_shows_more_and_as_is_shows_all(frames, tmp_path):
 def test_a_picture_without_a_face_is_prepared_as_it_is(tmp_path):
     coarse = np.random.default_rng(0).integers(60, 200, (9, 6, 8, 3), dtype=np.uint8)
     write_frames(tmp_path / "clip", [np.kron(c, np.ones((8, 8, 1), np.uint8)) for c in coarse])
-    expression = Expression(Recording(tmp_path / "clip", "s", "c", fps=Fraction(100)), 1, 8, 5)
+    recording = Recording(tmp_path / "clip", "s", "c", fps=Fraction(100))
+    expression = Expression("micro", 1, 5, 8, recording=recording)
     [no_face] = prepare_expressions([expression], ClipStore(tmp_path, Recipe(size=64)))
     assert no_face.clips == ()
     store = ClipStore(tmp_path, find_recipe("as-is", size=64))

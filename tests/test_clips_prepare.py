@@ -141,7 +141,7 @@ def test_marks_beyond_the_end_are_named_and_the_rest_goes_on(micro, tmp_path):
 def test_no_face_up_to_the_onset_is_named(wallpaper, tmp_path):
     from ma2mi.records import Expression
 
-    expression = Expression(wallpaper, 2, 9, apex=5)
+    expression = Expression("micro", 2, 5, 9, recording=wallpaper)
     [prepared] = prepare_expressions([expression], ClipStore(tmp_path, RECIPE))
     assert prepared.clips == ()
     assert prepared.failures == (f"{wallpaper.path}: no face up to the onset, frame 2",)

@@ -25,7 +25,7 @@ from ma2mi.formats.tables import (
     write_json,
 )
 from ma2mi.motion import REGIONS
-from ma2mi.records import KINDS, Analysis, Event, FaceFacts, Reading
+from ma2mi.records import KINDS, Analysis, DetectedEvent, FaceFacts, Reading
 from ma2mi.report.review import CARDS, Card, Loop, best_events, read_curves, write_review
 
 READING = Reading(
@@ -37,10 +37,16 @@ READING = Reading(
 )
 
 
-def event(event_id, kind="micro", onset=10, apex=14, offset=20, face_id=0, **changes):
-    times = [round(frame / 25, 6) for frame in (onset, apex, offset)]
-    known = {"score": 0.75, "floor_multiple": 6.5, "regions": ("left_lip_corner", "left_cheek")}
-    return Event(event_id, face_id, kind, onset, apex, offset, *times, **(known | changes))
+def event(event_id, kind="micro", onset=10, apex=14, offset=20, face=0, **changes):
+    frames = {"onset": onset, "apex": apex, "offset": offset}
+    times = {f"{name}_s": round(frame / 25, 6) for name, frame in frames.items()}
+    known = times | {
+        "score": 0.75,
+        "floor_multiple": 6.5,
+        "regions": ("left_lip_corner", "left_cheek"),
+    }
+    known |= {"event_id": event_id, "face": face}
+    return DetectedEvent(kind, onset, apex, offset, **(known | changes))
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ def analysis(tmp_path):
         events=(
             event(1, reading=READING),
             event(2, "blink", 12, 14, 16, floor_multiple=0.0, regions=()),
-            event(3, "macro", 50, 60, 75, face_id=1, flags=("recording too poor",)),
+            event(3, "macro", 50, 60, 75, face=1, flags=("recording too poor",)),
             event(4, "micro", 100, 104, 108, reading=replace(READING, abstained=True)),
         ),
         candidates=(
@@ -97,7 +103,7 @@ def rows_of(path, delimiter=","):
 def test_words_of_an_event():
     assert event(1, reading=READING).words == "micro positive 0.62 AU12 AU6"
     unsure = event(1, reading=replace(READING, abstained=True))
-    assert unsure.label == ""
+    assert unsure.emotion == ""
     assert unsure.words == "micro AU12 AU6"
     assert event(1, "blink").words == "blink"
     assert event(1).duration_ms == 400
@@ -115,13 +121,14 @@ def test_events_csv_reads_back(analysis, folder):
     first = rows[0]
     assert [int(row["event_id"]) for row in rows] == [1, 2, 3, 4]
     for row, made in zip(rows, analysis.events, strict=True):
-        for name in ("onset_frame", "apex_frame", "offset_frame", "face_id"):
-            assert int(row[name]) == getattr(made, name)
+        frames = [int(row[f"{name}_frame"]) for name in ("onset", "apex", "offset")]
+        assert frames == [made.onset, made.apex, made.offset]
+        assert int(row["face_id"]) == made.face
         for name in ("onset_s", "apex_s", "offset_s", "duration_ms", "score", "floor_multiple"):
             assert float(row[name]) == pytest.approx(getattr(made, name), abs=1e-6)
         assert tuple(r for r in row["regions"].split(";") if r) == made.regions
         assert tuple(f for f in row["flags"].split(";") if f) == made.flags
-        assert (row["kind"], row["label"]) == (made.kind, made.label)
+        assert (row["kind"], row["label"]) == (made.kind, made.emotion)
     assert {n: float(first[f"p_{n}"]) for n in analysis.classes} == READING.probabilities
     assert {n: float(first[f"au_{n}"]) for n in analysis.units} == READING.action_units
     assert first["action_units"] == "AU12;AU6"
@@ -182,7 +189,7 @@ def test_elan_reads_back(analysis, folder):
     tiers = annotations(path)
     for made in analysis.events:
         span = (round(1000 * made.onset_s), round(1000 * made.offset_s) + 40)
-        assert (*span, made.label) in tiers[f"face{made.face_id}.{made.kind}"]
+        assert (*span, made.emotion) in tiers[f"face{made.face}.{made.kind}"]
     assert tiers["face0.micro.apex"][0] == (560, 600, "apex")
     assert tiers["face0.micro.action_units"][0] == (400, 840, "AU12+AU6")
     assert tiers["face1.macro.notes"] == [(2000, 3040, "#3; score 0.75; recording too poor")]

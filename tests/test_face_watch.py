@@ -19,13 +19,13 @@ from skimage.data import astronaut
 
 from ma2mi.analysis import VideoAnalyzer, analyze
 from ma2mi.analysis.evidence import without_areas
-from ma2mi.analysis.run import summarise
-from ma2mi.analysis.watch import DecidedEvent, FaceAnalyzer, FinishedFace
+from ma2mi.analysis.faces import DecidedEvent, FaceAnalyzer, FinishedFace
+from ma2mi.analysis.summary import summarise
 from ma2mi.face.detect import Face, FaceDetector
 from ma2mi.face.quality import QualityMonitor
 from ma2mi.face.track import REMEMBERED, FaceTracker
 from ma2mi.formats.exports import EXPORTS, without_paths
-from ma2mi.records import Analysis, Event, Reading
+from ma2mi.records import Analysis, DetectedEvent, Reading
 from ma2mi.spotting import Spotted
 from ma2mi.video import Frame
 from smiles import pull_corners
@@ -94,16 +94,16 @@ def test_events_before_a_long_pause_keep_their_times(pause_s: float) -> None:
     without, _ = smiling(0.0)
     (event,) = [one.event for one in found if one.event.kind == "micro" and not one.event.reason]
     (same,) = [one.event for one in without if one.event.kind == "micro" and not one.event.reason]
-    assert abs(event.onset_frame - same.onset_frame) <= 2
+    assert abs(event.onset - same.onset) <= 2
     for one in (event, same):
-        assert one.onset_s == pytest.approx(one.onset_frame / FPS)
-        assert one.apex_s == pytest.approx(one.apex_frame / FPS)
-        assert one.offset_s == pytest.approx(one.offset_frame / FPS)
+        assert one.onset_s == pytest.approx(one.onset / FPS)
+        assert one.apex_s == pytest.approx(one.apex / FPS)
+        assert one.offset_s == pytest.approx(one.offset / FPS)
     assert "not examined" not in event.flags  # its crops were still there
     for one in found:
         for frame, time_s in (
-            (one.event.onset_frame, one.event.onset_s),
-            (one.event.offset_frame, one.event.offset_s),
+            (one.event.onset, one.event.onset_s),
+            (one.event.offset, one.event.offset_s),
         ):
             assert time_s == pytest.approx(frame / FPS + (pause_s if frame >= 200 else 0))
     assert analyzer.fps == FPS
@@ -214,7 +214,9 @@ def test_a_reading_beside_a_mask_names_nothing_of_it() -> None:
 
 
 def named(name: str, source: Path) -> Analysis:
-    event = Event(1, 0, "micro", 5, 8, 12, 0.2, 0.32, 0.48, 0.9, 5.0, ("chin",))
+    times = {"onset_s": 0.2, "apex_s": 0.32, "offset_s": 0.48}
+    known = {"face": 0, "event_id": 1, "score": 0.9, "floor_multiple": 5.0, "regions": ("chin",)}
+    event = DetectedEvent("micro", 5, 8, 12, **times, **known)
     _, analyzer = smiling(0.0)
     notes = (
         f"{source}: breaks off after frame 9 (0.400 s)",

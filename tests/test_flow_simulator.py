@@ -92,7 +92,7 @@ def test_images_are_what_the_corpus_reader_hands_out(basis, tmp_path):
         channels = np.stack([(action[0] + 1) / 2, (action[1] + 1) / 2, action[2]], axis=2)
         file = tmp_path / f"{i}.png"
         cv2.imwrite(str(file), np.round(channels * 255).astype(np.uint8)[..., ::-1])
-        expressions.append(Expression(Recording(file, "s", str(i)), 0, 0))
+        expressions.append(Expression("micro", 0, None, 0, recording=Recording(file, "s", str(i))))
     batch = make_batch(read_flow_images(expressions), np.arange(3), size=112)
     assert batch.action.numpy() == pytest.approx(shown.numpy(), abs=2e-3)
 

@@ -24,7 +24,7 @@ from ma2mi.formats.annotation import Annotation, read_notes, read_words
 from ma2mi.formats.annotation_files import read_annotations, write_annotations
 from ma2mi.formats.eaf.write import eaf_document
 from ma2mi.formats.exports import event_annotation, write_bids, write_boris, write_elan
-from ma2mi.records import Analysis, Event, FaceFacts, Reading
+from ma2mi.records import Analysis, DetectedEvent, FaceFacts, Reading
 from ma2mi.video import write_video
 
 FILES = ("a.eaf", "a.boris", "sub-07_task-film_events.tsv", "a.csv")
@@ -211,8 +211,10 @@ READING = Reading("k", {"negative": 0.99, "positive": 0.01}, {"4": 0.9, "7": 0.6
 
 
 def event(number, kind="micro", frames=(10, 14, 19), face=0, **known):
-    known = {"score": 0.75, "floor_multiple": 5.0} | known
-    return Event(number, face, kind, *frames, *(round(at / 20, 6) for at in frames), **known)
+    names = ("onset_s", "apex_s", "offset_s")
+    times = {name: round(at / 20, 6) for name, at in zip(names, frames, strict=True)}
+    known = {"score": 0.75, "floor_multiple": 5.0, "face": face, "event_id": number} | known
+    return DetectedEvent(kind, *frames, **times, **known)
 
 
 @pytest.fixture
@@ -292,7 +294,7 @@ def test_events_come_back_as_expressions_and_nothing_else_does(tool, analysis, f
 
 @pytest.mark.parametrize("tool", EXPORTS)
 def test_two_faces_are_two_subjects(tool, analysis, film):
-    second = replace(analysis.events[0], face_id=1, event_id=6)
+    second = replace(analysis.events[0], face=1, event_id=6)
     both = replace(
         analysis,
         faces=(*analysis.faces, replace(analysis.faces[0], face_id=1)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ma2mi.errors import CorpusError
-from ma2mi.records import Event, Reading
+from ma2mi.records import DetectedEvent, Reading
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "spotting" / "real_videos.py"
 HEADER = "file,kind,onset_s,offset_s,sure,what\n"
@@ -32,7 +32,9 @@ def event(onset, offset, kind="macro", apex=None, reason=""):
     apex = (onset + offset) / 2 if apex is None else apex
     frames = [round(25 * time) for time in (onset, apex, offset)]
     read = Reading("x", {"positive": 1.0}, {}, intensity=0.1, expression=0.9)
-    return Event(1, 0, kind, *frames, onset, apex, offset, 0.5, 5.0, ("chin",), read, reason=reason)
+    times = {"onset_s": onset, "apex_s": apex, "offset_s": offset}
+    known = {"face": 0, "event_id": 1, "score": 0.5, "floor_multiple": 5.0, "regions": ("chin",)}
+    return DetectedEvent(kind, *frames, **times, **known, reading=read, reason=reason)
 
 
 def mark(onset, offset, kind="macro", sure=True):

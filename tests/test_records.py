@@ -45,7 +45,7 @@ def test_keys():
     assert recording.person == "mine/s1"
     loose = Recording(Path("a.mp4"), "a.mp4", "a.mp4")
     assert (loose.key, loose.person) == ("a.mp4", "a.mp4")
-    expression = Expression(recording, 7, 9)
+    expression = Expression("micro", 7, None, 9, recording=recording)
     assert expression.key == f"{recording.key}@7"
     assert (expression.subject, expression.interval) == ("s1", Interval(7, 9))
 

@@ -77,7 +77,7 @@ def test_at_most_two_false_macro_events_a_minute(name):
 
 def test_the_smile_is_read_as_positive():
     ((_, event),) = scores()[SMILE].hits
-    assert event.label == "positive"
+    assert event.emotion == "positive"
 
 
 def test_what_is_no_event_has_a_reason():

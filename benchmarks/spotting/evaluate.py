@@ -1,7 +1,7 @@
 """Spotting on fresh synthetic subjects: ``python benchmarks/spotting/evaluate.py``.
 
 Each subject has a long video with expressions, blinks, speech and head movement, rendered frame by
-frame into the ``VideoAnalyzer`` that ``ma2mi analyze`` uses, once for each scorer: the multiple of the
+frame into the ``VideoAnalyzer`` of ``ma2mi analyze``, once for each scorer: the multiple of the
 noise floor alone ("floor", no training) and "learned". Events are scored as a user gets them,
 examined and read. Hits, false alarms and misses are added up over the subjects; intervals come from
 drawing subjects with replacement (percentile bootstrap, 2000 resamples). An event on another facial
@@ -38,7 +38,7 @@ from ma2mi.evaluation.spotting import Mark, match_intervals, strs
 from ma2mi.evaluation.statistics import bootstrap, spotting_f1_of
 from ma2mi.face.detect import FaceDetector
 from ma2mi.files import replace_file
-from ma2mi.records import EXPRESSIONS, Event, Interval
+from ma2mi.records import EXPRESSIONS, DetectedEvent, Interval
 from ma2mi.spotting import SpottingSettings
 from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
@@ -122,7 +122,7 @@ def watch(
     video: Rendered,
     model: Recognizer | None = None,
     crf: int = 20,
-) -> dict[str, list[Event]]:
+) -> dict[str, list[DetectedEvent]]:
     """Each scorer's events in a synthetic video; candidates below the thresholds are left out."""
     analyzers = {
         scorer: VideoAnalyzer(
@@ -130,7 +130,7 @@ def watch(
         )
         for scorer in SCORERS
     }
-    events: dict[str, list[Event]] = {scorer: [] for scorer in SCORERS}
+    events: dict[str, list[DetectedEvent]] = {scorer: [] for scorer in SCORERS}
     first = next(iter(analyzers.values()))
     start = time.perf_counter()
     with (
@@ -151,7 +151,7 @@ def watch(
     return {scorer: [e for e in some if not e.reason] for scorer, some in events.items()}
 
 
-def result_of(name: str, video: Rendered, events: dict[str, list[Event]]) -> Result:
+def result_of(name: str, video: Rendered, events: dict[str, list[DetectedEvent]]) -> Result:
     """What is scored of a video and its events."""
     names = LABEL_SETS["synthetic-3"]
     labels, _ = names.encode([one.emotion or "other" for one in video.events])
@@ -161,10 +161,7 @@ def result_of(name: str, video: Rendered, events: dict[str, list[Event]]) -> Res
         for one, emotion in zip(video.events, emotions, strict=True)
     )
     found = {
-        scorer: tuple(
-            Found(e.kind, e.onset_frame, e.apex_frame, e.offset_frame, e.label or "none")
-            for e in some
-        )
+        scorer: tuple(Found(e.kind, e.onset, e.apex, e.offset, e.emotion or "none") for e in some)
         for scorer, some in events.items()
     }
     return Result(name, float(video.fps), video.frame_count, truth, found)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ma2mi.records import Analysis, Event
+from ma2mi.records import Analysis, DetectedEvent
 from ma2mi.video import read_frames
 
 SIDE = 168  # px that a face is shown at
@@ -34,7 +34,7 @@ def draw_sheet(analysis: Analysis, video: Path, frames_csv: Path, target: Path) 
     """
     events = [event for event in analysis.events if event.kind in SHOWN]
     below = sorted(analysis.candidates, key=lambda e: (-e.score, -e.floor_multiple))[:BELOW]
-    rows = [(_frames(event), event.face_id, _lines(event)) for event in (*events, *below)]
+    rows = [(_frames(event), event.face, _lines(event)) for event in (*events, *below)]
     if not events:
         last = analysis.frames - 1
         rows.insert(0, ((0, last // 2, last), None, ["no event"]))
@@ -51,14 +51,14 @@ def draw_sheet(analysis: Analysis, video: Path, frames_csv: Path, target: Path) 
     target.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
 
 
-def _frames(event: Event) -> tuple[int, int, int]:
-    return event.onset_frame, event.apex_frame, event.offset_frame
+def _frames(event: DetectedEvent) -> tuple[int, int, int]:
+    return event.onset, event.apex, event.offset
 
 
-def _lines(event: Event) -> list[str]:
+def _lines(event: DetectedEvent) -> list[str]:
     number = "below the threshold" if event.reason else f"#{event.event_id}"
     return [
-        f"{number}: {event.words}, face {event.face_id}",
+        f"{number}: {event.words}, face {event.face}",
         f"{event.onset_s:.2f} - {event.apex_s:.2f} - {event.offset_s:.2f} s",
         f"{event.floor_multiple:.1f} times the noise floor, score {event.score:.2f}",
         ", ".join(event.regions[:3]).replace("_", " "),

@@ -34,7 +34,7 @@ from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import look_into
 from ma2mi.formats.findings import LeftOut
 from ma2mi.formats.sheets import Row, read_sheet
-from ma2mi.records import EXPRESSIONS, Event, Expression, Recording
+from ma2mi.records import EXPRESSIONS, DetectedEvent, Expression, Recording
 from ma2mi.video import list_videos
 from ma2mi.video.times import frame_times
 
@@ -98,11 +98,11 @@ class VideoScore:
 
     file: str
     duration_s: float
-    hits: tuple[tuple[Marked, Event], ...]
+    hits: tuple[tuple[Marked, DetectedEvent], ...]
     misses: tuple[tuple[Marked, str], ...]
     unsure_misses: tuple[tuple[Marked, str], ...]
-    heads: tuple[tuple[Marked, tuple[Event, ...]], ...]
-    false: tuple[Event, ...]
+    heads: tuple[tuple[Marked, tuple[DetectedEvent, ...]], ...]
+    false: tuple[DetectedEvent, ...]
     counted: int
     speech_s: float
     candidates: int
@@ -138,12 +138,12 @@ class Summary:
 
 def evaluate(
     file: str,
-    events: Sequence[Event],
+    events: Sequence[DetectedEvent],
     marks: Sequence[Marked],
     *,
     duration_s: float,
     frame_s: float = 0.0,
-    candidates: Sequence[Event] = (),
+    candidates: Sequence[DetectedEvent] = (),
 ) -> VideoScore:
     """Score the events of one video.
 
@@ -211,7 +211,7 @@ def summarise(scores: Sequence[VideoScore]) -> Summary:
     )
 
 
-def match(marks: Sequence[Marked], events: Sequence[Event]) -> dict[int, int]:
+def match(marks: Sequence[Marked], events: Sequence[DetectedEvent]) -> dict[int, int]:
     """Which event hits which mark, by their places; the best-overlapping pairs first."""
     pairs = sorted(
         (-iou(mark, event), index, number)
@@ -226,7 +226,7 @@ def match(marks: Sequence[Marked], events: Sequence[Event]) -> dict[int, int]:
     return hits
 
 
-def is_hit(mark: Marked, event: Event) -> bool:
+def is_hit(mark: Marked, event: DetectedEvent) -> bool:
     """Overlap of ``LEAST_IOU``, or the apex inside and the length right to ``FACTOR``."""
     length, marked = event.offset_s - event.onset_s, mark.offset_s - mark.onset_s
     fits = marked / FACTOR <= length <= marked * FACTOR
@@ -234,18 +234,20 @@ def is_hit(mark: Marked, event: Event) -> bool:
     return iou(mark, event) >= LEAST_IOU or (fits and inside)
 
 
-def iou(mark: Marked, event: Event) -> float:
+def iou(mark: Marked, event: DetectedEvent) -> float:
     """Shared time over the time of both, in [0, 1]."""
     shared = shared_s(mark, event)
     both = (mark.offset_s - mark.onset_s) + (event.offset_s - event.onset_s) - shared
     return shared / both if both > 0 else 0.0
 
 
-def shared_s(mark: Marked, event: Event) -> float:
+def shared_s(mark: Marked, event: DetectedEvent) -> float:
     return max(min(mark.offset_s, event.offset_s) - max(mark.onset_s, event.onset_s), 0.0)
 
 
-def why_missed(mark: Marked, events: Sequence[Event], candidates: Sequence[Event]) -> str:
+def why_missed(
+    mark: Marked, events: Sequence[DetectedEvent], candidates: Sequence[DetectedEvent]
+) -> str:
     """Reason of the best-overlapping candidate, unless an event overlaps better, but too little."""
     near = [(iou(mark, one), one) for one in (*candidates, *events)]
     share, best = max(near, key=lambda one: one[0], default=(0.0, None))
@@ -264,11 +266,11 @@ def covered_s(spans: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def _touches(event: Event, marks: Iterable[Marked]) -> bool:
+def _touches(event: DetectedEvent, marks: Iterable[Marked]) -> bool:
     return any(shared_s(mark, event) > 0 for mark in marks)
 
 
-def _takes(event: Event, mark: Marked) -> bool:
+def _takes(event: DetectedEvent, mark: Marked) -> bool:
     """More than the doubt about the edges is shared, or half of a brief event."""
     shared = shared_s(mark, event)
     return shared > 0 and shared >= min(EDGE_S, (event.offset_s - event.onset_s) / 2)
@@ -394,7 +396,7 @@ def lines(score: VideoScore) -> Iterator[str]:
     )
 
 
-def _words(event: Event) -> str:
+def _words(event: DetectedEvent) -> str:
     flags = f" [{', '.join(event.flags)}]" if event.flags else ""
     regions = f" ({', '.join(event.regions[:3])})".replace("_", " ") if event.regions else ""
     return f"{event.words} {event.onset_s:.2f}-{event.offset_s:.2f} s{regions}{flags}"

@@ -14,11 +14,13 @@ from typing import Any, Literal
 from ma2mi.files import file_name
 
 Kind = Literal["micro", "macro"]
-EventKind = Literal["micro", "macro", "blink", "speech"]
+DetectedKind = Literal["micro", "macro", "blink", "speech"]
+EventKind = Literal["micro", "macro", "blink", "speech", "head", "other", ""]
+EventSource = Literal["coded", "rendered", "detected", "reviewed", ""]
 Level = Literal["green", "amber", "red"]
 
-EXPRESSIONS: tuple[EventKind, ...] = ("micro", "macro")
-KINDS: dict[EventKind, str] = {
+EXPRESSIONS: tuple[Kind, ...] = ("micro", "macro")
+KINDS: dict[DetectedKind, str] = {
     "micro": "brief movement of the face, up to 1/2 s: a candidate for a micro-expression",
     "macro": "longer movement of the face: a candidate for an ordinary expression",
     "blink": "closing and opening of the eyes",
@@ -98,35 +100,63 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Expression:
-    """A facial movement in time: what a coder marked, or what the machine found.
+class Event:
+    """A movement of a face in time: what a coder marked, what was rendered, what was detected.
+
+    ::
+
+        frame   0 1 2 3 4 5 6 7
+        event       |---^-|        onset 2, apex 4, offset 5
 
     Args:
-        recording: where it happens.
+        kind: "micro" (up to 1/2 s), "macro", "blink" or "speech"; "head" and "other" in rendered
+            videos; "" where nobody tells kinds apart.
         onset, offset: first and last frame, counted from 0, inclusive.
-        apex: frame of the strongest movement, or None where nobody marked it.
-        kind: "micro" (up to 1/2 s) or "macro".
-        emotion: the corpus' own word, "" if unknown.
-        action_units: FACS units as coded, such as ("4", "L10").
-        score: the machine's confidence in [0, 1], None for a human mark.
+        apex: frame of the strongest movement, None where nobody marked it.
+        emotion: the class, in the words of whoever names it; "" if unknown.
+        action_units: FACS units, such as ("4", "L10").
+        subject: who shows it, "" where that goes without saying.
+        video: name of the recording within its corpus, "" likewise.
+        face: number of the face in the video, None where there is one or nobody counted.
+        score: a detector's confidence in [0, 1], None for what a coder marked.
+        source: how it came to be known, "" if unknown.
     """
 
-    recording: Recording
+    kind: EventKind
     onset: int
+    apex: int | None
     offset: int
-    apex: int | None = None
-    kind: Kind = "micro"
-    emotion: str = ""
-    action_units: tuple[str, ...] = ()
-    score: float | None = None
+    emotion: str = field(default="", kw_only=True)
+    action_units: tuple[str, ...] = field(default=(), kw_only=True)
+    subject: str = field(default="", kw_only=True)
+    video: str = field(default="", kw_only=True)
+    face: int | None = field(default=None, kw_only=True)
+    score: float | None = field(default=None, kw_only=True)
+    source: EventSource = field(default="", kw_only=True)
 
     @property
     def interval(self) -> Interval:
         return Interval(self.onset, self.offset)
 
-    @property
-    def subject(self) -> str:
-        return self.recording.subject
+
+@dataclass(frozen=True, slots=True)
+class Expression(Event):
+    """An expression that somebody coded, with the recording in which it happens.
+
+    Args:
+        kind: "micro" or "macro".
+        recording: where it happens; subject and video are its own.
+    """
+
+    kind: Kind
+    recording: Recording = field(kw_only=True)
+    subject: str = field(init=False)
+    video: str = field(init=False)
+    source: EventSource = field(default="coded", kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", self.recording.subject)
+        object.__setattr__(self, "video", self.recording.name)
 
     @property
     def key(self) -> str:
@@ -161,14 +191,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A movement of one face: a candidate for a person to review, no finding.
+class DetectedEvent(Event):
+    """A movement that an analysis found: a candidate for a person to review, no finding.
 
     Args:
-        event_id: counts from 1 in the order of the onsets.
-        face_id: counts from 0 in the order in which the faces appeared.
         kind: see ``KINDS``.
-        onset_frame, apex_frame, offset_frame: decoded frames from 0, the ends inclusive.
+        onset, apex, offset: decoded frames from 0, the ends inclusive.
+        event_id: counts from 1 in the order of the onsets.
+        face: counts from 0 in the order in which the faces appeared.
         onset_s, apex_s, offset_s: when those frames are seen, seconds after the first frame.
         score: in [0, 1], how far it stands out; for ranking, not a probability of being true.
         floor_multiple: its peak in units of this face's own noise floor.
@@ -178,23 +208,35 @@ class Event:
         flags: what a reviewer should know, such as "face lost".
         reason: "" for an event; for a candidate below the thresholds why it is none, such as
             "score 0.04 below 0.52" or "follows the head".
+
+    Attributes:
+        emotion: the class that the recognizer stands by; "" where it abstains or was not asked.
+        action_units: those of probability 1/2 or more, such as "12", the surest first.
     """
 
-    event_id: int
-    face_id: int
-    kind: EventKind
-    onset_frame: int
-    apex_frame: int
-    offset_frame: int
-    onset_s: float
-    apex_s: float
-    offset_s: float
-    score: float
-    floor_multiple: float
-    regions: tuple[str, ...] = ()
-    reading: Reading | None = None
-    flags: tuple[str, ...] = ()
-    reason: str = ""
+    kind: DetectedKind
+    apex: int
+    face: int = field(kw_only=True)
+    event_id: int = field(kw_only=True)
+    onset_s: float = field(kw_only=True)
+    apex_s: float = field(kw_only=True)
+    offset_s: float = field(kw_only=True)
+    score: float = field(kw_only=True)
+    floor_multiple: float = field(kw_only=True)
+    regions: tuple[str, ...] = field(default=(), kw_only=True)
+    reading: Reading | None = field(default=None, kw_only=True)
+    flags: tuple[str, ...] = field(default=(), kw_only=True)
+    reason: str = field(default="", kw_only=True)
+    emotion: str = field(init=False)
+    action_units: tuple[str, ...] = field(init=False)
+    source: EventSource = field(default="detected", kw_only=True)
+
+    def __post_init__(self) -> None:
+        read = self.reading
+        certain = read is not None and not read.abstained
+        object.__setattr__(self, "emotion", read.label if read and certain else "")
+        likely = [(-p, unit) for unit, p in read.action_units.items() if p >= 0.5] if read else []
+        object.__setattr__(self, "action_units", tuple(unit for _, unit in sorted(likely)))
 
     @property
     def duration_ms(self) -> float:
@@ -203,23 +245,15 @@ class Event:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Action units of probability 1/2 or more, such as "AU12", the surest first."""
-        if self.reading is None:
-            return ()
-        sure = [(-p, unit) for unit, p in self.reading.action_units.items() if p >= 0.5]
-        return tuple(f"AU{unit}" for _, unit in sorted(sure))
-
-    @property
-    def label(self) -> str:
-        """The class that the recognizer stands by; "" where it abstains or was not asked."""
-        return "" if self.reading is None or self.reading.abstained else self.reading.label
+        """The action units as tables write them: "AU12"."""
+        return tuple(f"AU{unit}" for unit in self.action_units)
 
     @property
     def words(self) -> str:
         """One line for tools that show one: kind, answer, action units."""
         said: list[str] = [self.kind]
-        if self.reading is not None and self.label:
-            said.append(f"{self.label} {self.reading.probabilities[self.label]:.2f}")
+        if self.reading is not None and self.emotion:
+            said.append(f"{self.emotion} {self.reading.probabilities[self.emotion]:.2f}")
         return " ".join((*said, *self.units))
 
 
@@ -285,8 +319,8 @@ class Analysis:
     level: Level
     reasons: tuple[str, ...]
     faces: tuple[FaceFacts, ...]
-    events: tuple[Event, ...]
-    candidates: tuple[Event, ...] = ()
+    events: tuple[DetectedEvent, ...]
+    candidates: tuple[DetectedEvent, ...] = ()
     classes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

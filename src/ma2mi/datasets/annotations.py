@@ -498,7 +498,15 @@ def _expression(
     kind: Kind = "macro" if meaning.kind == "macro" or not (meaning.kind or brief) else "micro"
     codes = parse_units(meaning.aus).codes
     return Expression(
-        recording, onset, offset, apex, kind, meaning.emotion, codes, annotation.score
+        kind,
+        onset,
+        apex,
+        offset,
+        recording=recording,
+        emotion=meaning.emotion,
+        action_units=codes,
+        face=annotation.face,
+        score=annotation.score,
     )
 
 

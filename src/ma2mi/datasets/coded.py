@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from ma2mi.datasets.base import Corpus, Layout
 from ma2mi.datasets.repairs import Repair, load_repairs
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.files import natural
 from ma2mi.formats.action_units import parse_units
 from ma2mi.formats.findings import Finding, LeftOut, Severity
 from ma2mi.formats.sheets import Columns, Row, Sheet, find_sheet, read_sheet
@@ -328,7 +328,13 @@ class CodedCorpus(Corpus):
                 )
             )
         return Expression(
-            recording, onset, offset, apex, mark.kind, mark.emotion.strip(), units.codes
+            mark.kind,
+            onset,
+            apex,
+            offset,
+            recording=recording,
+            emotion=mark.emotion.strip(),
+            action_units=units.codes,
         )
 
     @cached_property
@@ -369,9 +375,3 @@ def _repeats(mark: Mark, earlier: Mark) -> Finding:
         else f"contradicts {first}: both mark {mark.clip} at {mark.onset}",
         "Remove one of the two; the first is taken",
     )
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key: runs of digits by their value."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -12,8 +12,8 @@ from typing import ClassVar, NamedTuple
 from xml.etree import ElementTree
 
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
-from ma2mi.datasets.coded import natural
 from ma2mi.errors import CorpusError, Ma2miError
+from ma2mi.files import natural
 from ma2mi.formats.cells import parse_number, read_bytes, read_text, shorten
 from ma2mi.formats.findings import Finding, LeftOut
 from ma2mi.formats.sheets import Columns, read_sheet
@@ -135,7 +135,9 @@ class MacroCorpus(Corpus):
                 lost.append(Finding.of(error))
                 continue
             apex = last if self.peaks_last else None
-            found.append(Expression(recording, 0, last, apex, "macro", *label))
+            found.append(
+                Expression("macro", 0, apex, last, recording=recording, **label._asdict())
+            )
         return tuple(found), tuple(lost)
 
 

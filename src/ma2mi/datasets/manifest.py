@@ -10,9 +10,9 @@ from pathlib import Path
 from ma2mi.datasets.base import Corpus, DataSheet, Layout, register
 from ma2mi.errors import CorpusError, Ma2miError, optional_part
 from ma2mi.formats.action_units import parse_units
-from ma2mi.formats.own_table import read_rate
 from ma2mi.formats.cells import LARGEST_BYTES, MOST_ROWS, shorten
 from ma2mi.formats.findings import Finding, LeftOut
+from ma2mi.formats.own_table import read_rate
 from ma2mi.formats.sheets import Columns, NoColumns, Row, Sheet, read_sheet
 from ma2mi.records import Expression, Kind, Recording
 from ma2mi.video.folders import FrameIndex, index_frames
@@ -237,7 +237,9 @@ class Manifest(Corpus):
         kind: Kind = "macro" if word == "macro" else "micro"
         emotion = unicodedata.normalize("NFC", row.text("emotion"))
         units = parse_units(row.cells.get("aus")).codes
-        return Expression(recording, onset, offset, apex, kind, emotion, units)
+        return Expression(
+            kind, onset, apex, offset, recording=recording, emotion=emotion, action_units=units
+        )
 
 
 def _sheet(file: Path) -> Sheet:

@@ -68,7 +68,7 @@ class Megc2019Flow(Corpus):
                 raise CorpusError(f"label folder {label!r} is none of 0, 1, 2", where=image.parent)
             database = database_of(subject, image)
             recording = Recording(image, subject, f"{label}/{image.stem.strip()}", database)
-            found.append(Expression(recording, 0, 0, emotion=EMOTIONS[label]))
+            found.append(Expression("micro", 0, None, 0, recording=recording, emotion=EMOTIONS[label]))
         if not found:
             raise CorpusError(
                 "holds no <subject>/u_test/<label>/<name>.png",

@@ -27,21 +27,21 @@ from ma2mi.formats.tables import (
     write_json,
     write_tables,
 )
-from ma2mi.records import EXPRESSIONS, KINDS, Analysis, Event
+from ma2mi.records import EXPRESSIONS, KINDS, Analysis, DetectedEvent
 
 _MIME = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg"}
 
 
-def event_annotation(analysis: Analysis, event: Event) -> Annotation:
+def event_annotation(analysis: Analysis, event: DetectedEvent) -> Annotation:
     """An event on a player's clock, from the start of its onset to the end of its offset."""
     return Annotation(
         _decimal(analysis.player_s(event.onset_s)),
         _decimal(analysis.player_s(event.offset_s + analysis.frame_s)),
-        event.label,
+        event.emotion,
         apex_s=_decimal(analysis.player_s(event.apex_s)),
         aus="+".join(event.units),
         kind=event.kind,
-        face=event.face_id,
+        face=event.face,
         score=event.score,
         flags=event.flags,
         number=event.event_id,
@@ -70,7 +70,7 @@ def write_elan(analysis: Analysis, folder: Path) -> list[Path]:
         for kind in KINDS
     ]
     events = [
-        replace(event_annotation(analysis, event), layer=f"face{event.face_id}.{event.kind}")
+        replace(event_annotation(analysis, event), layer=f"face{event.face}.{event.kind}")
         for event in analysis.events
     ]
     path = folder / f"{analysis.name}.eaf"

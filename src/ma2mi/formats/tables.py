@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ma2mi.errors import StoreError
 from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
 from ma2mi.formats.sheets import mask
 from ma2mi.motion.regions import REGIONS
-from ma2mi.records import EXPRESSIONS, KINDS, Analysis, Event, FaceFacts, Reading
+from ma2mi.records import EXPRESSIONS, KINDS, Analysis, DetectedEvent, FaceFacts, Reading
 
 Column = dict[str, Any]
 
@@ -112,16 +112,11 @@ def event_columns(analysis: Analysis) -> dict[str, Column]:
     return {**columns, **classes, **units, "flags": flags}
 
 
-def event_row(event: Event, columns: Iterable[str]) -> dict[str, Any]:
+def event_row(event: DetectedEvent, columns: Iterable[str]) -> dict[str, Any]:
     """The cells of one event, None where there is no value."""
-    row: dict[str, Any] = {
-        name: getattr(event, name)
-        for name in (
-            "event_id", "face_id", "kind", "onset_frame", "apex_frame", "offset_frame", "onset_s",
-            "apex_s", "offset_s", "duration_ms", "score", "floor_multiple", "label", "reason",
-        )
-    }  # fmt: skip
-    row |= {
+    row: dict[str, Any] = event_tree(event) | {
+        "duration_ms": event.duration_ms,
+        "label": event.emotion,
         "regions": ";".join(event.regions),
         "action_units": ";".join(event.units),
         "flags": ";".join(event.flags),
@@ -136,6 +131,23 @@ def event_row(event: Event, columns: Iterable[str]) -> dict[str, Any]:
             **{f"au_{unit}": p for unit, p in read.action_units.items()},
         }
     return {name: row.get(name) for name in columns}
+
+
+def event_tree(event: DetectedEvent) -> dict[str, Any]:
+    """An event under the names that it has in all our files."""
+    names = {"face": "face_id"} | {at: f"{at}_frame" for at in ("onset", "apex", "offset")}
+    return {
+        **{names.get(name, name): getattr(event, name) for name in _KEPT},
+        "reading": None if event.reading is None else asdict(event.reading),
+        "flags": event.flags,
+        "reason": event.reason,
+    }
+
+
+_KEPT = (
+    "event_id", "face", "kind", "onset", "apex", "offset", "onset_s", "apex_s", "offset_s",
+    "score", "floor_multiple", "regions",
+)  # fmt: skip
 
 
 def write_events(analysis: Analysis, folder: Path) -> list[Path]:
@@ -168,7 +180,10 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
 def write_json(analysis: Analysis, folder: Path) -> list[Path]:
     """``analysis.json``: everything but the rows of ``frames.csv``."""
     path = folder / "analysis.json"
-    tree = {**asdict(analysis), "about_events": CANDIDATES, "responsible_use": RESPONSIBLE}
+    tree = {**asdict(replace(analysis, events=(), candidates=()))}
+    tree["events"] = [event_tree(event) for event in analysis.events]
+    tree["candidates"] = [event_tree(event) for event in analysis.candidates]
+    tree |= {"about_events": CANDIDATES, "responsible_use": RESPONSIBLE}
     path.write_text(as_json(tree), "utf-8")
     return [path]
 
@@ -195,9 +210,11 @@ def read_json(path: Path) -> Analysis:
         ) from error
 
 
-def _event(tree: dict[str, Any]) -> Event:
+def _event(tree: dict[str, Any]) -> DetectedEvent:
     reading = tree.pop("reading")
-    return Event(**_tuples(tree), reading=None if reading is None else Reading(**reading))
+    tree |= {at: tree.pop(f"{at}_frame") for at in ("onset", "apex", "offset")}
+    tree["face"] = tree.pop("face_id")
+    return DetectedEvent(**_tuples(tree), reading=None if reading is None else Reading(**reading))
 
 
 def _tuples(tree: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ma2mi.errors import optional_part
 from ma2mi.formats.responsible import CANDIDATES, RESPONSIBLE
-from ma2mi.records import EXPRESSIONS, KINDS, Analysis, Event, EventKind
+from ma2mi.records import EXPRESSIONS, KINDS, Analysis, DetectedEvent, EventKind
 
 with optional_part("jinja2", "report"):
     from jinja2 import Environment, StrictUndefined
@@ -68,7 +68,7 @@ class Curve:
 
 
 def write_review(
-    analysis: Analysis, frames_csv: Path, cards: Callable[[Event], Card], path: Path
+    analysis: Analysis, frames_csv: Path, cards: Callable[[DetectedEvent], Card], path: Path
 ) -> None:
     """Write the page event by event; only one event's pictures are in memory at a time.
 
@@ -104,14 +104,14 @@ def write_review(
         stream.dump(file, encoding="utf-8", errors="backslashreplace")
 
 
-def best_events(analysis: Analysis) -> list[Event]:
+def best_events(analysis: Analysis) -> list[DetectedEvent]:
     """The expressions of the highest scores, at most ``CARDS``, micro before macro."""
     found = [event for event in analysis.events if event.kind in EXPRESSIONS]
     found.sort(key=lambda e: (e.kind != "micro", -e.score, e.event_id))
     return found[:CARDS]
 
 
-def best_candidates(analysis: Analysis) -> list[Event]:
+def best_candidates(analysis: Analysis) -> list[DetectedEvent]:
     """The candidates of the highest scores, at most ``LISTED``, in the order of their ids."""
     found = sorted(analysis.candidates, key=lambda e: (-e.score, -e.floor_multiple, e.event_id))
     return sorted(found[:LISTED], key=lambda e: e.event_id)

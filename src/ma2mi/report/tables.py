@@ -11,7 +11,8 @@ import numpy as np
 
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.learning_curve import LearningCurve, compare_curves
-from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
+from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.run_record import SELECTED_ON_TEST
 from ma2mi.evaluation.statistics import (
     Estimate,
     PairedTest,

@@ -25,7 +25,7 @@ from ma2mi.face.blurring import (
     is_one,
     with_neighbours,
 )
-from ma2mi.records import Analysis, Event
+from ma2mi.records import Analysis, DetectedEvent
 from ma2mi.video import VideoNote, ahead, inspect_video, read_frames, read_image, write_video
 
 with optional_part("cv2", "video"):
@@ -157,7 +157,7 @@ def as_png(image: Image) -> bytes:
     return bytes(coded.tobytes())
 
 
-def write_magnified(loops: Iterable[tuple[Event, Image]], path: Path) -> bool:
+def write_magnified(loops: Iterable[tuple[DetectedEvent, Image]], path: Path) -> bool:
     """The events one after the other, as they are and magnified, slowly; False if there is none.
 
     Args:
@@ -177,7 +177,7 @@ def _after(first: Image, others: Iterator[Image]) -> Iterator[Image]:
     yield from others
 
 
-def _slideshow(loops: Iterable[tuple[Event, Image]]) -> Iterator[Image]:
+def _slideshow(loops: Iterable[tuple[DetectedEvent, Image]]) -> Iterator[Image]:
     for event, frames in loops:
         for image in [*frames, *frames]:
             # A movement that is large by itself has no magnified half; the video has one size.
@@ -250,12 +250,12 @@ def _rows(frames_csv: Path) -> Iterator[_Row]:
             yield _Row(int(frame), float(lines[0]["timestamp"]), faces)  # type: ignore[arg-type]
 
 
-def _draw(image: Image, row: _Row, events: Sequence[Event], scale: float) -> Image:
+def _draw(image: Image, row: _Row, events: Sequence[DetectedEvent], scale: float) -> Image:
     image = image.copy()
-    now = [e for e in events if e.onset_frame <= row.frame <= e.offset_frame]
+    now = [e for e in events if e.onset <= row.frame <= e.offset]
     for face, box in row.faces.items():
         x, y, width, height = (round(value * scale) for value in box)
-        mine = [event for event in now if event.face_id == face]
+        mine = [event for event in now if event.face == face]
         colour = COLOURS[mine[0].kind] if mine else PLAIN
         cv2.rectangle(image, (x, y), (x + width, y + height), colour, 2 if mine else 1)
         words = "; ".join(event.words for event in mine)
