@@ -20,7 +20,7 @@ from ma2mi.evaluation.labels import label_set
 from ma2mi.evaluation.splits import loso
 from ma2mi.formats.findings import LeftOut
 from ma2mi.testing import write_fake
-from ma2mi.testing.base import write_table, write_tabs
+from ma2mi.testing.sheets import write_table, write_tabs
 
 
 @pytest.fixture

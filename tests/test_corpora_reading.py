@@ -25,7 +25,7 @@ from ma2mi.formats.action_units import parse_units
 from ma2mi.formats.findings import LeftOut
 from ma2mi.formats.sheets import find_sheet, read_sheet
 from ma2mi.testing import write_fake
-from ma2mi.testing.base import write_table
+from ma2mi.testing.sheets import write_table
 from ma2mi.video import read_frames
 from ma2mi.video.folders import index_frames, picture_size
 

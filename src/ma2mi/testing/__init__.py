@@ -16,6 +16,7 @@ from ma2mi.testing import (  # noqa: F401  (they register themselves)
     smic,
     synthetic,
 )
-from ma2mi.testing.base import FAKES, FAULTS, write_fake
+from ma2mi.testing.base import FAKES, write_fake
+from ma2mi.testing.coded import FAULTS
 
 __all__ = ["FAKES", "FAULTS", "write_fake"]

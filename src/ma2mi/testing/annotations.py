@@ -9,8 +9,9 @@ from typing import ClassVar
 from ma2mi.datasets.annotations import LABELS, Annotations
 from ma2mi.formats.annotation_files import Annotation, write_annotations
 from ma2mi.progress import Progress
-from ma2mi.testing.base import Fake, Order, Table, fake_of, layout_names, write_table
+from ma2mi.testing.base import Fake, Order, fake_of, layout_names
 from ma2mi.testing.macro import painted
+from ma2mi.testing.sheets import Table, write_table
 
 _FPS = Fraction(30)
 # What, in whose word, from which frame.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ma2mi.datasets.casme import Casme
-from ma2mi.testing.base import FakeClip, Table, fake_of, layout_names
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import FakeClip
 from ma2mi.testing.long import UncountedFake
+from ma2mi.testing.sheets import Table
 
 
 @fake_of("casme")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ma2mi.datasets.casme2 import Casme2
-from ma2mi.testing.base import CodedFake, FakeClip, Table, fake_of, layout_names
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import CodedFake, FakeClip
+from ma2mi.testing.sheets import Table
 
 # MEGC 2019 leaves out these three by name, and with them two negative clips: 63 + 27 - 2 = 88.
 _NAMED = {

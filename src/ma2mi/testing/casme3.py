@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ma2mi.datasets.casme3 import Casme3, Casme3C, Casme3Macro
-from ma2mi.testing.base import (
-    FAULTS,
-    FakeClip,
-    Table,
-    fake_of,
-    layout_names,
-    write_tabs,
-)
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import FAULTS, FakeClip
 from ma2mi.testing.long import LongFake
+from ma2mi.testing.sheets import Table, write_tabs
 
 
 class _FakePartA(LongFake):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ma2mi.datasets.casme_sq import SUBJECTS_TAB, VIDEOS_TAB, CasmeSq, CasmeSqMacro
-from ma2mi.testing.base import FAULTS, FakeClip, Table, fake_of, write_tabs
+from ma2mi.testing.base import fake_of
+from ma2mi.testing.coded import FAULTS, FakeClip
 from ma2mi.testing.long import LongFake
+from ma2mi.testing.sheets import Table, write_tabs
 
 _VIDEOS = {
     f"{word}{take}": f"{1 + at:02d}{take:02d}"

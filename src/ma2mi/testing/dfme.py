@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ma2mi.datasets.dfme import Dfme
-from ma2mi.testing.base import FAULTS, FakeClip, Table, fake_of, layout_names, write_table
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import FAULTS, FakeClip
 from ma2mi.testing.long import UncountedFake
+from ma2mi.testing.sheets import Table, write_table
 
 _HEADER: tuple[object, ...] = (
     "subject",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ma2mi.datasets.fourdme import FLAGS, FourDme
-from ma2mi.testing.base import FAULTS, FakeClip, Table, fake_of, layout_names
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import FAULTS, FakeClip
 from ma2mi.testing.long import UncountedFake
+from ma2mi.testing.sheets import Table
 
 
 @fake_of("4dme")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from ma2mi.testing.base import CodedFake, FakeClip
+from ma2mi.testing.coded import CodedFake, FakeClip
 
 
 class UncountedFake(CodedFake):

@@ -33,7 +33,9 @@ from ma2mi.errors import optional_part
 from ma2mi.motion.facs import EMOTIONS
 from ma2mi.progress import Progress
 from ma2mi.synthesis import SyntheticSettings, SyntheticSubject, make_clip, make_subject
-from ma2mi.testing.base import SIDE, Fake, Order, Table, fake_of, layout_names, write_table
+from ma2mi.testing.base import Fake, Order, fake_of, layout_names
+from ma2mi.testing.coded import SIDE
+from ma2mi.testing.sheets import Table, write_table
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream

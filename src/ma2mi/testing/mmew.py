@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ma2mi.datasets.mmew import Mmew
-from ma2mi.testing.base import CodedFake, FakeClip, Table, fake_of, layout_names
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import CodedFake, FakeClip
+from ma2mi.testing.sheets import Table
 
 _HEADER: tuple[object, ...] = (
     "Subject",

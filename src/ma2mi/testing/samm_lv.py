@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ma2mi.datasets.samm_lv import SammLv, SammLvMacro
-from ma2mi.testing.base import FAULTS, FakeClip, Table, fake_of, layout_names, write_table
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import FAULTS, FakeClip
 from ma2mi.testing.long import LongFake
 from ma2mi.testing.samm import FakeSamm
+from ma2mi.testing.sheets import Table, write_table
 
 _HEADER: tuple[object, ...] = (
     "Subject",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from ma2mi.datasets.smic import SmicHs, SmicNir, SmicVis
-from ma2mi.testing.base import CodedFake, FakeClip, fake_of, layout_names
+from ma2mi.testing.base import fake_of, layout_names
+from ma2mi.testing.coded import CodedFake, FakeClip
 
 _SHORT = {"negative": "ne", "positive": "po", "surprise": "sur"}
 
