@@ -13,8 +13,7 @@ from ma2mi.evaluation.files import (
     write_megc2022,
     write_megc2024,
 )
-from ma2mi.evaluation.spotting import Mark
-from ma2mi.records import Interval
+from ma2mi.records import Event
 
 
 @pytest.fixture
@@ -29,8 +28,8 @@ def sheet(tmp_path):
 
 def test_megc2022_round_trip(tmp_path):
     marks = [
-        Mark("006_1", Interval(12, 80), kind="micro"),
-        Mark("a, b", Interval(0, 300), kind="macro"),
+        Event("micro", 12, None, 80, video="006_1"),
+        Event("macro", 0, None, 300, video="a, b"),
     ]
     write_megc2022(tmp_path / "p.csv", marks)
     assert (tmp_path / "p.csv").read_text() == (
@@ -40,7 +39,7 @@ def test_megc2022_round_trip(tmp_path):
 
 
 def test_megc2024_round_trip(tmp_path):
-    marks = [Mark("EP02_01f", Interval(45, 85), subject="1", emotion="happiness")]
+    marks = [Event("", 45, None, 85, video="EP02_01f", subject="1", emotion="happiness")]
     write_megc2024(tmp_path / "p.csv", marks)
     assert read_megc2024(tmp_path / "p.csv") == marks
     assert read_megc2024(tmp_path / "p.csv", ["Happy"])[0].emotion == "Happy"
@@ -48,7 +47,7 @@ def test_megc2024_round_trip(tmp_path):
 
 def test_spreadsheets_and_pandas_are_understood(sheet):
     text = "vid, pred_onset, pred_offset, type, note\r\nv, 1.0, 5.0, ME, x\r\n"
-    assert read_megc2022(sheet(text, "utf-8-sig")) == [Mark("v", Interval(1, 5), kind="micro")]
+    assert read_megc2022(sheet(text, "utf-8-sig")) == [Event("micro", 1, None, 5, video="v")]
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,9 @@ def test_wrong_files_are_told(sheet, tmp_path):
 
 def test_marks_that_cannot_be_written_are_told(tmp_path):
     with pytest.raises(EvaluationError, match='row 0: kind "" is neither'):
-        write_megc2022(tmp_path / "p.csv", [Mark("v", Interval(0, 1))])
+        write_megc2022(tmp_path / "p.csv", [Event("", 0, None, 1, video="v")])
     with pytest.raises(EvaluationError, match="row 0: no subject or no emotion"):
-        write_megc2024(tmp_path / "p.csv", [Mark("v", Interval(0, 1), subject="1")])
+        write_megc2024(tmp_path / "p.csv", [Event("", 0, None, 1, video="v", subject="1")])
 
 
 def test_labels_and_guesses_side_by_side(sheet):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.spotting import (
-    Mark,
+    Event,
     SpottingCounts,
     apex_errors,
     count_hits,
@@ -36,8 +36,8 @@ def line(timeline: str) -> list[Interval]:
     return [Interval(a, b) for a, b in zip(bars[::2], bars[1::2], strict=True)]
 
 
-def marks(rows: list[tuple[int, str, int, int, str]]) -> list[Mark]:
-    return [Mark(v, Interval(a, b), subject=str(s), emotion=e) for s, v, a, b, e in rows]
+def marks(rows: list[tuple[int, str, int, int, str]]) -> list[Event]:
+    return [Event("", a, None, b, video=v, subject=str(s), emotion=e) for s, v, a, b, e in rows]
 
 
 class TestMatching:
@@ -102,14 +102,14 @@ class TestMatching:
 class TestScores:
     def test_kinds_apart_and_summed_over_videos(self):
         truth = [
-            Mark("v1", Interval(0, 9), kind="micro"),
-            Mark("v1", Interval(20, 60), kind="macro"),
-            Mark("v2", Interval(0, 9), kind="micro"),
+            Event("micro", 0, None, 9, video="v1"),
+            Event("macro", 20, None, 60, video="v1"),
+            Event("micro", 0, None, 9, video="v2"),
         ]
         predicted = [
-            Mark("v1", Interval(1, 9), kind="micro"),
-            Mark("v1", Interval(20, 60), kind="micro"),  # right place, wrong kind
-            Mark("v3", Interval(0, 5), kind="macro"),  # a video without labels
+            Event("micro", 1, None, 9, video="v1"),
+            Event("micro", 20, None, 60, video="v1"),  # right place, wrong kind
+            Event("macro", 0, None, 5, video="v3"),  # a video without labels
         ]
         scores = spotting_scores(truth, predicted)
         assert scores.micro == SpottingCounts(1, 1, 1)
@@ -119,14 +119,14 @@ class TestScores:
         assert scores.micro.precision == scores.micro.recall == 1 / 2
 
     def test_the_same_video_name_of_two_people_is_two_videos(self):
-        truth = [Mark("1", Interval(0, 9), subject="a")]
-        assert spotting_scores(truth, [Mark("1", Interval(0, 9), subject="b")]).overall == (
+        truth = [Event("", 0, None, 9, video="1", subject="a")]
+        assert spotting_scores(truth, [Event("", 0, None, 9, video="1", subject="b")]).overall == (
             SpottingCounts(0, 1, 1)
         )
 
     def test_an_unknown_kind_names_the_row(self):
         with pytest.raises(EvaluationError, match='predicted, row 0: "me" is neither'):
-            spotting_scores([], [Mark("v", Interval(0, 1), kind="me")])
+            spotting_scores([], [Event("me", 0, None, 1, video="v")])
 
 
 class TestApex:
@@ -228,7 +228,7 @@ class TestStrs:
         with pytest.raises(EvaluationError, match="no labels"):
             strs([], self.truth)
         with pytest.raises(EvaluationError, match="predicted, row 0: no emotion"):
-            strs(self.truth, [Mark("v", Interval(0, 1))])
+            strs(self.truth, [Event("", 0, None, 1, video="v")])
         with pytest.raises(EvaluationError, match="lenient: is no known mode"):
             strs(self.truth, self.truth, mode="lenient")
 
@@ -267,8 +267,8 @@ class TestUnplaced:
         assert (one.near, str(one)) == (None, "subject 006, video 006_9: 2 predictions")
 
     def test_unicode_forms_are_one_name(self):
-        truth = [Mark("e\u0301.mp4", Interval(0, 1))]
-        (one,) = unplaced(truth, [Mark("\u00e9.mp4", Interval(0, 1))])
+        truth = [Event("", 0, None, 1, video="e\u0301.mp4")]
+        (one,) = unplaced(truth, [Event("", 0, None, 1, video="\u00e9.mp4")])
         assert one.near == ("", "e\u0301.mp4")
 
     def test_nothing_to_say(self):

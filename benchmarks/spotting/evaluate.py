@@ -34,11 +34,11 @@ from videos import FIRST_SUBJECT, NoEventVideo, Video, filmed
 import ma2mi
 from ma2mi.analysis import AnalysisSettings, VideoAnalyzer
 from ma2mi.evaluation.labels import LABEL_SETS
-from ma2mi.evaluation.spotting import Mark, match_intervals, strs
+from ma2mi.evaluation.spotting import match_intervals, strs
 from ma2mi.evaluation.statistics import bootstrap, spotting_f1_of
 from ma2mi.face.detect import FaceDetector
 from ma2mi.files import replace_file
-from ma2mi.records import EXPRESSIONS, DetectedEvent, Interval
+from ma2mi.records import EXPRESSIONS, DetectedEvent, Event, Interval
 from ma2mi.spotting import SpottingSettings
 from ma2mi.synthesis import make_subject
 from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
@@ -77,6 +77,13 @@ class Found(NamedTuple):
     @property
     def interval(self) -> Interval:
         return Interval(self.onset, self.offset)
+
+    def as_event(self, subject: str) -> Event:
+        """One of the only video of a subject."""
+        return Event(
+            self.kind, self.onset, self.apex, self.offset, video=subject, subject=subject,
+            emotion=self.emotion,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -259,8 +266,8 @@ def table(results: Sequence[Result], scorer: str) -> Iterator[str]:
     truth = [(r.subject, one) for r in results for one in r.truth if one.kind in EXPRESSIONS]
     guess = [(r.subject, e) for r in results for e in r.events[scorer] if e.kind in EXPRESSIONS]
     score = strs(
-        [Mark(video, one.interval, video, emotion=one.emotion) for video, one in truth],
-        [Mark(video, one.interval, video, emotion=one.emotion) for video, one in guess],
+        [one.as_event(subject) for subject, one in truth],
+        [one.as_event(subject) for subject, one in guess],
         classes=LABEL_SETS["synthetic-3"].classes,
     )
     yield f"STRS {score.strs:.3f} (micro and macro, three classes)"

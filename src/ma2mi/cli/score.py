@@ -10,7 +10,7 @@ import typer
 from ma2mi.cli import console
 
 if TYPE_CHECKING:
-    from ma2mi.evaluation.spotting import Mark
+    from ma2mi.records import Event
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +42,8 @@ def score(
     from ma2mi.evaluation import files, metrics, spotting
 
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    labels: list[Mark] = []
-    found: list[Mark] = []
+    labels: list[Event] = []
+    found: list[Event] = []
     if task == "recognition":
         if not names:
             raise SettingsError("recognition needs --classes", cure="Name them, with commas")
@@ -73,7 +73,7 @@ def score(
     _name_unplaced(labels, found)
 
 
-def _name_unplaced(labels: list[Mark], found: list[Mark]) -> None:
+def _name_unplaced(labels: list[Event], found: list[Event]) -> None:
     """Say which predictions can hit nothing; exit code 3 if a name seems spelled otherwise."""
     from ma2mi.evaluation.spotting import other_words, unplaced
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.labels import plain_word
-from ma2mi.evaluation.spotting import Mark
 from ma2mi.files import replace_file
-from ma2mi.records import Interval
+from ma2mi.records import Event, Interval, Kind
 
 MEGC2022_COLUMNS = ("vid", "pred_onset", "pred_offset", "type")
 MEGC2024_COLUMNS = ("subject", "video", "onset", "offset", "emotion")
@@ -26,43 +25,44 @@ MEGC2024_COLUMNS = ("subject", "video", "onset", "offset", "emotion")
 LONGEST = 64 * 2**20
 #: No recording has as many frames.
 LAST_FRAME = 2**31 - 1
-_KINDS = {"me": "micro", "mae": "macro"}
+_KINDS: dict[str, Kind] = {"me": "micro", "mae": "macro"}
 
 
-def read_megc2022(path: Path | str) -> list[Mark]:
+def read_megc2022(path: Path | str) -> list[Event]:
     """Spotted intervals: ``vid,pred_onset,pred_offset,type`` with type me or mae (MEGC 2022).
 
     Raises:
         EvaluationError: no such file, missing columns, no whole frame number, an offset before
             its onset, an unknown type, or the same row twice; with the line.
     """
-    marks: dict[Mark, None] = {}
+    events: dict[Event, None] = {}
     for where, row in _rows(path, MEGC2022_COLUMNS):
         kind = row["type"].lower()
         if kind not in _KINDS:
             raise EvaluationError(f'type "{row["type"]}" is neither me nor mae', where=where)
-        interval = _interval(row["pred_onset"], row["pred_offset"], where)
-        _add(marks, Mark(_name(row, "vid", where), interval, kind=_KINDS[kind]), where)
-    return list(marks)
+        span = _interval(row["pred_onset"], row["pred_offset"], where)
+        video = _name(row, "vid", where)
+        _add(events, Event(_KINDS[kind], span.onset, None, span.offset, video=video), where)
+    return list(events)
 
 
-def write_megc2022(path: Path | str, marks: Sequence[Mark]) -> None:
-    """Write marks of the kinds "micro" and "macro" as MEGC 2022 has them.
+def write_megc2022(path: Path | str, events: Sequence[Event]) -> None:
+    """Write events of the kinds "micro" and "macro" as MEGC 2022 has them.
 
     Raises:
-        EvaluationError: a mark of no kind, with its row.
+        EvaluationError: an event of no kind, with its row.
     """
-    names = {kind: name for name, kind in _KINDS.items()}
-    for row, mark in enumerate(marks):
-        if mark.kind not in names:
+    names: dict[str, str] = {kind: name for name, kind in _KINDS.items()}
+    for row, event in enumerate(events):
+        if event.kind not in names:
             raise EvaluationError(
-                f'kind "{mark.kind}" is neither micro nor macro', where=f"row {row}"
+                f'kind "{event.kind}" is neither micro nor macro', where=f"row {row}"
             )
-    rows = [(m.video, m.interval.onset, m.interval.offset, names[m.kind]) for m in marks]
+    rows = [(m.video, m.onset, m.offset, names[m.kind]) for m in events]
     _write(path, MEGC2022_COLUMNS, rows)
 
 
-def read_megc2024(path: Path | str, emotions: Sequence[str] = ()) -> list[Mark]:
+def read_megc2024(path: Path | str, emotions: Sequence[str] = ()) -> list[Event]:
     """Spotted and recognised intervals: ``subject,video,onset,offset,emotion`` (MEGC 2024, 2025).
 
     Args:
@@ -73,33 +73,38 @@ def read_megc2024(path: Path | str, emotions: Sequence[str] = ()) -> list[Mark]:
         EvaluationError: as ``read_megc2022``, or an emotion that is not allowed.
     """
     known = {plain_word(emotion): emotion for emotion in emotions}
-    marks: dict[Mark, None] = {}
+    events: dict[Event, None] = {}
     for where, row in _rows(path, MEGC2024_COLUMNS):
         emotion = _name(row, "emotion", where)
         if known and plain_word(emotion) not in known:
             raise EvaluationError(
                 f'emotion "{emotion}" is none of {", ".join(emotions)}', where=where
             )
-        mark = Mark(
-            _name(row, "video", where),
-            _interval(row["onset"], row["offset"], where),
+        video = _name(row, "video", where)
+        span = _interval(row["onset"], row["offset"], where)
+        event = Event(
+            "",
+            span.onset,
+            None,
+            span.offset,
+            video=video,
             subject=_name(row, "subject", where),
             emotion=known.get(plain_word(emotion), emotion),
         )
-        _add(marks, mark, where)
-    return list(marks)
+        _add(events, event, where)
+    return list(events)
 
 
-def write_megc2024(path: Path | str, marks: Sequence[Mark]) -> None:
-    """Write marks with subject and emotion as MEGC 2024 and 2025 have them.
+def write_megc2024(path: Path | str, events: Sequence[Event]) -> None:
+    """Write events with subject and emotion as MEGC 2024 and 2025 have them.
 
     Raises:
-        EvaluationError: a mark without subject or emotion, with its row.
+        EvaluationError: an event without subject or emotion, with its row.
     """
-    for row, mark in enumerate(marks):
-        if not (mark.subject and mark.emotion):
+    for row, event in enumerate(events):
+        if not (event.subject and event.emotion):
             raise EvaluationError("no subject or no emotion", where=f"row {row}")
-    rows = [(m.subject, m.video, m.interval.onset, m.interval.offset, m.emotion) for m in marks]
+    rows = [(m.subject, m.video, m.onset, m.offset, m.emotion) for m in events]
     _write(path, MEGC2024_COLUMNS, rows)
 
 
@@ -178,10 +183,10 @@ def _rows(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str, dict[
         raise EvaluationError(f"cannot be read: {error}", where=path) from error
 
 
-def _add(marks: dict[Mark, None], mark: Mark, where: str) -> None:
-    if mark in marks:
+def _add(events: dict[Event, None], event: Event, where: str) -> None:
+    if event in events:
         raise EvaluationError("the same row twice", where=where)
-    marks[mark] = None
+    events[event] = None
 
 
 def _name(row: Mapping[str, str], column: str, where: str) -> str:

@@ -23,29 +23,11 @@ from scipy.optimize import linear_sum_assignment
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.labels import plain_word
 from ma2mi.evaluation.metrics import confusion_matrix, rates
-from ma2mi.records import Interval
+from ma2mi.records import Event, Interval
 
 Rule = Literal["one-to-one", "megc2020"]
 Mode = Literal["strict", "megc"]
 Pairs = list[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One interval in one video, marked by a coder or spotted by a machine.
-
-    Args:
-        subject, video: name the video together.
-        interval: frames, inclusive.
-        kind: "micro", "macro", or "" where nobody tells them apart.
-        emotion: for STRS; case and plural do not matter but in mode "megc".
-    """
-
-    video: str
-    interval: Interval
-    subject: str = ""
-    kind: str = ""
-    emotion: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,8 +128,8 @@ class SpottingScores:
 
 
 def spotting_scores(
-    truth: Sequence[Mark],
-    predicted: Sequence[Mark],
+    truth: Sequence[Event],
+    predicted: Sequence[Event],
     iou: float = 0.5,
     rule: Rule = "one-to-one",
 ) -> SpottingScores:
@@ -157,8 +139,8 @@ def spotting_scores(
     are the sums. Marks without a kind count in the overall alone.
 
     Example:
-        >>> label = Mark("v1", Interval(10, 20), kind="micro")
-        >>> spotting_scores([label], [Mark("v1", Interval(12, 21), kind="micro")]).overall.f1
+        >>> label = Event("micro", 10, None, 20, video="v1")
+        >>> spotting_scores([label], [Event("micro", 12, None, 21, video="v1")]).overall.f1
         1.0
 
     Raises:
@@ -179,10 +161,10 @@ def spotting_scores(
 
 
 def _by_video(
-    truth: Sequence[Mark], predicted: Sequence[Mark], *, kinds_apart: bool = False
-) -> list[tuple[tuple[str, str, str], list[Mark], list[Mark]]]:
+    truth: Sequence[Event], predicted: Sequence[Event], *, kinds_apart: bool = False
+) -> list[tuple[tuple[str, str, str], list[Event], list[Event]]]:
     """(subject, video, kind), labels and predictions of each video that has any of the two."""
-    groups: dict[tuple[str, str, str], tuple[list[Mark], list[Mark]]] = {}
+    groups: dict[tuple[str, str, str], tuple[list[Event], list[Event]]] = {}
     for side, marks in enumerate((truth, predicted)):
         for mark in marks:
             place = (mark.subject, mark.video, mark.kind if kinds_apart else "")
@@ -213,7 +195,7 @@ class Unplaced:
         return f"{line}; the truth has {_place(*self.near)}" if self.near else line
 
 
-def unplaced(truth: Sequence[Mark], predicted: Sequence[Mark]) -> list[Unplaced]:
+def unplaced(truth: Sequence[Event], predicted: Sequence[Event]) -> list[Unplaced]:
     """The videos of predictions that the truth does not name, sorted by name."""
     known = {(mark.subject, mark.video) for mark in truth}
     spelled = {_spelled(*place): place for place in sorted(known, reverse=True)}
@@ -225,7 +207,7 @@ def unplaced(truth: Sequence[Mark], predicted: Sequence[Mark]) -> list[Unplaced]
     ]
 
 
-def other_words(truth: Sequence[Mark], predicted: Sequence[Mark]) -> list[str]:
+def other_words(truth: Sequence[Event], predicted: Sequence[Event]) -> list[str]:
     """Emotions that are predicted and that no label has, case and plural aside, sorted."""
     known = {plain_word(mark.emotion) for mark in truth}
     return sorted({m.emotion for m in predicted if plain_word(m.emotion) not in known})
@@ -334,8 +316,8 @@ class Strs:
 
 
 def strs(
-    truth: Sequence[Mark],
-    predicted: Sequence[Mark],
+    truth: Sequence[Event],
+    predicted: Sequence[Event],
     *,
     classes: Sequence[str] = (),
     mode: Mode = "strict",
