@@ -26,7 +26,7 @@ import av
 import cv2
 import numpy as np
 
-from ma2mi.analysis import analyze, run, watch
+from ma2mi.analysis import analyze, faces, results_writer, run, stream
 from ma2mi.face.detect import FaceDetector
 from ma2mi.face.quality import QualityMonitor
 from ma2mi.motion.region_tracker import RegionTracker
@@ -154,15 +154,15 @@ def clocks() -> dict[str, float]:
         (FaceDetector, "detect", "faces"),
         (FaceDetector, "follow", "faces"),
         (QualityMonitor, "push", "quality"),
-        (watch, "warp_image", "crop"),
+        (stream, "warp_image", "crop"),
         (RegionTracker, "push", "movement"),
         (Spotter, "push", "spot"),
         (Spotter, "finish", "spot"),
-        (watch, "examine", "read"),
+        (faces, "examine", "read"),
         (Recognizer, "read", "read"),
-        (run, "draw_card", "pictures"),
-        (run, "heat_map", "pictures"),
-        (run.ResultsWriter, "finish", "files"),
+        (results_writer, "draw_card", "pictures"),
+        (results_writer, "heat_map", "pictures"),
+        (results_writer.ResultsWriter, "finish", "files"),
     ):
         setattr(owner, name, timed(step, getattr(owner, name)))
     return spent

@@ -754,7 +754,7 @@ def test_an_event_without_crops_says_so():
     for index in range(10):
         analyzer.push(Frame(index, Fraction(index, FPS), portrait()))
     analyzer.faces[0]._crops.clear()
-    spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, ())
+    spotted = Spotted("micro", 2, 4, 6, 0.5, 4.0, ())
     decided = analyzer.faces[0].decide(spotted, 1, None)
     assert decided.evidence is None
     assert decided.event.flags == ("not examined",)
@@ -766,7 +766,7 @@ def test_an_event_keeps_its_flags_and_a_candidate_its_reason():
     for index in range(10):
         analyzer.push(Frame(index, Fraction(index, FPS), portrait()))
     for reason in ("", "follows the head"):
-        spotted = Spotted(2, 4, 6, "micro", 0.5, 4.0, (), flags=(HEAD, BLINK), reason=reason)
+        spotted = Spotted("micro", 2, 4, 6, 0.5, 4.0, (), flags=(HEAD, BLINK), reason=reason)
         decided = analyzer.faces[0].decide(spotted, 1, None)
         assert decided.event.flags == (HEAD, BLINK)
         assert decided.event.reason == reason

@@ -189,7 +189,7 @@ def test_what_leads_behind_a_mask_is_a_candidate_with_its_reason(
     monkeypatch.setattr(
         QualityMonitor, "hidden_between", lambda self, *times, share=0.0: ("nose", "mouth")
     )
-    mouth = Spotted(60, 65, 70, "micro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
+    mouth = Spotted("micro", 60, 65, 70, 0.9, 9.0, ("upper_lip", "left_inner_brow"))
     event = face.decide(mouth, 1, None).event
     assert event.reason == "led by the mouth, which is hidden"
     assert event.regions == ("left_inner_brow",)

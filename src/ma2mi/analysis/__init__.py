@@ -1,14 +1,16 @@
-"""A user's video or camera: find faces, spot movements, have them read, write it all down."""
+"""A user's video or camera: find faces, spot movements, recognise expressions, write results."""
 
+from ma2mi.analysis.faces import DecidedEvent
 from ma2mi.analysis.run import analyze, analyze_camera
-from ma2mi.analysis.watch import AnalysisSettings, DecidedEvent, VideoAnalyzer, watch_frames
+from ma2mi.analysis.settings import AnalysisSettings
+from ma2mi.analysis.stream import VideoAnalyzer, watch_frames
 from ma2mi.face.track import FaceTracker
 from ma2mi.video.camera import camera_frames
 
 __all__ = [
     "AnalysisSettings",
-    "FaceTracker",
     "DecidedEvent",
+    "FaceTracker",
     "VideoAnalyzer",
     "analyze",
     "analyze_camera",

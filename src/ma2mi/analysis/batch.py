@@ -15,18 +15,17 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from ma2mi.analysis.run import analyze, folder_name, one_thread_each
-from ma2mi.errors import Ma2miError
+from ma2mi.analysis.results_folder import folder_name
+from ma2mi.analysis.run import analyze, one_thread_each
+from ma2mi.errors import one_line
 from ma2mi.files import digest, holds_results
 from ma2mi.records import Analysis
 from ma2mi.video import list_others, list_videos, needs_rate
 
-LONGEST_LINE = 300  # characters of an error that nobody foresaw
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one video: an analysis, or one line that says why not."""
+    """The result of one video: an analysis, or one line with the cause of failure."""
 
     path: Path
     name: str
@@ -55,7 +54,7 @@ def find_videos(paths: Iterable[Path], *, fps: Fraction | None = None) -> list[P
 
 
 def find_others(paths: Iterable[Path]) -> list[Path]:
-    """Files below the folders named that hold a moving picture and are called like no video."""
+    """Files below the folders named that hold a moving picture under another suffix."""
     found = {
         os.path.realpath(one): one
         for path in paths
@@ -137,12 +136,5 @@ def _end_with(parent: int) -> None:
 def _try(path: Path, name: str, out: Path, options: dict[str, Any]) -> Outcome:
     try:
         return Outcome(path, name, analyze(path, out, name=name, **options))
-    except Ma2miError as error:
-        return Outcome(path, name, failure=str(error))
-    except OSError as error:
-        where = error.filename or path
-        return Outcome(path, name, failure=f"{where}: {error.strerror or error}")
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_LINE]
-        line = f"{path}: {said}. This is a fault of ma2mi, not of yours: please report it"
-        return Outcome(path, name, failure=line)
+        return Outcome(path, name, failure=one_line(error, path))

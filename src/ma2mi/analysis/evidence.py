@@ -1,4 +1,4 @@
-"""From a spotted stretch of crops to evidence: how it moved, the recognizer's answer, pictures."""
+"""From a spotted stretch of crops to evidence: its movement, the recognizer's output, pictures."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ma2mi.motion.facs import ACTION_UNITS
 from ma2mi.records import Reading
 from ma2mi.report.review import Card, Loop
 from ma2mi.report.videos import as_png
+from ma2mi.video import Image
 
 if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-MOST_FRAMES = 96  # of a stretch that are looked at; longer ones are thinned out
+MOST_FRAMES = 96  # of a stretch that are measured; longer ones are thinned out
 FARTHEST = 0.08  # of the crop's width, about a quarter of the distance between the eyes
 LARGEST = 0.015  # of the crop's width: larger movements are shown to the recognizer so large
 LOOP_FRAMES = 24
@@ -98,7 +98,7 @@ class Evidence:
     def implausible(self) -> bool:
         """Skin does not go that far: a hand before the face, or a head that turns away.
 
-        Landmarks follow no hand, so what they say stands.
+        Landmarks do not follow a hand, so their movement counts.
         """
         if self.by_landmarks is not None:
             return False
@@ -121,8 +121,8 @@ def examine(
 ) -> Evidence:
     """Measure the whole stretch against its onset.
 
-    Onset, apex and offset stay as they were spotted: there they are read off the regions that
-    move, against their own noise. The curve of all skin in the crop would not do: over half a
+    Onset, apex and offset stay as they were spotted: they come from the regions that move,
+    against their own noise. The curve of all skin in the crop would not do: over half a
     second the eyes' own movements are larger than a micro-expression.
 
     Args:
@@ -142,7 +142,7 @@ def examine(
 
 
 def recognise(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
-    """What the recognizer says of the way from onset to apex."""
+    """The recognizer's reading of the movement from onset to apex."""
     shrunk = _shrunk(evidence.between)
     reading = recognizer.readings(_pair(evidence, key))[0]
     if reading.intensity is None or shrunk == 1:
@@ -151,7 +151,7 @@ def recognise(evidence: Evidence, recognizer: Recognizer, key: str) -> Reading:
 
 
 def without_areas(reading: Reading, areas: Collection[str]) -> Reading:
-    """A reading that stands by no class and names no action unit of areas that are hidden.
+    """A reading that commits to no class and names no action unit of areas that are hidden.
 
     Args:
         reading: as from ``recognise``.
@@ -194,7 +194,7 @@ def _pair(evidence: Evidence, key: str) -> Pairs:
 
 
 def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
-    """What spoke for the answer, float32 [S, S] in [0, 1]; attention where captum is missing."""
+    """Evidence for the output, float32 [S, S] in [0, 1]; attention where captum is missing."""
     from ma2mi.training.heatmaps import attention_map, grad_cam
     from ma2mi.training.views import batches
 
@@ -218,7 +218,7 @@ def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
 
 
 def draw_card(evidence: Evidence, heat: Floats | None, *, blur: bool) -> Card:
-    """The pictures of one event; with ``blur`` nobody is to be known from them.
+    """The pictures of one event; with ``blur`` they are anonymised.
 
     A loop of a blurred face would show nothing, so there is none.
     """

@@ -13,7 +13,7 @@ from typing import Any
 from ma2mi.files import code_digest, replace_file
 
 STATE = "state.unfinished"
-#: What a state is made of besides our own classes; nothing in it can do anything but hold values.
+#: What a state is made of besides our own classes; nothing in it runs code.
 _PLAIN = {
     ("builtins", "complex"),
     ("collections", "deque"),

@@ -1,4 +1,4 @@
-"""The movement track of one face: what spotting sees of a video, to be kept and spotted again."""
+"""The movement track of one face: the input of spotting, to be kept and spotted again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ma2mi.analysis.watch import AnalysisSettings
+from ma2mi.analysis.settings import AnalysisSettings
 from ma2mi.errors import MotionError
 from ma2mi.face.stabilize import CROP
 from ma2mi.face.track import Detector, FaceTracker
@@ -34,7 +34,7 @@ def measure_track(
         settings: ``rate`` and ``landmark_rate``.
 
     Returns:
-        A row a measured moment; ``present`` is False where the face was not seen.
+        A row a sample; ``present`` is False where the face was not seen.
 
     Raises:
         MotionError: no frames.
@@ -65,7 +65,7 @@ def measure_track(
             continue  # a blank frame, or a face half outside: nothing to measure
         if sample is None:
             continue
-        anew = face is not newest  # between two looks a face counts as it was
+        anew = face is not newest  # between two detections a face counts as it was
         newest, shape = face, face_shape(face) if anew else shape
         opened = openings(face) if shape is None else (shape.eye, shape.mouth)
         displacements = np.array(list(sample.displacements.values()))
