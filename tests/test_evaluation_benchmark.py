@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 from ma2mi.errors import EvaluationError, StoreError
 from ma2mi.evaluation import PROTOCOLS, Protocol, load_run, run_benchmark
 from ma2mi.evaluation.metrics import uf1
-from ma2mi.evaluation.results import CodeChanged
+from ma2mi.evaluation.run_folder import CodeChanged
 from ma2mi.evaluation.splits import all_subjects_tested, loso
 from ma2mi.files import Busy, hold
 

@@ -22,7 +22,7 @@ from ma2mi.evaluation import (
     run_benchmark,
     run_learning_curve,
 )
-from ma2mi.evaluation.learning_curve import is_curve, load_curves
+from ma2mi.evaluation.curve_folder import is_curve, load_curves
 from ma2mi.evaluation.metrics import uf1
 from ma2mi.evaluation.splits import loso
 from ma2mi.files import Busy, hold

@@ -13,18 +13,17 @@ from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.splits import (
     Split,
     SubjectSplitter,
-    TrainingDraw,
     all_subjects_tested,
     cde,
-    draw_training,
     hde,
     inner_splits,
     k_folds_by_subject,
     leave_one_database_out,
     loso,
     sde,
-    subject_ids,
 )
+from ma2mi.evaluation.subjects import subject_ids
+from ma2mi.evaluation.training_draws import TrainingDraw, draw_training
 
 SUBJECTS = ["01", "01", "02", "03", "01", "02", "x", "x"]
 BASES = ["a", "a", "a", "a", "b", "b", "c", "c"]

@@ -21,7 +21,7 @@ from pydantic import ValidationError  # noqa: E402
 
 import ma2mi.training.pretrain as module  # noqa: E402
 from ma2mi.errors import CheckpointError, SettingsError, StoreError  # noqa: E402
-from ma2mi.evaluation.results import CodeChanged  # noqa: E402
+from ma2mi.evaluation.run_folder import CodeChanged  # noqa: E402
 from ma2mi.files import Busy, hold  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import open_backbone, read_config  # noqa: E402

@@ -24,8 +24,8 @@ import ma2mi
 from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.errors import MissingPart
 from ma2mi.evaluation import run_benchmark
+from ma2mi.evaluation.curve_runs import run_learning_curve
 from ma2mi.evaluation.learner import Clips, Learner
-from ma2mi.evaluation.learning_curve import run_learning_curve
 from ma2mi.evaluation.statistics import subject_confusions
 from ma2mi.experiment import LabelledPairs
 from ma2mi.files import replace_file

@@ -25,8 +25,8 @@ def audit(
     Exit code 3 if it fails.
     """
     from ma2mi.evaluation.audit import FINGERPRINTS, audit_run, audit_text, read_fingerprints
-    from ma2mi.evaluation.learning_curve import is_curve, run_folders
-    from ma2mi.evaluation.results import load_run
+    from ma2mi.evaluation.curve_folder import is_curve, run_folders
+    from ma2mi.evaluation.run_folder import load_run
 
     trees, faults = {}, 0
     for folder in run_folders(run):

@@ -25,8 +25,8 @@ def compare(
     Folders of learning curves are compared at each number of training subjects; runs among them
     are level lines.
     """
-    from ma2mi.evaluation.learning_curve import is_curve, load_curves
-    from ma2mi.evaluation.results import load_run
+    from ma2mi.evaluation.curve_folder import is_curve, load_curves
+    from ma2mi.evaluation.run_folder import load_run
     from ma2mi.files import replace_file
     from ma2mi.report.tables import compare_table, curve_table, make_rows
 

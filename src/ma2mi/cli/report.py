@@ -48,8 +48,8 @@ def report(
 
     A page that is there is replaced only if it was written here and not changed since.
     """
-    from ma2mi.evaluation.learning_curve import is_curve, load_curves
-    from ma2mi.evaluation.results import load_run
+    from ma2mi.evaluation.curve_folder import is_curve, load_curves
+    from ma2mi.evaluation.run_folder import load_run
     from ma2mi.report.tables import curve_text, score_table
 
     check_page(out)

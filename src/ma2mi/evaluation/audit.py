@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation.results import SELECTED_ON_TEST, RunResult
+from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.run_record import SELECTED_ON_TEST
 from ma2mi.files import replace_file
 
 FINGERPRINTS = "fingerprints.csv"

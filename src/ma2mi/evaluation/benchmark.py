@@ -6,23 +6,14 @@ labels only, so choosing anything on the left-out subjects cannot even be writte
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-import subprocess
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import JsonValue
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from numpy.typing import ArrayLike
 
 from ma2mi import _version
 from ma2mi.errors import EvaluationError
@@ -30,23 +21,18 @@ from ma2mi.evaluation.checks import (
     check_databases,
     check_rows,
     checked_labels,
-    checked_probabilities,
-    missing_classes,
 )
 from ma2mi.evaluation.engines import Backend, as_completed
-from ma2mi.evaluation.learner import Clips, EpochPredictor, Learner, Predictor, Probabilities
+from ma2mi.evaluation.folds import fold_result, run_fold
+from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
-from ma2mi.evaluation.results import (
-    BestOnTest,
-    CodeChanged,
-    FoldResult,
-    RunFolder,
-    RunRecord,
-    RunResult,
-    predicted_labels,
-)
-from ma2mi.evaluation.splits import Split, SubjectIds, TrainingDraw, draw_training, subject_ids
+from ma2mi.evaluation.provenance import code_commit, hash_data, plain_values
+from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.run_folder import CodeChanged, RunFolder
+from ma2mi.evaluation.run_record import FoldResult, RunRecord
+from ma2mi.evaluation.subjects import SubjectIds, subject_ids
+from ma2mi.evaluation.training_draws import TrainingDraw, draw_training
 from ma2mi.files import code_digest, hold
 from ma2mi.progress import OnProgress, Progress
 
@@ -115,13 +101,13 @@ def run_benchmark(
         also_best_on_test: compute the best-on-test score (optimistically biased), too: that of
             the epoch that is best on the left-out subjects, kept apart and stamped as selected on
             test data.
-        aliases: other names of the same subjects, see ``splits.subject_ids``.
+        aliases: other names of the same subjects, see ``subjects.subject_ids``.
         settings: the caller's settings, written to the run folder beside the learner's.
         pretraining_subjects: those that the learner was pre-trained on, named as in
-            ``splits.subject_ids``.
+            ``subjects.subject_ids``.
         clips_hash: of the clips' bytes, where ``clips`` is not an array (arrays are hashed here).
         training: give each fold so many of its training subjects; None: all of them. See
-            ``learning_curve.run_learning_curve``, which repeats this.
+            ``curve_runs.run_learning_curve``, which repeats this.
 
     Raises:
         EvaluationError: anything wrong with clips, labels, subjects, predictions or ``out``;
@@ -151,15 +137,15 @@ def run_benchmark(
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
         version=_version.__version__,
-        commit=_commit(),
+        commit=code_commit(),
         code=code_digest(),
         protocol=protocol.name,
         classes=names,
         multi_label=bool(protocol.units),
         metrics=protocol.metrics,
         learner=str(getattr(learner, "name", type(learner).__name__)),
-        settings=_plain({"learner": getattr(learner, "settings", {}), "run": settings or {}}),
-        data_hash=_data_hash(clips, clips_hash, keys, truth, ids, bases),
+        settings=plain_values({"learner": getattr(learner, "settings", {}), "run": settings or {}}),
+        data_hash=hash_data(clips, clips_hash, keys, truth, ids, bases),
         seeds=tuple(int(seed) for seed in seeds),
         aliases=dict(aliases or {}),
         pretraining_subjects=tuple(sorted(pretraining_subjects)),
@@ -207,12 +193,10 @@ def run_benchmark(
             for seed, number in tasks
             if (seed, splits[number].name) not in finished
         ]
-        outcomes = as_completed(
-            _run_fold, clips, calls, backend=backend, jobs=jobs, cluster=cluster
-        )
+        outcomes = as_completed(run_fold, clips, calls, backend=backend, jobs=jobs, cluster=cluster)
         for (seed, number), output in outcomes:
             split = splits[number]
-            fold = _fold_result(output, seed, split, keys, ids, bases, truth, names, protocol)
+            fold = fold_result(output, seed, split, keys, ids, bases, truth, names, protocol)
             finished[seed, split.name] = fold
             fit_s[seed, split.name] = output.fit_s
             if folder:
@@ -223,121 +207,6 @@ def run_benchmark(
         if folder:
             folder.finish(result)
         return result
-
-
-@dataclass(frozen=True)
-class _FoldOutput:
-    """Output of a fold: probabilities, those of every epoch if requested, and the time."""
-
-    probabilities: ArrayLike
-    epochs: ArrayLike | None
-    chosen: dict[str, JsonValue]
-    fit_s: float
-
-
-def _run_fold(
-    clips: Clips,
-    learner: Learner | Predictor,
-    task: tuple[int, int],
-    split: Split,
-    labels: NDArray[np.int64],
-    ids: SubjectIds,
-    all_epochs: bool,
-) -> tuple[tuple[int, int], _FoldOutput]:
-    """Fit and predict one fold, in whichever process; labels and subjects are those of training."""
-    start = time.perf_counter()
-    # One thread: sums come out in the same order on every machine and with every backend.
-    with threadpool_limits(1):
-        try:
-            predictor = copy.deepcopy(learner)
-            if len(split.train):
-                seeded = cast(Learner, predictor).reseed(task[0])
-                predictor = seeded.fit(_picked(clips, split.train), labels.copy(), ids.copy())
-            test = _picked(clips, split.test)
-            probabilities = cast(Predictor, predictor).predict(test)
-            epochs = _all_epochs(predictor, test) if all_epochs else None
-        except Exception as error:
-            error.add_note(f"in the fold that leaves out {split.name}, seed {task[0]}")
-            raise
-    chosen = _plain(getattr(predictor, "chosen", {}))
-    return task, _FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start)
-
-
-def _picked(clips: Clips, rows: NDArray[np.int64]) -> object:
-    part = clips[rows]
-    # joblib hands large arrays to its workers as memory maps; a learner sees a plain array.
-    return np.asarray(part) if isinstance(part, np.ndarray) else part
-
-
-def _all_epochs(predictor: object, clips: object) -> Probabilities:
-    if not isinstance(predictor, EpochPredictor):
-        raise EvaluationError(
-            "remembers no epochs",
-            where=type(predictor).__name__,
-            cure="Leave out --also-report-best-on-test, or take a learner with predict_epochs",
-        )
-    return predictor.predict_epochs(clips)
-
-
-def _fold_result(
-    output: _FoldOutput,
-    seed: int,
-    split: Split,
-    keys: Sequence[str],
-    ids: SubjectIds,
-    bases: Sequence[str],
-    truth: NDArray[np.int64],
-    names: tuple[str, ...],
-    protocol: Protocol,
-) -> FoldResult:
-    """Check the output of a fold and put the truth beside it."""
-    test_keys = tuple(str(keys[row]) for row in split.test)
-    where = f"fold {split.name}, seed {seed}"
-    multi_label = bool(protocol.units)
-    honest = checked_probabilities(
-        output.probabilities, test_keys, len(names), multi_label=multi_label, where=where
-    )
-    best = None
-    if output.epochs is not None:
-        epochs = [
-            checked_probabilities(
-                epoch, test_keys, len(names), multi_label=multi_label, where=f"{where}, epoch {e}"
-            )
-            for e, epoch in enumerate(np.asarray(output.epochs))
-        ]
-        if not epochs:
-            raise EvaluationError("predict_epochs gave no epoch", where=where)
-        right = [
-            float((predicted_labels(epoch, multi_label=multi_label) == truth[split.test]).mean())
-            for epoch in epochs
-        ]
-        epoch = int(np.argmax(right))
-        best = BestOnTest(epoch=epoch, probabilities=_rows(epochs[epoch]))
-    return FoldResult(
-        fold=split.name,
-        seed=seed,
-        keys=test_keys,
-        subjects=tuple(ids[split.test].tolist()),
-        databases=tuple(bases[row] for row in split.test),
-        truth=_rows(truth[split.test]),
-        probabilities=_rows(honest),
-        train_subjects=split.train_subjects,
-        chosen=output.chosen,
-        notes=_fold_notes(truth[split.train], names, protocol),
-        best_on_test=best,
-    )
-
-
-def _rows(array: NDArray[np.generic]) -> tuple:  # type: ignore[type-arg]
-    rows = array.tolist()
-    return tuple(tuple(row) if isinstance(row, list) else row for row in rows)
-
-
-def _fold_notes(
-    labels: NDArray[np.int64], names: Sequence[str], protocol: Protocol
-) -> tuple[str, ...]:
-    lacking = missing_classes(labels, names, protocol) if protocol.trains else []
-    return (f"no training subject shows {', '.join(lacking)}",) if lacking else ()
 
 
 def _run_notes(
@@ -358,51 +227,3 @@ def _run_notes(
     if known:
         notes.append(f"test subjects that are in the pre-training: {', '.join(known)}")
     return tuple(notes)
-
-
-def _plain(tree: object) -> dict[str, JsonValue]:
-    """The tree as JSON has it: tuples become lists, paths text; anything else is refused."""
-    try:
-        plain = json.loads(json.dumps(tree, default=_simple, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise EvaluationError(f"settings cannot be written: {error}") from error
-    return cast(dict[str, JsonValue], plain)
-
-
-def _simple(value: object) -> object:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise TypeError(f"{value!r} of type {type(value).__name__}")
-
-
-def _data_hash(
-    clips: Clips,
-    clips_hash: str,
-    keys: Sequence[str],
-    truth: NDArray[np.int64],
-    ids: SubjectIds,
-    bases: Sequence[str],
-) -> str:
-    if isinstance(clips, np.ndarray):
-        head = f"{clips.dtype.str} {clips.shape}".encode()
-        clips_hash = hashlib.sha256(head + np.ascontiguousarray(clips).tobytes()).hexdigest()
-    table = [list(map(str, keys)), truth.tolist(), ids.tolist(), list(bases), clips_hash]
-    return hashlib.sha256(json.dumps(table).encode()).hexdigest()
-
-
-@cache
-def _commit() -> str | None:
-    """The commit of the checkout that ma2mi runs from, with "-dirty" if changed; None elsewhere."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None  # no git here, or a checkout without a commit
-    return shown.stdout.strip()

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.learner import Clips, Probabilities
 from ma2mi.evaluation.protocols import Protocol
-from ma2mi.evaluation.splits import SubjectIds
+from ma2mi.evaluation.subjects import SubjectIds
 
 
 def checked_labels(

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from numpy.typing import NDArray
 
-from ma2mi.errors import EvaluationError, store_error
-from ma2mi.evaluation.benchmark import run_benchmark
-from ma2mi.evaluation.learner import Clips, Learner, Predictor
-from ma2mi.evaluation.protocols import Protocol
-from ma2mi.evaluation.protocols import protocol as protocol_named
-from ma2mi.evaluation.results import RunRecord, RunResult, load_run
-from ma2mi.evaluation.splits import SubjectIds, TrainingDraw
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.run_record import RunRecord
 from ma2mi.evaluation.statistics import (
     Counts,
     Estimate,
@@ -35,11 +26,6 @@ from ma2mi.evaluation.statistics import (
     subject_confusions,
     subject_unit_counts,
 )
-from ma2mi.files import hold, replace_file
-from ma2mi.progress import OnProgress, Progress
-
-CURVE = "curve.json"
-DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -129,218 +115,6 @@ class LearningCurve:
                     else f"in {count} of {len(folds)} folds {note}"
                 )
         return [*dict.fromkeys(self.record.notes), *lines]
-
-
-def run_learning_curve(
-    learner: Learner | Predictor,
-    clips: Clips,
-    labels: ArrayLike,
-    subjects: Sequence[str] | SubjectIds,
-    *,
-    protocol: Protocol | str,
-    sizes: Sequence[int],
-    draws: int = DRAWS,
-    databases: Sequence[str] | SubjectIds | None = None,
-    aliases: Mapping[str, str] | None = None,
-    out: Path | str | None = None,
-    on_progress: OnProgress | None = None,
-    on_run: Callable[[Path], None] | None = None,
-    **options: Any,
-) -> LearningCurve:
-    """Repeat a protocol with few training subjects a fold, several draws of them for each number.
-
-    Which subjects are drawn depends on the fold, the draw's number and the training labels alone:
-    every entry and every run is given the same ones. Each draw is a run of its own, in a folder
-    of its own, and finished folds are kept::
-
-        curve.json
-        subjects-0002/draw-0/   a run folder, see ``results.RunFolder``
-        subjects-0002/draw-1/
-
-    A protocol that trains nothing is run once, as a level line.
-
-    Args:
-        sizes: numbers of training subjects.
-        draws: for each number.
-        out: folder of the curve; a later call there may have other ``sizes`` and ``draws``.
-        on_run: called with the folder of each run that is finished.
-        options: further arguments of ``run_benchmark``, and those not named here.
-
-    Raises:
-        EvaluationError: impossible sizes or draws, more subjects than a fold has, a folder that
-            holds something else, or what ``run_benchmark`` raises.
-        Busy: another process works in ``out``.
-    """
-    if isinstance(protocol, str):
-        protocol = protocol_named(protocol)
-    sizes = sorted(sizes)
-    if not sizes or sizes[0] < 1 or len(set(sizes)) != len(sizes) or draws < 1:
-        raise EvaluationError(
-            f"sizes {', '.join(map(str, sizes)) or 'none'}, {draws} draws",
-            where="learning curve",
-            cure="Give each number of training subjects once, from 1 on, and 1 draw or more",
-        )
-    plan: list[TrainingDraw | None] = [None]
-    if protocol.trains:
-        splits = protocol.splitter(subjects, databases, aliases)
-        least = min(splits, key=lambda split: len(split.train_subjects))
-        if sizes[-1] > len(least.train_subjects):
-            raise EvaluationError(
-                f"{sizes[-1]} training subjects are requested, but the fold that leaves out "
-                f"{least.name} has {len(least.train_subjects)}",
-                where="learning curve",
-                cure=f"Take up to {len(least.train_subjects)}",
-            )
-        plan = [TrainingDraw(size, draw) for size in sizes for draw in range(draws)]
-    sheet = _Sheet(
-        name=str(getattr(learner, "name", type(learner).__name__)),
-        sizes=tuple(sizes) if protocol.trains else (0,),
-        draws=draws if protocol.trains else 1,
-    )
-    folder = Path(out) if out is not None else None
-    with ExitStack() as stack:
-        if folder:
-            stack.enter_context(hold(folder, claim="benchmark"))
-            _start(folder, sheet)
-        runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
-
-        def report(done: Progress) -> None:
-            if on_progress:
-                total = done.total or 0
-                before = sum(map(len, runs.values())) * total
-                on_progress(replace(done, done=before + done.done, total=len(plan) * total))
-
-        for drawn in plan:
-            size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
-            run_folder = folder / _draw_folder(size, draw) if folder else None
-            result = run_benchmark(
-                learner,
-                clips,
-                labels,
-                subjects,
-                protocol=protocol,
-                databases=databases,
-                aliases=aliases,
-                out=run_folder,
-                on_progress=report,
-                training=drawn,
-                **options,
-            )
-            runs[size].append(result)
-            if run_folder and on_run:
-                on_run(run_folder)
-        if folder:
-            _write_sheet(folder, sheet)
-        return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})
-
-
-class _Sheet(BaseModel):
-    """What the folder of a curve holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str
-    sizes: tuple[int, ...]
-    draws: int
-
-
-def _draw_folder(size: int, draw: int) -> Path:
-    return Path(f"subjects-{size:04d}") / f"draw-{draw}"
-
-
-def _start(folder: Path, sheet: _Sheet) -> None:
-    """Make the folder, or find in it a curve of the same entry, which stays until this one ends."""
-    path = folder / CURVE
-    if path.exists():
-        found = _read_sheet(path)
-        if found.name != sheet.name:
-            raise EvaluationError(
-                f"holds the learning curve of {found.name}",
-                where=folder,
-                cure="Give another folder",
-            )
-        return
-    # A process killed at its very start may leave the sheet's first half.
-    if folder.is_dir() and any(not f.name.startswith(f".{CURVE}.") for f in folder.iterdir()):
-        raise EvaluationError(
-            "holds files, but no learning curve", where=folder, cure="Give a new folder"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise store_error(error, folder) from error
-    _write_sheet(folder, sheet)
-
-
-def _write_sheet(folder: Path, sheet: _Sheet) -> None:
-    text = json.dumps(sheet.model_dump(mode="json"), indent=2) + "\n"
-    replace_file(folder / CURVE, text.encode())
-
-
-def _read_sheet(path: Path) -> _Sheet:
-    try:
-        return _Sheet.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise EvaluationError(
-            "no learning curve here", where=path.parent, cure="Give a folder of --learning-curve"
-        ) from error
-
-
-def load_curve(folder: Path | str) -> LearningCurve:
-    """A curve from its folder; a folder of one run gives a level line.
-
-    Raises:
-        EvaluationError: neither is there, or it has not finished.
-    """
-    folder = Path(folder)
-    if not (folder / CURVE).exists():
-        run = load_run(folder)
-        return LearningCurve(run.record.learner, {0: (run,)})
-    sheet = _read_sheet(folder / CURVE)
-    runs = iter(list(map(load_run, run_folders(folder))))
-    return LearningCurve(
-        sheet.name, {size: tuple(next(runs) for _ in range(sheet.draws)) for size in sheet.sizes}
-    )
-
-
-def run_folders(folder: Path | str) -> list[Path]:
-    """The run folders of a learning curve, draw by draw; of a run, itself.
-
-    Raises:
-        EvaluationError: a draw has not begun.
-    """
-    folder = Path(folder)
-    if not is_curve(folder):
-        return [folder]
-    sheet = _read_sheet(folder / CURVE)
-    folders = [
-        folder / _draw_folder(size, draw) for size in sheet.sizes for draw in range(sheet.draws)
-    ]
-    for run_folder in folders:
-        if not (run_folder / "run.json").exists():
-            raise EvaluationError(
-                "the learning curve has not finished",
-                where=run_folder,
-                cure="Run it again to go on",
-            )
-    return folders
-
-
-def load_curves(folders: Sequence[Path | str]) -> list[LearningCurve]:
-    """Curves and runs as :func:`load_curve` reads them; equal names get their folder's beside."""
-    curves = [load_curve(folder) for folder in folders]
-    often = Counter(curve.name for curve in curves)
-    return [
-        replace(curve, name=f"{curve.name} [{Path(folder).resolve().name}]")
-        if often[curve.name] > 1
-        else curve
-        for curve, folder in zip(curves, folders, strict=True)
-    ]
-
-
-def is_curve(folder: Path | str) -> bool:
-    """Whether the folder is one of a learning curve."""
-    return (Path(folder) / CURVE).is_file()
 
 
 def compare_curves(

@@ -120,7 +120,7 @@ def uar_of(confusion: ArrayLike, absent: Absent = "error") -> Scores:
 
 
 def accuracy_of(confusion: ArrayLike, absent: Absent = "error") -> Scores:
-    """Share of correct predictions of confusion matrices [..., C, C]; absent classes are ignored."""
+    """Share of correct predictions, from matrices [..., C, C]; absent classes do not count."""
     matrix = np.asarray(confusion)
     return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
 

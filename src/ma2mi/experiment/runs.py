@@ -8,8 +8,9 @@ from typing import Any
 
 from ma2mi.evaluation.audit import FINGERPRINTS, write_fingerprints
 from ma2mi.evaluation.benchmark import run_benchmark
+from ma2mi.evaluation.curve_runs import run_learning_curve
 from ma2mi.evaluation.learner import Clips, Learner
-from ma2mi.evaluation.learning_curve import LearningCurve, run_learning_curve
+from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.results import RunResult
 from ma2mi.experiment.entries import Entry
 from ma2mi.experiment.labelled import LabelledPairs
@@ -69,7 +70,7 @@ def run_entry_curve(
         entry, labelled, out, seeds: as in :func:`run_entry`.
         sizes: numbers of training subjects.
         options: ``draws`` and those of :func:`run_entry`, see
-            :func:`ma2mi.evaluation.learning_curve.run_learning_curve`.
+            :func:`ma2mi.evaluation.curve_runs.run_learning_curve`.
     """
     learner, clips, known = arrange(entry, labelled, seeds)
     return run_learning_curve(

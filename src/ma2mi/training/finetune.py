@@ -92,7 +92,7 @@ class FineTune:
     def fit(
         self, clips: Pairs, labels: NDArray[np.int64], subjects: NDArray[np.str_]
     ) -> NetworkPredictor:
-        """See :class:`ma2mi.evaluation.benchmark.Learner`."""
+        """See :class:`ma2mi.evaluation.learner.Learner`."""
         # Threads and random numbers of whoever calls stay as they were.
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

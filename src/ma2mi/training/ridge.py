@@ -58,7 +58,7 @@ class DualRidge:
         return replace(self, seed=seed)
 
     def fit(self, clips: Features, labels: Labels, subjects: Subjects) -> RidgePredictor:
-        """See :class:`ma2mi.evaluation.benchmark.Learner`."""
+        """See :class:`ma2mi.evaluation.learner.Learner`."""
         if self.seed not in self.seeds:
             raise EvaluationError(f"has no backbone of seed {self.seed}", where=self.name)
         backbone = self.seeds.index(self.seed) % clips.shape[1]

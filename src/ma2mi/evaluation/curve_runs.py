@@ -1,0 +1,129 @@
+"""The runs of a learning curve: a protocol repeated with few training subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.benchmark import run_benchmark
+from ma2mi.evaluation.curve_folder import CurveSheet, draw_folder, start_curve, write_sheet
+from ma2mi.evaluation.learner import Clips, Learner, Predictor
+from ma2mi.evaluation.learning_curve import LearningCurve
+from ma2mi.evaluation.protocols import Protocol
+from ma2mi.evaluation.protocols import protocol as protocol_named
+from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.subjects import SubjectIds
+from ma2mi.evaluation.training_draws import TrainingDraw
+from ma2mi.files import hold
+from ma2mi.progress import OnProgress, Progress
+
+DRAWS = 5
+
+
+def run_learning_curve(
+    learner: Learner | Predictor,
+    clips: Clips,
+    labels: ArrayLike,
+    subjects: Sequence[str] | SubjectIds,
+    *,
+    protocol: Protocol | str,
+    sizes: Sequence[int],
+    draws: int = DRAWS,
+    databases: Sequence[str] | SubjectIds | None = None,
+    aliases: Mapping[str, str] | None = None,
+    out: Path | str | None = None,
+    on_progress: OnProgress | None = None,
+    on_run: Callable[[Path], None] | None = None,
+    **options: Any,
+) -> LearningCurve:
+    """Repeat a protocol with few training subjects a fold, several draws of them for each number.
+
+    Which subjects are drawn depends on the fold, the draw's number and the training labels alone:
+    every entry and every run is given the same ones. Each draw is a run of its own, in a folder
+    of its own, and finished folds are kept::
+
+        curve.json
+        subjects-0002/draw-0/   a run folder, see ``run_folder.RunFolder``
+        subjects-0002/draw-1/
+
+    A protocol that trains nothing is run once, as a level line.
+
+    Args:
+        sizes: numbers of training subjects.
+        draws: for each number.
+        out: folder of the curve; a later call there may have other ``sizes`` and ``draws``.
+        on_run: called with the folder of each run that is finished.
+        options: further arguments of ``run_benchmark``, and those not named here.
+
+    Raises:
+        EvaluationError: impossible sizes or draws, more subjects than a fold has, a folder that
+            holds something else, or what ``run_benchmark`` raises.
+        Busy: another process works in ``out``.
+    """
+    if isinstance(protocol, str):
+        protocol = protocol_named(protocol)
+    sizes = sorted(sizes)
+    if not sizes or sizes[0] < 1 or len(set(sizes)) != len(sizes) or draws < 1:
+        raise EvaluationError(
+            f"sizes {', '.join(map(str, sizes)) or 'none'}, {draws} draws",
+            where="learning curve",
+            cure="Give each number of training subjects once, from 1 on, and 1 draw or more",
+        )
+    plan: list[TrainingDraw | None] = [None]
+    if protocol.trains:
+        splits = protocol.splitter(subjects, databases, aliases)
+        least = min(splits, key=lambda split: len(split.train_subjects))
+        if sizes[-1] > len(least.train_subjects):
+            raise EvaluationError(
+                f"{sizes[-1]} training subjects are requested, but the fold that leaves out "
+                f"{least.name} has {len(least.train_subjects)}",
+                where="learning curve",
+                cure=f"Take up to {len(least.train_subjects)}",
+            )
+        plan = [TrainingDraw(size, draw) for size in sizes for draw in range(draws)]
+    sheet = CurveSheet(
+        name=str(getattr(learner, "name", type(learner).__name__)),
+        sizes=tuple(sizes) if protocol.trains else (0,),
+        draws=draws if protocol.trains else 1,
+    )
+    folder = Path(out) if out is not None else None
+    with ExitStack() as stack:
+        if folder:
+            stack.enter_context(hold(folder, claim="benchmark"))
+            start_curve(folder, sheet)
+        runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
+
+        def report(done: Progress) -> None:
+            if on_progress:
+                total = done.total or 0
+                before = sum(map(len, runs.values())) * total
+                on_progress(replace(done, done=before + done.done, total=len(plan) * total))
+
+        for drawn in plan:
+            size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
+            run_folder = folder / draw_folder(size, draw) if folder else None
+            result = run_benchmark(
+                learner,
+                clips,
+                labels,
+                subjects,
+                protocol=protocol,
+                databases=databases,
+                aliases=aliases,
+                out=run_folder,
+                on_progress=report,
+                training=drawn,
+                **options,
+            )
+            runs[size].append(result)
+            if run_folder and on_run:
+                on_run(run_folder)
+        if folder:
+            write_sheet(folder, sheet)
+        return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})

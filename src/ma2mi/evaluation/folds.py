@@ -1,0 +1,142 @@
+"""One fold of a benchmark: fitted and predicted in a worker, checked beside the truth."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import JsonValue
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.checks import (
+    checked_probabilities,
+    missing_classes,
+)
+from ma2mi.evaluation.learner import Clips, EpochPredictor, Learner, Predictor, Probabilities
+from ma2mi.evaluation.protocols import Protocol
+from ma2mi.evaluation.provenance import plain_values
+from ma2mi.evaluation.results import predicted_labels
+from ma2mi.evaluation.run_record import BestOnTest, FoldResult
+from ma2mi.evaluation.splits import Split
+from ma2mi.evaluation.subjects import SubjectIds
+
+
+@dataclass(frozen=True)
+class _FoldOutput:
+    """Output of a fold: probabilities, those of every epoch if requested, and the time."""
+
+    probabilities: ArrayLike
+    epochs: ArrayLike | None
+    chosen: dict[str, JsonValue]
+    fit_s: float
+
+
+def run_fold(
+    clips: Clips,
+    learner: Learner | Predictor,
+    task: tuple[int, int],
+    split: Split,
+    labels: NDArray[np.int64],
+    ids: SubjectIds,
+    all_epochs: bool,
+) -> tuple[tuple[int, int], _FoldOutput]:
+    """Fit and predict one fold, in whichever process; labels and subjects are those of training."""
+    start = time.perf_counter()
+    # One thread: sums come out in the same order on every machine and with every backend.
+    with threadpool_limits(1):
+        try:
+            predictor = copy.deepcopy(learner)
+            if len(split.train):
+                seeded = cast(Learner, predictor).reseed(task[0])
+                predictor = seeded.fit(_picked(clips, split.train), labels.copy(), ids.copy())
+            test = _picked(clips, split.test)
+            probabilities = cast(Predictor, predictor).predict(test)
+            epochs = _all_epochs(predictor, test) if all_epochs else None
+        except Exception as error:
+            error.add_note(f"in the fold that leaves out {split.name}, seed {task[0]}")
+            raise
+    chosen = plain_values(getattr(predictor, "chosen", {}))
+    return task, _FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start)
+
+
+def _picked(clips: Clips, rows: NDArray[np.int64]) -> object:
+    part = clips[rows]
+    # joblib hands large arrays to its workers as memory maps; a learner sees a plain array.
+    return np.asarray(part) if isinstance(part, np.ndarray) else part
+
+
+def _all_epochs(predictor: object, clips: object) -> Probabilities:
+    if not isinstance(predictor, EpochPredictor):
+        raise EvaluationError(
+            "remembers no epochs",
+            where=type(predictor).__name__,
+            cure="Leave out --also-report-best-on-test, or take a learner with predict_epochs",
+        )
+    return predictor.predict_epochs(clips)
+
+
+def fold_result(
+    output: _FoldOutput,
+    seed: int,
+    split: Split,
+    keys: Sequence[str],
+    ids: SubjectIds,
+    bases: Sequence[str],
+    truth: NDArray[np.int64],
+    names: tuple[str, ...],
+    protocol: Protocol,
+) -> FoldResult:
+    """Check the output of a fold and put the truth beside it."""
+    test_keys = tuple(str(keys[row]) for row in split.test)
+    where = f"fold {split.name}, seed {seed}"
+    multi_label = bool(protocol.units)
+    honest = checked_probabilities(
+        output.probabilities, test_keys, len(names), multi_label=multi_label, where=where
+    )
+    best = None
+    if output.epochs is not None:
+        epochs = [
+            checked_probabilities(
+                epoch, test_keys, len(names), multi_label=multi_label, where=f"{where}, epoch {e}"
+            )
+            for e, epoch in enumerate(np.asarray(output.epochs))
+        ]
+        if not epochs:
+            raise EvaluationError("predict_epochs gave no epoch", where=where)
+        right = [
+            float((predicted_labels(epoch, multi_label=multi_label) == truth[split.test]).mean())
+            for epoch in epochs
+        ]
+        epoch = int(np.argmax(right))
+        best = BestOnTest(epoch=epoch, probabilities=_rows(epochs[epoch]))
+    return FoldResult(
+        fold=split.name,
+        seed=seed,
+        keys=test_keys,
+        subjects=tuple(ids[split.test].tolist()),
+        databases=tuple(bases[row] for row in split.test),
+        truth=_rows(truth[split.test]),
+        probabilities=_rows(honest),
+        train_subjects=split.train_subjects,
+        chosen=output.chosen,
+        notes=_fold_notes(truth[split.train], names, protocol),
+        best_on_test=best,
+    )
+
+
+def _rows(array: NDArray[np.generic]) -> tuple:  # type: ignore[type-arg]
+    rows = array.tolist()
+    return tuple(tuple(row) if isinstance(row, list) else row for row in rows)
+
+
+def _fold_notes(
+    labels: NDArray[np.int64], names: Sequence[str], protocol: Protocol
+) -> tuple[str, ...]:
+    lacking = missing_classes(labels, names, protocol) if protocol.trains else []
+    return (f"no training subject shows {', '.join(lacking)}",) if lacking else ()

@@ -1,0 +1,67 @@
+"""Where a result comes from: settings as plain values, hash of the data, commit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.learner import Clips
+from ma2mi.evaluation.subjects import SubjectIds
+
+
+def plain_values(tree: object) -> dict[str, JsonValue]:
+    """The tree as JSON has it: tuples become lists, paths text; anything else is refused."""
+    try:
+        plain = json.loads(json.dumps(tree, default=_simple, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"settings cannot be written: {error}") from error
+    return cast(dict[str, JsonValue], plain)
+
+
+def _simple(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"{value!r} of type {type(value).__name__}")
+
+
+def hash_data(
+    clips: Clips,
+    clips_hash: str,
+    keys: Sequence[str],
+    truth: NDArray[np.int64],
+    ids: SubjectIds,
+    bases: Sequence[str],
+) -> str:
+    if isinstance(clips, np.ndarray):
+        head = f"{clips.dtype.str} {clips.shape}".encode()
+        clips_hash = hashlib.sha256(head + np.ascontiguousarray(clips).tobytes()).hexdigest()
+    table = [list(map(str, keys)), truth.tolist(), ids.tolist(), list(bases), clips_hash]
+    return hashlib.sha256(json.dumps(table).encode()).hexdigest()
+
+
+@cache
+def code_commit() -> str | None:
+    """The commit of the checkout that ma2mi runs from, with "-dirty" if changed; None elsewhere."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # no git here, or a checkout without a commit
+    return shown.stdout.strip()
