@@ -28,8 +28,10 @@ from ma2mi.analysis.results_folder import folder_name
 from ma2mi.analysis.run import analyze_camera
 from ma2mi.analysis.state import STATE
 from ma2mi.errors import Ma2miError, StoreError, VideoError
-from ma2mi.face.detect import Face, FaceDetector
-from ma2mi.face.track import FaceTracker, overlap
+from ma2mi.face.boxes import iou
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
+from ma2mi.face.track import FaceTracker
 from ma2mi.formats.tables import read_json
 from ma2mi.records import Interval
 from ma2mi.report.videos import coarse
@@ -88,7 +90,7 @@ class Held:
         return self._faces(image)
 
     def follow(self, image, face):
-        near = [f for f in self._faces(image) if overlap(f.box, face.box) > 0.5]
+        near = [f for f in self._faces(image) if iou(f.box, face.box) > 0.5]
         return near[0] if near else None
 
 
@@ -380,10 +382,10 @@ def test_only_so_many_faces_are_followed():
     assert len(FaceTracker(detector).push(images, 0.0)) == 3
 
 
-def test_overlap():
-    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
+def test_iou():
+    assert iou((0, 0, 2, 2), (0, 0, 2, 2)) == 1
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 1, 1), (2, 2, 3, 3)) == 0
 
 
 def test_a_sample_is_spread_evenly_and_small():

@@ -196,7 +196,7 @@ def test_nothing_is_read_where_the_face_is_hidden() -> None:
     for index, image in enumerate(noisy([masked()] * 30)):
         analyzer.push(Frame(index, Fraction(index, FPS), image))
     (face,) = analyzer.faces.values()
-    mouth = Spotted(5, 10, 15, "macro", 0.9, 9.0, ("upper_lip", "left_inner_brow"))
+    mouth = Spotted("macro", 5, 10, 15, 0.9, 9.0, ("upper_lip", "left_inner_brow"))
     decided = face.decide(mouth, 1, RefusesToRead())
     assert "mouth hidden meanwhile" in decided.event.flags
     assert decided.event.reading is None

@@ -21,8 +21,9 @@ from ma2mi.analysis import VideoAnalyzer, analyze
 from ma2mi.analysis.evidence import without_areas
 from ma2mi.analysis.faces import DecidedEvent, FaceAnalyzer, FinishedFace
 from ma2mi.analysis.summary import summarise
-from ma2mi.face.detect import Face, FaceDetector
-from ma2mi.face.quality import QualityMonitor
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
+from ma2mi.face.quality_monitor import QualityMonitor
 from ma2mi.face.track import REMEMBERED, FaceTracker
 from ma2mi.formats.exports import EXPORTS, without_paths
 from ma2mi.records import Analysis, DetectedEvent, Reading

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.motion.shape import Shape
+from ma2mi.records import DetectedKind, Event, EventSource
 
 Floats = NDArray[np.float64]
-
-SpottedKind = Literal["micro", "macro", "blink", "speech"]
 
 SPEECH, BLINK, HEAD = "speech meanwhile", "blink meanwhile", "head moves meanwhile"
 BEGUN, LASTS = "had begun before the recording", "lasts beyond the recording"
 
 
 @dataclass(frozen=True, slots=True)
-class Spotted:
-    """One event, or one candidate below the thresholds.
+class Spotted(Event):
+    """One event of a movement track, or one candidate below the thresholds.
 
     Args:
-        onset, apex, offset: frame numbers, ``onset <= apex <= offset``.
         kind: "micro" (up to ``micro_s``), "macro", "blink" or "speech".
+        onset, apex, offset: frame numbers, ``onset <= apex <= offset``.
         score: confidence in [0, 1]; ranks the candidates.
         floor_multiple: height over the subject's own noise floor (SNR); 0 for blinks and speech.
         regions: those that move, strongest first (names of ``motion.REGIONS``).
@@ -36,10 +34,8 @@ class Spotted:
         by_landmarks: measured by landmarks in the face's own frame, not by flow.
     """
 
-    onset: int
+    kind: DetectedKind
     apex: int
-    offset: int
-    kind: SpottedKind
     score: float
     floor_multiple: float
     regions: tuple[str, ...]
@@ -47,6 +43,7 @@ class Spotted:
     flags: tuple[str, ...] = ()
     reason: str = ""
     by_landmarks: bool = False
+    source: EventSource = field(default="detected", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ma2mi.errors import MotionError
 from ma2mi.motion.shape import Shape
+from ma2mi.records import DetectedKind
 from ma2mi.spotting.assessment import (
     Assessment,
     Meanwhile,
@@ -28,7 +29,7 @@ from ma2mi.spotting.excursions import Excursion, displacement, find_excursions, 
 from ma2mi.spotting.holds import Hold, Landmarks, Step, find_holds
 from ma2mi.spotting.noise_floor import NoiseFloor
 from ma2mi.spotting.pulses import Pulse, find_pulses
-from ma2mi.spotting.records import MovementTrack, Spotted, SpottedKind
+from ma2mi.spotting.records import MovementTrack, Spotted
 from ma2mi.spotting.settings import KEPT, SpottingSettings
 from ma2mi.spotting.speech import LONGEST_S, PAUSE_S, Utterance, find_utterances, together
 
@@ -210,7 +211,7 @@ class Spotter:
         for blink in blinks:
             if since_s <= blink.apex_s < until_s:
                 frames = block.frames_of(blink.onset_s, blink.apex_s, blink.offset_s)
-                found.append(Spotted(*frames, "blink", blink.depth, 0.0, ()))
+                found.append(Spotted("blink", *frames, blink.depth, 0.0, ()))
         found += self._speech(utterances, history, until_s)
         near = (block.times > since_s - 2.5) & (block.times < until_s + 2.5)
         least = KEPT * settings.pulse_threshold
@@ -385,7 +386,7 @@ class Spotter:
                 continue
             widest = inside[int(np.nanargmax(openings[inside]))]
             onset_frame, apex, last = (int(frames[row]) for row in (inside[0], widest, inside[-1]))
-            found.append(Spotted(onset_frame, apex, last, "speech", 1.0, 0.0, ()))
+            found.append(Spotted("speech", onset_frame, apex, last, 1.0, 0.0, ()))
             self._spoken_s = offset
         return found
 
@@ -449,7 +450,7 @@ class Spotter:
             "landmark_share": one.landmark_share,
         }
         kind = _kind(one.offset_s - one.onset_s, self.settings)
-        return Spotted(*frames, kind, assessment.score, one.height, names, evidence,
+        return Spotted(kind, *frames, assessment.score, one.height, names, evidence,
                        assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
 
     def _spotted_excursion(
@@ -468,7 +469,7 @@ class Spotter:
         }
         cut = one.begun or one.lasts  # of unknown length, so it is not called brief
         kind = "macro" if cut else _kind(one.offset_s - one.onset_s, self.settings)
-        return Spotted(*frames, kind, assessment.score, one.height, names, evidence,
+        return Spotted(kind, *frames, assessment.score, one.height, names, evidence,
                        assessment.flags, assessment.reason, by_landmarks=True)  # fmt: skip
 
 
@@ -537,11 +538,11 @@ def _spotted_pulse(
     frames = block.frames_of(one.onset_s, one.apex_s, one.offset_s)
     kind = _kind(one.offset_s - one.onset_s, settings)
     regions = tuple(block.names[index] for index in one.regions)
-    return Spotted(*frames, kind, assessment.score, one.height, regions, one.features,
+    return Spotted(kind, *frames, assessment.score, one.height, regions, one.features,
                    assessment.flags, assessment.reason)  # fmt: skip
 
 
-def _kind(duration_s: float, settings: SpottingSettings) -> SpottedKind:
+def _kind(duration_s: float, settings: SpottingSettings) -> DetectedKind:
     return "micro" if duration_s <= settings.micro_s else "macro"
 
 

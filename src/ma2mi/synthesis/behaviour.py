@@ -7,21 +7,18 @@ are in seconds and pixels of a 224 px face crop, as in ``SyntheticSettings``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ma2mi.motion.facs import EMOTIONS, SIDES, parse_unit
-from ma2mi.records import Interval
+from ma2mi.records import Event, EventSource, Interval
 from ma2mi.synthesis.clip import _slow
 from ma2mi.synthesis.movement import Track, face_field, peak_displacement
 from ma2mi.synthesis.settings import Range
 from ma2mi.synthesis.subject import SyntheticSubject
-
-EventKind = Literal["micro", "macro", "blink", "speech", "head", "other"]
 
 Curve = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -145,7 +142,7 @@ class PoseSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class GroundTruthEvent:
+class GroundTruthEvent(Event):
     """One true event: frames from 0, the movement is zero at onset and offset.
 
     Args:
@@ -162,10 +159,7 @@ class GroundTruthEvent:
         unfinished: it outlasts the video; offset is the last frame.
     """
 
-    kind: EventKind
-    onset: int
     apex: int
-    offset: int
     emotion: str = ""
     action_units: tuple[str, ...] = ()
     peak_px: float = 0.0
@@ -173,10 +167,7 @@ class GroundTruthEvent:
     blended_with: str = ""
     begun: bool = False
     unfinished: bool = False
-
-    @property
-    def interval(self) -> Interval:
-        return Interval(self.onset, self.offset)
+    source: EventSource = field(default="rendered", kw_only=True)
 
     def later(self, frames: int) -> GroundTruthEvent:
         """The same event, moved by ``frames``."""

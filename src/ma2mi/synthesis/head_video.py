@@ -20,6 +20,7 @@ from ma2mi.errors import SettingsError, optional_part
 from ma2mi.motion.compiler import compiler
 from ma2mi.motion.facs import Side, parse_unit
 from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
+from ma2mi.records import EventKind
 from ma2mi.synthesis.head_skin import (
     EYE,
     LIMITS,
@@ -32,7 +33,6 @@ from ma2mi.synthesis.head_skin import (
 )
 from ma2mi.synthesis.heads import LANDMARKS
 from ma2mi.synthesis.long_video import (
-    EventKind,
     GroundTruthEvent,
     LongVideo,
     LongVideoSettings,

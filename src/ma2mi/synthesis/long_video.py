@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ma2mi.errors import SettingsError
 from ma2mi.motion.facs import EMOTIONS, SIDES
 from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
-from ma2mi.records import Interval, Kind
+from ma2mi.records import EventKind, Interval, Kind
 from ma2mi.synthesis.behaviour import (
     BROWS,
-    EventKind,
     ExpressionSettings,
     GroundTruthEvent,
     Piece,
@@ -35,7 +34,6 @@ from ma2mi.synthesis.settings import Range, SyntheticSettings
 from ma2mi.synthesis.subject import CANVAS, SyntheticSubject
 
 __all__ = [
-    "EventKind",
     "ExpressionSettings",
     "GroundTruthEvent",
     "LongVideo",
