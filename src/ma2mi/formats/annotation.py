@@ -170,7 +170,7 @@ class NoAnnotations(CorpusError):
 
 
 @dataclass(slots=True)
-class Source:
+class AnnotationFile:
     """A file of annotations while it is read: what cannot be read is listed, the rest goes on.
 
     Args:

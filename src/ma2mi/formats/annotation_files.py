@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import replace_file
-from ma2mi.formats.annotation import Annotation, NoAnnotations, Source
+from ma2mi.formats.annotation import Annotation, AnnotationFile, NoAnnotations
 from ma2mi.formats.bids.read import named_subject
 from ma2mi.formats.bids.write import bids_events
 from ma2mi.formats.boris.read import read_boris
@@ -24,7 +24,7 @@ from ma2mi.video.times import file_length
 
 __all__ = ["SUFFIXES", "TABLE", "Annotation", "NoAnnotations", "read_annotations"]
 
-_READERS: dict[str, Callable[[Source], Iterator[Annotation]]] = {
+_READERS: dict[str, Callable[[AnnotationFile], Iterator[Annotation]]] = {
     ".eaf": read_elan,
     ".boris": read_boris,
     ".boris.gz": read_boris,
@@ -66,7 +66,7 @@ def read_annotations(
             where=file,
             cure=f"Known are {', '.join(SUFFIXES)} of ELAN, BORIS, BIDS and tables of your own",
         )
-    source = Source(file, length_s or _beside(file))
+    source = AnnotationFile(file, length_s or _beside(file))
     found = list(_READERS[suffix](source))
     if faults is not None:
         faults += source.faults

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from ma2mi.formats.annotation import Annotation
 from ma2mi.formats.bids.write import NOT_KNOWN, bids_events
-from ma2mi.formats.boris.write import Behavior, boris_project
-from ma2mi.formats.boris.write import Media as BorisMedia
-from ma2mi.formats.eaf.write import Media as ElanMedia
-from ma2mi.formats.eaf.write import Tier, eaf_document
+from ma2mi.formats.boris.write import Behavior, BorisMedia, boris_project
+from ma2mi.formats.eaf.write import ElanMedia, Tier, eaf_document
 from ma2mi.formats.paths import without_paths
 from ma2mi.formats.responsible import CANDIDATES
 from ma2mi.formats.tables import (

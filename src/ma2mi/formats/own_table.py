@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.annotation import Annotation, Source, focal_subject
+from ma2mi.formats.annotation import Annotation, AnnotationFile, focal_subject
 from ma2mi.formats.cells import parse_number, shorten
 from ma2mi.formats.sheets import Columns, Row
 from ma2mi.formats.tables import as_table
@@ -23,7 +23,7 @@ COLUMNS: Columns = {name: (name,) for name in TABLE + FOUND}
 MOST_FPS = 10**6
 
 
-def own_rows(rows: Iterable[Row], source: Source) -> Iterator[Annotation]:
+def own_rows(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]:
     """An annotation a row."""
     for row in rows:
         try:

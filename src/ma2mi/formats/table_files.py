@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ma2mi.formats.annotation import Annotation, NoAnnotations, Source
+from ma2mi.formats.annotation import Annotation, AnnotationFile, NoAnnotations
 from ma2mi.formats.bids import read as bids
 from ma2mi.formats.boris import exported as boris
 from ma2mi.formats.cells import read_pages
@@ -13,7 +13,7 @@ from ma2mi.formats.sheets import Columns, NoColumns, Row, pick_sheet
 
 MOST_ANNOTATIONS = 200_000  # in one file: an hour, in which something is marked at every frame
 
-Reader = Callable[[Iterable[Row], Source], Iterator[Annotation]]
+Reader = Callable[[Iterable[Row], AnnotationFile], Iterator[Annotation]]
 
 _READERS: tuple[tuple[Columns, tuple[str, ...], Reader], ...] = (
     (boris.AGGREGATED, ("label", "start", "stop"), boris.aggregated),
@@ -23,7 +23,7 @@ _READERS: tuple[tuple[Columns, tuple[str, ...], Reader], ...] = (
 )
 
 
-def read_table(source: Source) -> Iterator[Annotation]:
+def read_table(source: AnnotationFile) -> Iterator[Annotation]:
     """Every annotation of a table, by what its columns are.
 
     Raises:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.metrics import confusion_matrix
 from ma2mi.evaluation.results import RunResult
-from ma2mi.report.tables import METRIC_NAMES, Row, curve_rows
+from ma2mi.report.tables import METRIC_NAMES, TableRow, curve_rows
 
 #: Of our pictures alone: the process of whoever calls keeps its own, and a matplotlibrc in the
 #: user's home changes no byte. Names of classes and models are no formulas.
@@ -46,7 +46,7 @@ def _styled(draw: Draw) -> Draw:
 
 
 @_styled
-def draw_scores(rows: Sequence[Row]) -> bytes:
+def draw_scores(rows: Sequence[TableRow]) -> bytes:
     """UF1 of every run with its interval."""
     figure = Figure(figsize=(7, 0.8 + 0.38 * len(rows)), layout="constrained")
     axes = figure.subplots()

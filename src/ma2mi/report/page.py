@@ -10,7 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from ma2mi._version import __version__
-from ma2mi.report.tables import HEADER, Row, cells
+from ma2mi.report.tables import HEADER, TableRow, cells
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Table:
 
 def make_page(
     title: str,
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     pictures: Sequence[Picture],
     facts: dict[str, str],
     stamped: Sequence[Sequence[str]] = (),

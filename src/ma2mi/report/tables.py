@@ -25,7 +25,7 @@ from ma2mi.formats.sheets import mask
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One run in a table.
 
     Args:
@@ -55,7 +55,7 @@ class Row:
 
 def make_rows(
     results: Sequence[RunResult], against: Sequence[int | None] | None = None
-) -> list[Row]:
+) -> list[TableRow]:
     """Score runs and test each against another of them.
 
     Args:
@@ -81,7 +81,7 @@ def make_rows(
         position = against[i]
         other = None if position is None else levels[position]
         rows.append(
-            Row(
+            TableRow(
                 level.name,
                 level.estimate(0, "uf1"),
                 level.estimate(0, "uar"),
@@ -111,7 +111,7 @@ def _by_database(result: RunResult) -> dict[str, tuple[float, float, float]]:
 HEADER = ("model", "seeds", "UF1 [95 %]", "sd", "UAR [95 %]", "accuracy", "p", "tested against")
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: TableRow) -> tuple[str, ...]:
     """The row as text, in the order of ``HEADER``."""
     p = _p(row.test.p) if row.test else ""
     spread = "" if row.seeds_sd is None else f"{row.seeds_sd:.3f}"
@@ -127,7 +127,7 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def row_lines(row: Row) -> list[tuple[str, ...]]:
+def row_lines(row: TableRow) -> list[tuple[str, ...]]:
     """The row, and below it a line for each database that it pools."""
     return [
         cells(row),

@@ -43,7 +43,7 @@ ROUNDS = 3  # of blurring frames in which a face is found: coding anew may bring
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _FrameRow:
     frame: int
     time_s: float
     faces: dict[int, Box]
@@ -236,7 +236,7 @@ def _searched(analysis: Analysis, frames_csv: Path, fps: Fraction | None) -> Ite
         yield replace(seen, others=(*seen.others, *more))
 
 
-def _rows(frames_csv: Path) -> Iterator[_Row]:
+def _rows(frames_csv: Path) -> Iterator[_FrameRow]:
     with frames_csv.open(encoding="utf-8", newline="") as file:
         for frame, group in groupby(csv.DictReader(file), lambda row: row["frame"]):
             lines = list(group)
@@ -247,10 +247,10 @@ def _rows(frames_csv: Path) -> Iterator[_Row]:
                 for line in lines
                 if line["face_id"]
             }
-            yield _Row(int(frame), float(lines[0]["timestamp"]), faces)  # type: ignore[arg-type]
+            yield _FrameRow(int(frame), float(lines[0]["timestamp"]), faces)  # type: ignore[arg-type]
 
 
-def _draw(image: Image, row: _Row, events: Sequence[DetectedEvent], scale: float) -> Image:
+def _draw(image: Image, row: _FrameRow, events: Sequence[DetectedEvent], scale: float) -> Image:
     image = image.copy()
     now = [e for e in events if e.onset <= row.frame <= e.offset]
     for face, box in row.faces.items():

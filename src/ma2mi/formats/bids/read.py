@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.annotation import Annotation, Source
+from ma2mi.formats.annotation import Annotation, AnnotationFile
 from ma2mi.formats.own_table import FOUND, read_found
 from ma2mi.formats.sheets import Columns, Row
 
@@ -23,7 +23,7 @@ COLUMNS: Columns = {
 }  # fmt: skip
 
 
-def bids_rows(rows: Iterable[Row], source: Source) -> Iterator[Annotation]:
+def bids_rows(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]:
     """An annotation a row, its label the trial type.
 
     In the tables of ``analyze`` the trial type is the kind, and the class has a column. Times are
@@ -76,7 +76,9 @@ def named_subject(name: str) -> str:
     return match[1] if match else ""
 
 
-def _apex_s(row: Row, source: Source, start_s: Fraction, end_s: Fraction) -> Fraction | None:
+def _apex_s(
+    row: Row, source: AnnotationFile, start_s: Fraction, end_s: Fraction
+) -> Fraction | None:
     """When the apex is seen; in earlier tables its share of the event's frames tells it.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ma2mi.formats.annotation import (
     Annotation,
-    Source,
+    AnnotationFile,
     face_number,
     of_lane,
     read_notes,
@@ -87,7 +87,9 @@ class Ethogram:
         ]
 
 
-def join(coded: Iterable[Coded], ethogram: Ethogram, source: Source) -> Iterator[Annotation]:
+def join(
+    coded: Iterable[Coded], ethogram: Ethogram, source: AnnotationFile
+) -> Iterator[Annotation]:
     """Annotations in the order of their ends; an event of ours has what its rows say of it."""
     found: list[Annotation] = []
     codes: list[str] = []
@@ -113,7 +115,11 @@ def join(coded: Iterable[Coded], ethogram: Ethogram, source: Source) -> Iterator
 
 
 def _annotation(
-    start: CodedEvent, stop: CodedEvent, plain: Annotation, ethogram: Ethogram, source: Source
+    start: CodedEvent,
+    stop: CodedEvent,
+    plain: Annotation,
+    ethogram: Ethogram,
+    source: AnnotationFile,
 ) -> Annotation:
     kind = ethogram.kind(start.label)
     chosen = ethogram.chosen(start)

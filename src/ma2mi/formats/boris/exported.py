@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.annotation import Annotation, Source, focal_subject
+from ma2mi.formats.annotation import Annotation, AnnotationFile, focal_subject
 from ma2mi.formats.boris.pairs import CodedEvent, pair_events
 from ma2mi.formats.cells import parse_number
 from ma2mi.formats.sheets import Row
@@ -44,7 +44,7 @@ TABULAR = {
 }
 
 
-def aggregated(rows: Iterable[Row], source: Source) -> Iterator[Annotation]:
+def aggregated(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]:
     """Rows with start and stop."""
     for row in rows:
         try:
@@ -69,7 +69,7 @@ def aggregated(rows: Iterable[Row], source: Source) -> Iterator[Annotation]:
         )
 
 
-def tabular(rows: Iterable[Row], source: Source) -> Iterator[Annotation]:
+def tabular(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]:
     """Rows with one time each, to be paired."""
     events, by_place = [], {}
     for row in rows:
@@ -109,7 +109,9 @@ def _media(row: Row) -> str:
     return "" if text.lower() in _NAMELESS else text
 
 
-def _shift(row: Row, time_s: Fraction, source: Source, *, ends: bool = False) -> Fraction | None:
+def _shift(
+    row: Row, time_s: Fraction, source: AnnotationFile, *, ends: bool = False
+) -> Fraction | None:
     """What the observation's clock is ahead of the row's video; None where there is no video.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ma2mi.formats.annotation import Source
+from ma2mi.formats.annotation import AnnotationFile
 from ma2mi.formats.cells import shorten
 
 
@@ -34,7 +34,7 @@ class CodedEvent:
 
 
 def pair_events(
-    events: Iterable[CodedEvent], source: Source
+    events: Iterable[CodedEvent], source: AnnotationFile
 ) -> Iterator[tuple[CodedEvent, CodedEvent]]:
     """Starts with their stops, points twice; what has no other half is named."""
     running: dict[tuple[str, ...], CodedEvent] = {}

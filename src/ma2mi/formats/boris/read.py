@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.annotation import Annotation, Source, focal_subject
+from ma2mi.formats.annotation import Annotation, AnnotationFile, focal_subject
 from ma2mi.formats.boris.events import Coded, Ethogram, as_dict, join
 from ma2mi.formats.boris.pairs import CodedEvent, pair_events
 from ma2mi.formats.cells import LARGEST_BYTES, decode_text, parse_number, read_bytes, shorten
@@ -39,7 +39,7 @@ class _Playlist:
         return (self.names[first], self.starts_s[first]) if first == last else None
 
 
-def read_boris(source: Source) -> Iterator[Annotation]:
+def read_boris(source: AnnotationFile) -> Iterator[Annotation]:
     """Every stretch and point of a project's observations of media.
 
     Observations live and of pictures have no video; they are named, as are events that cannot be
@@ -75,7 +75,7 @@ def read_boris(source: Source) -> Iterator[Annotation]:
         yield from join(filter(None, coded), ethogram, source)
 
 
-def _project(source: Source) -> dict[str, Any]:
+def _project(source: AnnotationFile) -> dict[str, Any]:
     content = read_bytes(source.file)
     try:
         if content.startswith(b"\x1f\x8b"):  # BORIS packs large projects
@@ -101,12 +101,12 @@ def _project(source: Source) -> dict[str, Any]:
     return dict(project)
 
 
-def _seconds(value: object, source: Source, place: str) -> Fraction:
+def _seconds(value: object, source: AnnotationFile, place: str) -> Fraction:
     return source.seconds("" if value is None else value, place)
 
 
 def _playlists(
-    observation: Mapping[str, Any], source: Source, place: str
+    observation: Mapping[str, Any], source: AnnotationFile, place: str
 ) -> list[tuple[_Playlist, Fraction]]:
     """What each player showed, and what its clock is behind the observation's.
 
@@ -139,7 +139,7 @@ def _playlists(
     return found
 
 
-def _length(name: str, lengths: Mapping[str, Any], source: Source, place: str) -> Fraction:
+def _length(name: str, lengths: Mapping[str, Any], source: AnnotationFile, place: str) -> Fraction:
     try:
         length_s = parse_number(str(lengths[name]))
     except (KeyError, ValueError):
@@ -155,7 +155,7 @@ def _length(name: str, lengths: Mapping[str, Any], source: Source, place: str) -
 
 
 def _events(
-    observation: Mapping[str, Any], ethogram: Ethogram, source: Source, name: str
+    observation: Mapping[str, Any], ethogram: Ethogram, source: AnnotationFile, name: str
 ) -> Iterator[CodedEvent]:
     events = observation.get("events")
     if not isinstance(events, list):
@@ -195,7 +195,7 @@ def _on_media(
     start: CodedEvent,
     stop: CodedEvent,
     playlists: Sequence[tuple[_Playlist, Fraction]],
-    source: Source,
+    source: AnnotationFile,
 ) -> Coded | None:
     """The annotation on the clock of the video that was seen, and of those beside it."""
     seen = []

@@ -26,7 +26,7 @@ _PLAYERS = range(1, 9)
 _ONE, _SEVERAL = 0, 1  # how many modifiers of a set may be chosen
 
 
-class Media(NamedTuple):
+class BorisMedia(NamedTuple):
     """A video: its path, how long it plays (s), its rate (1/s); None where that is not known."""
 
     path: str
@@ -99,7 +99,7 @@ class Behavior:
 
 def boris_project(
     annotations: Sequence[Annotation],
-    media: Sequence[Media] = (),
+    media: Sequence[BorisMedia] = (),
     *,
     name: str = "observation",
     version: str = "",
@@ -124,7 +124,7 @@ def boris_project(
         faces: subjects that are there even without events.
         behaviors: of the ethogram, even if nothing was coded by them.
     """
-    found = media or [Media(one) for one in dict.fromkeys(a.media for a in annotations)]
+    found = media or [BorisMedia(one) for one in dict.fromkeys(a.media for a in annotations)]
     known = [one for one in found if one.length_s is not None and one.fps is not None]
     coding = _Coding(behaviors)
     for one in sorted(annotations, key=lambda one: one.start_s):

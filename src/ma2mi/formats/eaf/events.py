@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from ma2mi.formats.annotation import (
     Annotation,
-    Source,
+    AnnotationFile,
     face_number,
     focal_subject,
     of_lane,
@@ -26,7 +26,7 @@ _EARLIER_TYPE = "movement"
 _EARLIER_TIER = re.compile(rf"face([0-9]+)\.({'|'.join(KINDS)}|{APEX})( \([0-9]+\))?")
 
 
-class Mark(NamedTuple):
+class TierAnnotation(NamedTuple):
     """One annotation as it stands in its tier, in seconds of the video's clock.
 
     Args:
@@ -59,7 +59,7 @@ class Mark(NamedTuple):
         return _EARLIER_TIER.fullmatch(self.layer) if is_ours else None
 
 
-def join(marks: Sequence[Mark], source: Source) -> Iterator[Annotation]:
+def join(marks: Sequence[TierAnnotation], source: AnnotationFile) -> Iterator[Annotation]:
     """Annotations in the order of the file; each event has what our tiers say of it.
 
     An apex outside its event, and what is about an event that is gone, are left out with a
@@ -92,7 +92,7 @@ def join(marks: Sequence[Mark], source: Source) -> Iterator[Annotation]:
 
 
 def _annotation(
-    mark: Mark, about: dict[tuple[str, str], str], tiers: set[str], source: Source
+    mark: TierAnnotation, about: dict[tuple[str, str], str], tiers: set[str], source: AnnotationFile
 ) -> Annotation:
     layer = of_lane(mark.layer, tiers)
     shown = focal_subject(mark.tier.get("PARTICIPANT"))
@@ -116,7 +116,7 @@ def _annotation(
 class _Hosts:
     """Finds the event to which an apex belongs, by its place in the list of events."""
 
-    def __init__(self, events: Sequence[Mark], found: Sequence[Annotation]) -> None:
+    def __init__(self, events: Sequence[TierAnnotation], found: Sequence[Annotation]) -> None:
         self._events = events
         self._by_tier: dict[str, list[int]] = {}
         self._by_number: dict[tuple[str, int | None], int] = {}
@@ -125,7 +125,7 @@ class _Hosts:
             if earlier := events[at].earlier:
                 self._by_number[earlier[1], found[at].number] = at
 
-    def find(self, apex: Mark) -> int | None:
+    def find(self, apex: TierAnnotation) -> int | None:
         """The event of the same number, or the one in which the apex lies; None: there is none."""
         if apex.earlier is None:
             return self._around(apex, apex.tier.get("PARENT_REF", ""))
@@ -137,10 +137,10 @@ class _Hosts:
         around = (self._around(apex, layer) for layer in layers)
         return next((at for at in around if at is not None), None)
 
-    def _around(self, apex: Mark, layer: str) -> int | None:
+    def _around(self, apex: TierAnnotation, layer: str) -> int | None:
         inside = self._by_tier.get(layer, [])
         place = bisect_right(inside, apex.start_s, key=lambda at: self._events[at].start_s) - 1
         return inside[place] if place >= 0 and self._holds(inside[place], apex) else None
 
-    def _holds(self, at: int, apex: Mark) -> bool:
+    def _holds(self, at: int, apex: TierAnnotation) -> bool:
         return self._events[at].start_s <= apex.start_s < self._events[at].end_s

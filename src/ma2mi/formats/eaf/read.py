@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ma2mi.errors import CorpusError
-from ma2mi.formats.annotation import Annotation, Source
+from ma2mi.formats.annotation import Annotation, AnnotationFile
 from ma2mi.formats.cells import parse_number, read_bytes, shorten
-from ma2mi.formats.eaf.events import Mark, join
+from ma2mi.formats.eaf.events import TierAnnotation, join
 from ma2mi.formats.eaf.tiers import NOTES, UNITS, role_of
 
 _UNITS_S = {
@@ -27,7 +27,7 @@ Times = Mapping[str, Fraction]
 """Time slot to seconds; slots that nobody aligned are missing."""
 
 
-def read_elan(source: Source) -> Iterator[Annotation]:
+def read_elan(source: AnnotationFile) -> Iterator[Annotation]:
     """Every annotation of a document, tier by tier.
 
     Slots that nobody aligned lie evenly between their aligned neighbours of the tier, and
@@ -68,12 +68,12 @@ def read_elan(source: Source) -> Iterator[Annotation]:
             words = (one.findtext("ANNOTATION_VALUE") or "").strip()
             parent = one.get("ANNOTATION_REF", "")
             span = (start_s + media[1], end_s + media[1])
-            marks.append(Mark(tier, name, parent, *span, words, place))
+            marks.append(TierAnnotation(tier, name, parent, *span, words, place))
     for found in join(marks, source):
         yield replace(found, media=media[0], others=others)
 
 
-def _document(source: Source) -> Element:
+def _document(source: AnnotationFile) -> Element:
     content = read_bytes(source.file)
     try:
         root = ElementTree.fromstring(content)
@@ -84,7 +84,7 @@ def _document(source: Source) -> Element:
     return root
 
 
-def _time_units(source: Source, root: Element) -> str:
+def _time_units(source: AnnotationFile, root: Element) -> str:
     header = root.find("HEADER")
     units = (header.get("TIME_UNITS") if header is not None else None) or "milliseconds"
     if units not in _UNITS_S:
@@ -93,7 +93,7 @@ def _time_units(source: Source, root: Element) -> str:
 
 
 def _media(
-    source: Source, root: Element
+    source: AnnotationFile, root: Element
 ) -> tuple[tuple[str, Fraction], tuple[tuple[str, Fraction], ...]]:
     """The first video with what its own clock is ahead, and the others against the first."""
     found = []
@@ -112,7 +112,7 @@ def _media(
     return first, tuple((name, origin_s - first[1]) for name, origin_s in media[1:])
 
 
-def _slots(source: Source, root: Element, unit_s: Fraction) -> tuple[dict[str, int], Times]:
+def _slots(source: AnnotationFile, root: Element, unit_s: Fraction) -> tuple[dict[str, int], Times]:
     """Every slot's place in the order, and the seconds of those that are aligned."""
     order: dict[str, int] = {}
     times: dict[str, Fraction] = {}
@@ -142,7 +142,7 @@ def _annotations(tier: Element) -> Iterator[Element]:
 
 
 def _between(
-    tier: Element, order: dict[str, int], times: Times, source: Source, layer: str
+    tier: Element, order: dict[str, int], times: Times, source: AnnotationFile, layer: str
 ) -> Times:
     """The slots of a tier that nobody aligned, evenly between those beside them."""
     named = (one.get(f"TIME_SLOT_REF{end}") for one in _annotations(tier) for end in (1, 2))
@@ -190,7 +190,7 @@ def _ends(
     known: dict[str, tuple[Element, str]],
     by_tier: dict[str, Times],
     parts: dict[Element, tuple[int, int]],
-    source: Source,
+    source: AnnotationFile,
     place: str,
 ) -> tuple[Fraction, Fraction]:
     """When an annotation begins and ends, seconds on ELAN's clock.

@@ -33,7 +33,7 @@ _STEREOTYPES = {
 }  # as ELAN words them
 
 
-class Media(NamedTuple):
+class ElanMedia(NamedTuple):
     """A video: its address, the way to it from the document, its MIME type."""
 
     address: str
@@ -56,7 +56,7 @@ def xml_text(text: str) -> str:
 
 def eaf_document(
     annotations: Sequence[Annotation],
-    media: Iterable[Media] = (),
+    media: Iterable[ElanMedia] = (),
     *,
     author: str = "",
     tiers: Iterable[Tier] = (),
@@ -79,7 +79,7 @@ def eaf_document(
         tiers: are there even if they are empty; those of expressions with tiers for apex and
             units.
     """
-    names = media or [Media(one, one) for one in dict.fromkeys(a.media for a in annotations)]
+    names = media or [ElanMedia(one, one) for one in dict.fromkeys(a.media for a in annotations)]
     root = ET.Element("ANNOTATION_DOCUMENT", {"AUTHOR": xml_text(author), "DATE": EPOCH})
     for name, value in ({"FORMAT": "3.0", "VERSION": "3.0"} | _SCHEMA).items():
         root.set(name, value)
