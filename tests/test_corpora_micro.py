@@ -73,7 +73,7 @@ def test_parts_of_a_corpus_show_the_same_people(fake, names):
     corpora = [open_corpus(name, fake(name)) for name in names]
     people = [{e.recording.person for e in corpus.expressions()} for corpus in corpora]
     assert all(one == people[0] for one in people[1:])
-    assert all(corpus.about.people == names[0] for corpus in corpora[1:])
+    assert all(corpus.about.same_subjects == names[0] for corpus in corpora[1:])
     # Leaving one subject out leaves out all that the person shows, in every part.
     marked = [e for corpus in corpora for e in corpus.expressions()]
     splits = loso([e.subject for e in marked], [e.recording.corpus for e in marked])

@@ -17,7 +17,7 @@ from ma2mi.datasets.macro import MacroCorpus
 from ma2mi.errors import CorpusError, VideoError
 from ma2mi.formats.findings import LeftOut
 from ma2mi.testing import FAKES, write_fake
-from ma2mi.testing.macro import CAST
+from ma2mi.testing.macro import SUBJECTS
 from ma2mi.video import TruncatedVideo, read_frames, write_video
 from ma2mi.video.times import frame_times
 
@@ -98,7 +98,7 @@ def test_a_full_sized_fake_has_the_published_counts(name):
     clips = list(FAKES[name].plan(full_size=True))
     words = Counter(clip.word.lower() for clip in clips)
     assert words == about.emotions
-    assert len({clip.person for clip in clips}) == (about.subjects or CAST)
+    assert len({clip.subject for clip in clips}) == (about.subjects or SUBJECTS)
     layout = FAKES[name].layouts[0]
     assert len({FAKES[name].place(clip, layout) for clip in clips}) == about.clips
 

@@ -46,7 +46,7 @@ class DataSheet:
         emotions: published counts, by the corpus' own words.
         layouts: the layouts that are understood.
         sheets: globs of the annotation sheets below the root, newest version first.
-        people: registered name of another corpus in which the same subject is the same person.
+        same_subjects: registered name of another corpus with the same subjects.
         gated: whether one must sign for it.
     """
 
@@ -61,7 +61,7 @@ class DataSheet:
     emotions: Mapping[str, int] = field(default_factory=dict)
     layouts: tuple[Layout, ...] = ()
     sheets: tuple[str, ...] = ()
-    people: str = ""
+    same_subjects: str = ""
     gated: bool = True
 
 

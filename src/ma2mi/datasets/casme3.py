@@ -161,7 +161,7 @@ class Casme3Macro(_PartA):
             "cas(me)3_part_A_MaE_label_JpgIndex_v2_emotion.xlsx",
             "cas(me)3_part_A_MaE_label_JpgIndex_v*.xlsx",
         ),
-        people=DATABASE,
+        same_subjects=DATABASE,
     )
     kind = "macro"
     optional = (*_PartA.optional, "emotion")

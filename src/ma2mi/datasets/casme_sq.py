@@ -19,7 +19,7 @@ VIDEOS_TAB = "naming rule2"
 DATABASE = "casme-sq"
 
 
-def _data_sheet(kind: Kind, clips: int, people: str = "") -> DataSheet:
+def _data_sheet(kind: Kind, clips: int, same_subjects: str = "") -> DataSheet:
     return DataSheet(
         title=f"CAS(ME)² {kind}-expressions",
         what=f"The {kind}-expressions of people who keep a straight face before videos; several "
@@ -39,7 +39,7 @@ def _data_sheet(kind: Kind, clips: int, people: str = "") -> DataSheet:
             ),
         ),
         sheets=("CAS(ME)^2code_final*.xlsx", "*code_final*.xlsx"),
-        people=people,
+        same_subjects=same_subjects,
     )
 
 
@@ -116,5 +116,5 @@ class CasmeSq(_CasmeSq):
 class CasmeSqMacro(_CasmeSq):
     """The 300 macro-expressions, of the same people in the same recordings."""
 
-    about = _data_sheet("macro", 300, people=DATABASE)
+    about = _data_sheet("macro", 300, same_subjects=DATABASE)
     kind = "macro"

@@ -46,7 +46,7 @@ def _data_sheet(kind: Kind, clips: int, subjects: int, emotions: dict[str, int])
             "SAMM_LongVideos*.xlsx",
             "SAMM_LongVideos*.csv",
         ),
-        people="samm",
+        same_subjects="samm",
     )
 
 

@@ -8,7 +8,7 @@ from ma2mi.testing import (  # noqa: F401  (they register themselves)
     casme_sq,
     dfme,
     fourdme,
-    macro,
+    macro_fakes,
     megc2019_flow,
     mmew,
     samm,

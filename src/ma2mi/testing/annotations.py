@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
 
 from ma2mi.datasets.annotations import LABELS, Annotations
 from ma2mi.formats.annotation_files import Annotation, write_annotations
 from ma2mi.progress import Progress
 from ma2mi.testing.base import Fake, Order, fake_of, layout_names
-from ma2mi.testing.macro import painted
+from ma2mi.testing.macro import rendered_faces
 from ma2mi.testing.sheets import Table, write_table
 
 _FPS = Fraction(30)
-# What, in whose word, from which frame.
+# Emotion, the coder's word, first frame.
 _MARKS = (("anger", "frown", 6), ("happiness", "smile", 24), ("surprise", "brows", 42))
 _RAMP = (0, 0, 1, 1, 2, 2, 1, 1, 0, 0)  # of rest, half way, peak; the marked frames
 _FRAMES = 58
@@ -22,20 +21,20 @@ _FRAMES = 58
 
 @fake_of("annotations")
 class FakeAnnotations(Fake):
-    """Three people, filmed once each; a coder marked frown, smile and raised brows, 1/3 s each."""
+    """Three subjects, one video each; marked are frown, smile and raised brows, 1/3 s each."""
 
-    layouts: ClassVar[tuple[str, ...]] = layout_names(Annotations.about.layouts)
+    layouts = layout_names(Annotations.about.layouts)
 
     def write(self, out: Path, order: Order) -> None:
         from ma2mi.video import write_video
 
         for number in range(1, 4):
-            who = f"{number:02d}"
-            video = out / f"sub-{who}" / f"sub-{who}_task-film_video.mp4"
-            rest = painted(number, "happiness")[0]
+            subject = f"{number:02d}"
+            video = out / f"sub-{subject}" / f"sub-{subject}_task-film_video.mp4"
+            rest = rendered_faces(number, "happiness")[0]
             images = [rest] * _FRAMES
             for emotion, _, first in _MARKS:
-                faces = painted(number, emotion)
+                faces = rendered_faces(number, emotion)
                 images[first : first + len(_RAMP)] = [faces[i] for i in _RAMP]
             video.parent.mkdir(parents=True, exist_ok=True)
             write_video(video, images, _FPS)
@@ -46,7 +45,7 @@ class FakeAnnotations(Fake):
                     word,
                     "expression",
                     video.name,
-                    who,
+                    subject,
                     (first + 4) / _FPS,
                 )
                 for _, word, first in _MARKS

@@ -1,4 +1,4 @@
-"""Fakes of gated corpora: their layout, sheets and traps, with painted people and invented rows."""
+"""Fakes of corpora: the layout, sheets and traps, with synthetic subjects and invented rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from ma2mi.datasets.base import Layout
 from ma2mi.errors import CorpusError, store_error
@@ -38,9 +38,9 @@ class Order:
 class Fake(ABC):
     """Writes a corpus that anyone may have."""
 
-    faults: ClassVar[tuple[str, ...]] = ()
-    layouts: ClassVar[tuple[str, ...]] = ("",)
-    versions: ClassVar[tuple[str, ...]] = ("",)
+    faults: tuple[str, ...] = ()
+    layouts: tuple[str, ...] = ("",)
+    versions: tuple[str, ...] = ("",)
 
     @abstractmethod
     def write(self, out: Path, order: Order) -> None:
@@ -111,7 +111,7 @@ def write_fake(
         try:
             if final.exists() and (not final.is_dir() or any(final.iterdir())):
                 raise CorpusError("is not empty", where=out, cure="Choose another folder")
-            if work.exists():  # of a call that was killed; nobody else holds this name
+            if work.exists():  # of a call that was killed; none other holds this name
                 shutil.rmtree(work)
             work.mkdir()
             fake.write(work, order)

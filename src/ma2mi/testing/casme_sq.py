@@ -42,15 +42,15 @@ class _FakeCasmeSq(LongFake):
         if self.corpus is CasmeSqMacro:
             kind, other = other, kind
         codes: Table = []
-        told: set[str] = set()
+        covered: set[str] = set()
         for clip in clips:
-            who = 1 + self.subjects.index(clip.subject)
-            row: list[object] = [who, clip.name, clip.onset, clip.apex, clip.offset, clip.aus]
+            subject = 1 + self.subjects.index(clip.subject)
+            row: list[object] = [subject, clip.name, clip.onset, clip.apex, clip.offset, clip.aus]
             codes.append([*row, clip.emotion, kind, "nothing"])
-            if self.recording(clip) not in told:  # each recording has one of the other kind
-                told.add(self.recording(clip))
+            if self.recording(clip) not in covered:  # each recording has one of the other kind
+                covered.add(self.recording(clip))
                 first = clip.first
-                codes.append([who, f"{clip.name}0", first, first + 1, first + 2, 12])
+                codes.append([subject, f"{clip.name}0", first, first + 1, first + 2, 12])
                 codes[-1] += ["positive", other, "nothing"]
         tabs: dict[str, Table] = {
             "CASFEcode_final": codes,

@@ -7,7 +7,6 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +17,7 @@ from ma2mi.synthesis import SyntheticClip, SyntheticSettings, make_clip, make_su
 from ma2mi.testing.base import Fake, Order
 from ma2mi.testing.sheets import Table, write_table
 
-SIDE = 176  # px; the smallest round side at which the detector finds every painted face
+SIDE = 176  # px; the smallest round side at which the detector finds every synthetic face
 LEAD = 4  # frames before the onset and after the offset
 
 FAULTS: Mapping[str, str] = {
@@ -31,10 +30,10 @@ FAULTS: Mapping[str, str] = {
     "wrong-padding": "the frames of a clip are padded with zeros",
     "truncated-image": "a frame breaks off in the middle",
 }
-"""Faults that can be planted, and what each is."""
+"""Faults that a fake can have, and what each is."""
 
-# What is painted for the words of a sheet.
-_PAINTED = {
+# The emotion of ``facs.EMOTIONS`` that is rendered for a word of a sheet.
+_RENDERED = {
     "negative": "disgust",
     "positive": "happiness",
     "happy": "happiness",
@@ -55,7 +54,7 @@ class FakeClip:
         aus: the cell of action units.
         first, last: the lowest and highest frame number on disk.
         onset, apex, offset: the cells.
-        scene: what is painted; its frame 0 is frame ``first``.
+        scene: what is rendered; its frame 0 is frame ``first``.
     """
 
     subject: str
@@ -71,7 +70,7 @@ class FakeClip:
 
 
 class CodedFake(Fake):
-    """A fake of a coded corpus. A subclass says who shows what, and writes the sheet."""
+    """A fake of a coded corpus. A subclass says which subjects show what, and writes the sheet."""
 
     corpus: ClassVar[type[CodedCorpus]]
     faults = tuple(FAULTS)
@@ -80,7 +79,7 @@ class CodedFake(Fake):
     no_class: ClassVar[tuple[str, ...]] = ("others", "other")
     """Words that may be all that a subject shows ..."""
     unclassed: ClassVar[tuple[str, ...]] = ()
-    """... and the subjects who show nothing else."""
+    """... and the subjects that show nothing else."""
     small: ClassVar[tuple[str, ...]] = ("happiness", "surprise", "disgust")
     """What each of the three subjects of a small fake shows."""
     frames_long: ClassVar[tuple[int, int]] = (16, 28)
@@ -124,7 +123,6 @@ class CodedFake(Fake):
 
     def plan(self, full_size: bool) -> list[FakeClip]:
         """Every clip, subject by subject."""
-        cast = self._cast(full_size)
         settings = {
             "size": SIDE,
             "padding_frames": LEAD,
@@ -134,15 +132,15 @@ class CodedFake(Fake):
         }
         clips = []
         numbers: dict[str, int] = {}
-        for subject, emotion in cast:
+        for subject, emotion in self._shown(full_size):
             number = numbers[subject] = numbers.get(subject, 0) + 1
-            seed = zlib.crc32(f"{self._people} {subject} {number}".encode())
+            seed = zlib.crc32(f"{self._seed_name} {subject} {number}".encode())
             draw = random.Random(seed)
             length_s = draw.randint(*self.frames_long) / float(self.corpus.fps)
             scene = make_clip(
-                make_subject(zlib.crc32(f"{self._people} {subject}".encode())),
+                make_subject(zlib.crc32(f"{self._seed_name} {subject}".encode())),
                 kind="micro",
-                emotion=_PAINTED.get(emotion.lower(), emotion.lower()),
+                emotion=_RENDERED.get(emotion.lower(), emotion.lower()),
                 seed=seed,
                 fps=self.corpus.fps,
                 settings=SyntheticSettings(**settings, micro_duration_s=(length_s, length_s)),
@@ -174,51 +172,40 @@ class CodedFake(Fake):
                     return
 
     @property
-    def _people(self) -> str:
-        return self.corpus.about.people or self.corpus.database or self.corpus.name
+    def _seed_name(self) -> str:
+        return self.corpus.about.same_subjects or self.corpus.database or self.corpus.name
 
-    def _cast(self, full_size: bool) -> list[tuple[str, str]]:
+    def _shown(self, full_size: bool) -> list[tuple[str, str]]:
         """(subject, emotion) of every clip, subject by subject."""
         if not full_size:
             return [(subject, word) for subject in self.subjects[:3] for word in self.small]
         pairs = []
         shown = [s for s in self.subjects if s not in self.unclassed]
-        # Words go round among those who may show them, so that everybody shows some.
+        # Words go round among the subjects that may show them, so that each shows some.
         turn = 0
         for word, count in self.corpus.about.emotions.items():
-            people = self.subjects if word in self.no_class else tuple(shown)
+            subjects = self.subjects if word in self.no_class else tuple(shown)
             for _ in range(count):
-                pairs.append((people[turn % len(people)], word))
+                pairs.append((subjects[turn % len(subjects)], word))
                 turn += 1
         order = {subject: place for place, subject in enumerate(self.subjects)}
         return sorted(pairs, key=lambda pair: order[pair[0]])
 
     def _draw(self, out: Path, clips: list[FakeClip], order: Order) -> None:
-        done = 0
-        for _, of_one in groupby(clips, key=lambda clip: clip.subject):
-            person = None
-            for clip in of_one:
-                person = person or clip.scene.subject
-                clip.scene.subject = person  # painted once
-                numbers = self.frame_numbers(clip, order.layout)
-                paths = [out / self.frame_path(clip, number, order.layout) for number in numbers]
-                paths[0].parent.mkdir(parents=True, exist_ok=True)
-                for path, content in zip(
-                    paths,
-                    self._contents(clip, numbers, paths[0].suffix, order.pictures),
-                    strict=True,
-                ):
-                    path.write_bytes(content)
-                done += 1
-                if order.on_progress:
-                    order.on_progress(Progress("render", done, len(clips)))
-            if person:
-                vars(person).pop("layers", None)  # tens of megabytes a person
+        for done, clip in enumerate(clips, 1):
+            numbers = self.frame_numbers(clip, order.layout)
+            paths = [out / self.frame_path(clip, number, order.layout) for number in numbers]
+            paths[0].parent.mkdir(parents=True, exist_ok=True)
+            contents = self._contents(clip, numbers, paths[0].suffix, order.pictures)
+            for path, content in zip(paths, contents, strict=True):
+                path.write_bytes(content)
+            if order.on_progress:
+                order.on_progress(Progress("render", done, len(clips)))
 
     def _contents(
         self, clip: FakeClip, numbers: range, suffix: str, pictures: bool
     ) -> Iterable[bytes]:
-        """The bytes of each frame: five are painted, the others repeat the nearest before them."""
+        """The bytes of each frame: five are rendered, the others repeat the nearest before them."""
         if not pictures:
             return (b"" for _ in numbers)
         with optional_part("cv2", "video"):

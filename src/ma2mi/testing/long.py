@@ -1,4 +1,4 @@
-"""What fakes share whose recordings hold several expressions, or whose classes nobody counted."""
+"""What fakes share whose recordings hold several expressions, or whose classes are not counted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class UncountedFake(CodedFake):
 
     words: ClassVar[tuple[str, ...]] = ("disgust", "surprise", "happiness", "fear")
 
-    def _cast(self, full_size: bool) -> list[tuple[str, str]]:
+    def _shown(self, full_size: bool) -> list[tuple[str, str]]:
         if not full_size or self.corpus.about.emotions:
-            return super()._cast(full_size)
+            return super()._shown(full_size)
         count = self.corpus.about.clips
-        people = sorted(self.subjects[turn % len(self.subjects)] for turn in range(count))
-        return [(who, self.words[turn % len(self.words)]) for turn, who in enumerate(people)]
+        subjects = sorted(self.subjects[turn % len(self.subjects)] for turn in range(count))
+        return [(one, self.words[turn % len(self.words)]) for turn, one in enumerate(subjects)]
 
 
 class LongFake(UncountedFake):

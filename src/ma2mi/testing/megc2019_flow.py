@@ -53,23 +53,23 @@ def draw_flow(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def samples(scale: float = 1.0, seed: int = 0) -> Iterator[tuple[str, int, str, NDArray[np.uint8]]]:
-    """(subject, label, name, image) of every sample; ``scale`` shrinks people and clips alike."""
-    for database, pattern, people, counts in DATABASES:
-        rng = np.random.default_rng([seed, len(database), people])
-        people = max(2, round(people * scale))
+    """(subject, label, name, image) of every sample; ``scale`` shrinks subjects and clips alike."""
+    for database, pattern, published, counts in DATABASES:
+        rng = np.random.default_rng([seed, len(database), published])
+        subjects = max(2, round(published * scale))
         total = 0
         for label, count in enumerate(counts):
-            for i in range(max(people if label == 0 else 1, round(count * scale))):
-                # negatives go round, so that everybody has one
-                who = i % people if label == 0 else int(rng.integers(people))
+            for i in range(max(subjects if label == 0 else 1, round(count * scale))):
+                # negatives go round, so that each subject has one
+                subject = i % subjects if label == 0 else int(rng.integers(subjects))
                 total += 1
                 # some public copies have a blank before the suffix
                 name = f"{database}_{total:03d}{' ' if total % 10 == 0 else ''}"
-                yield pattern.format(who + 1), label, name, draw_flow(label, rng)
+                yield pattern.format(subject + 1), label, name, draw_flow(label, rng)
 
 
 def write_tree(root: Path, *, scale: float = 1.0, seed: int = 0) -> Path:
-    """Write the whole layout; each sample is one file, linked into everybody's folder."""
+    """Write the whole layout; each sample is one file, linked into every subject's folder."""
     everything = list(samples(scale, seed))
     subjects = sorted({subject for subject, *_ in everything})
     base = root / "three_norm_u_v_os"

@@ -48,15 +48,15 @@ class _FakeSammLv(LongFake):
         macro = self.corpus is SammLvMacro
         table: Table = [[f"Text above the header, line {line}"] for line in range(1, 11)]
         table.append(list(_HEADER))
-        told: set[str] = set()
+        covered: set[str] = set()
         for clip in clips:
             kinds = ("Macro", "Micro - 1/2") if macro else ("Micro - 1/2", "Macro")
             row: list[object] = [clip.subject, clip.name, int(clip.name.split("_")[1])]
             row += [clip.onset, clip.apex, clip.offset, clip.offset - clip.onset + 1]
             table.append([*row, kinds[0], clip.aus, None])
             video = self.recording(clip)
-            if video not in told:  # each video has one of the other kind
-                told.add(video)
+            if video not in covered:  # each video has one of the other kind
+                covered.add(video)
                 row = [clip.subject, f"{video}_9", row[2], clip.first, -1, clip.first + 2, 3]
                 table.append([*row, kinds[1], 12, None])
         return f"SAMM_LongVideos_V{version}_Release.xlsx", table

@@ -39,7 +39,7 @@ class _FakeSmic(CodedFake):
 class FakeSmicHs(_FakeSmic):
     corpus = SmicHs
     part = "HS"
-    # Sixteen people with numbers up to twenty.
+    # Sixteen subjects with numbers up to twenty.
     subjects = tuple(f"s{n:02d}" for n in range(1, 21) if n not in (7, 10, 16, 17))
 
 
