@@ -1,4 +1,4 @@
-"""Look at one second of any face video: its movement curve, flow pictures, magnified beside plain.
+"""The movement in one second of a face video: its curve, flow, strain, and a magnified copy.
 
 python examples/look_at_movement.py VIDEO --out DIR [--start 0] [--frames 30] [--factor 3]
 """
@@ -36,10 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--start", type=int, default=0, help="first frame")
+    parser.add_argument("--frames", type=int, default=30, help="number of frames")
     parser.add_argument(
-        "--factor", type=float, help="default: the peak grows to 8 px, at most 8 times"
+        "--factor",
+        type=float,
+        help="of magnification; by default the peak becomes 8 px, at most 8 times its size",
     )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

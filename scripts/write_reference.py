@@ -45,7 +45,12 @@ def pages() -> dict[Path, str]:
 
 
 def _cell(text: object) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|")
+    return _plain(" ".join(str(text).split())).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Markdown of a docstring's reStructuredText: ``code`` and :func:`ma2mi.analyze`."""
+    return re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text).replace("``", "`")
 
 
 def _row(*cells: object) -> str:
@@ -54,7 +59,7 @@ def _row(*cells: object) -> str:
 
 def _paragraph(owner: object) -> str:
     """The first paragraph of a docstring."""
-    return " ".join((inspect.getdoc(owner) or "").split("\n\n")[0].split())
+    return _plain(" ".join((inspect.getdoc(owner) or "").split("\n\n")[0].split()))
 
 
 # Commands
@@ -105,9 +110,10 @@ def _names() -> Iterator[str]:
         }
         yield _row(f"`{name}`", ", ".join(f"`{k}={_value(v)}`" for k, v in known.items()))
     yield "\n## Protocols\n\n`--protocol` of `benchmark`.\n"
-    yield "| name | is | classes |\n|---|---|---|"
+    yield "| name | is | classes | metrics |\n|---|---|---|---|"
     for name, protocol in sorted(PROTOCOLS.items()):
-        yield _row(f"`{name}`", protocol.source, ", ".join(protocol.classes) or "those given")
+        classes = ", ".join(protocol.classes) or "those given"
+        yield _row(f"`{name}`", protocol.source, classes, ", ".join(protocol.metrics))
     yield "\n## Label sets\n\nA word that none of them knows gets a class by `--label`.\n"
     yield "| name | words of each class | dropped |\n|---|---|---|"
     for name, labels in sorted(LABEL_SETS.items()):
@@ -116,7 +122,7 @@ def _names() -> Iterator[str]:
             words.setdefault(kind, []).append(word)
         kinds = (f"{kind}: {', '.join(words.get(kind, ()))}" for kind in labels.classes)
         yield _row(f"`{name}`", "; ".join(kinds), ", ".join(words.get(None, ())))
-    yield "\n## Metrics\n\nOf pooled predictions; `scores.json` holds all of them.\n"
+    yield "\n## Metrics\n\nOf pooled predictions; `scores.json` holds those of the protocol.\n"
     yield "| name | is |\n|---|---|"
     for name, metric in METRICS.items():
         yield _row(f"`{name}`", _paragraph(metric))
@@ -199,7 +205,7 @@ def _members(kind: type) -> Iterator[str]:
             continue
         inner = getattr(member, "__func__", member)
         if isinstance(member, property | cached_property):
-            found.append(f"- `{name}`: {_paragraph(member)}")
+            found.append(f"- `{name}`: {_paragraph(member)}".removesuffix(": "))
         elif inspect.isfunction(inner) and inner.__doc__:
             found.append(f"- `{name}()`: {_paragraph(inner)}")
     if found:

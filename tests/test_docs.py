@@ -21,6 +21,7 @@ pytest.importorskip("cv2")
 from ma2mi.cli import app, commands, main
 from ma2mi.datasets.manifest import COLUMNS
 from ma2mi.datasets.synthetic import write_corpus
+from ma2mi.experiment.entries import BUILDERS
 from ma2mi.synthesis import SyntheticSettings
 from ma2mi.testing import write_fake
 
@@ -240,6 +241,15 @@ def test_blocks_run(section, ma2mi, inputs, tmp_path, monkeypatch):
             assert set(text.partition("\n")[0].split(",")) <= set(COLUMNS)
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_examples_run(example, inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", [example.name, str(inputs("talk.mp4")), "--out", str(tmp_path)]
+    )
+    runpy.run_path(str(example), run_name="__main__")
+    assert {path.name for path in tmp_path.iterdir()} >= {"curve.png", "flow.png", "magnified.mp4"}
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
@@ -264,13 +274,18 @@ def test_pages_made_from_the_code_are_fresh(script, monkeypatch):
         assert there == text, f"{path.name} is stale: run python scripts/{script}.py"
 
 
-def test_the_reference_has_every_command_and_every_setting(monkeypatch):
+def test_the_reference_has_every_command_entry_and_setting(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     import write_reference as made
 
     page = (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
     for words, info in commands():
         assert (f"## ma2mi {words}\n" in page) != info.hidden, words
+    named = page + "".join(
+        (ROOT / "docs" / name).read_text("utf-8") for name in ("reference.md", "reference/names.md")
+    )
+    for name in BUILDERS:
+        assert f"| `{name}` |" in named, name
     for module, node in made.settings_classes():
         for name, _, _, meaning in made.fields_of(module, node):
             assert meaning, f"{module}.{node.name}: {name} is not described below Args"
