@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ma2mi.errors import FaceError
-from ma2mi.face.align import Template, estimate_warp, smooth_track, warp_image, warp_points
-from ma2mi.face.detect import Face
+from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
+from ma2mi.face.landmarks import Face
 
 TEMPLATE = Template()
 
@@ -119,50 +117,3 @@ def test_border_pixels_go_on_outside_the_image() -> None:
 
 def track(times: np.ndarray) -> np.ndarray:
     return np.stack([similarity(1 + 0.02 * t, 0.1 * t, 40 - 9 * t, 30 + 4 * t) for t in times])
-
-
-def test_smooth_track_leaves_steady_motion_alone() -> None:
-    times = np.arange(60) / 30
-    steady = np.stack(
-        [inverse(similarity(np.exp(0.1 * t), 3 + 0.2 * t, 50 + 9 * t, -4 * t)) for t in times]
-    )  # passes the angle pi
-    np.testing.assert_allclose(smooth_track(steady, times), steady, atol=1e-9)
-
-
-def test_smooth_track_lessens_jitter() -> None:
-    times = np.arange(200) / 100
-    rng = np.random.default_rng(0)
-    clean = np.stack([similarity(1, 0, 5, 5)] * 200)
-    noisy = clean.copy()
-    noisy[:, :, 2] += rng.normal(0, 0.3, (200, 2))
-    smooth = smooth_track(noisy, times, window_s=0.5)
-    before, after = np.std(noisy[:, :, 2] - 5), np.std(smooth[:, :, 2] - 5)
-    assert after < before / 4
-    np.testing.assert_array_equal(smooth, smooth_track(noisy, times, window_s=0.5))
-
-
-def test_smooth_track_fills_gaps() -> None:
-    times = np.arange(50) / 25
-    warps = np.stack([similarity(1, 0, -10 * t, 3) for t in times])
-    holes = warps.copy()
-    holes[[0, 1, 20, 21, 22, 49]] = np.nan
-    filled = smooth_track(holes, [Fraction(i, 25) for i in range(50)], window_s=0.2)
-    assert np.isfinite(filled).all()
-    np.testing.assert_allclose(filled[15:30], warps[15:30], atol=1e-9)
-    np.testing.assert_allclose(filled, warps, atol=1.0)  # held at the ends: up to 0.08 s * 10
-
-
-def test_smooth_track_with_a_window_below_one_frame_changes_nothing() -> None:
-    times = np.arange(5.0)
-    warps = track(times)
-    np.testing.assert_allclose(smooth_track(warps, times, window_s=0.5), warps, atol=1e-9)
-
-
-def test_smooth_track_refuses_what_it_cannot_smooth() -> None:
-    with pytest.raises(FaceError, match="no face found in any of 3 frames"):
-        smooth_track(np.full((3, 2, 3), np.nan), [0, 1, 2])
-    for times in ([0, 1], [0, 2, 1]):
-        with pytest.raises(FaceError, match="rising times"):
-            smooth_track(track(np.arange(3.0)), times)
-    with pytest.raises(FaceError, match="window"):
-        smooth_track(track(np.arange(3.0)), [0, 1, 2], window_s=0)

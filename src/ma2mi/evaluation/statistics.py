@@ -234,59 +234,6 @@ def permutation_test(
     return PairedTest(seen, p, exact, len(swapped))
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Clips that only one of two systems has right.
-
-    Args:
-        only_first, only_second: such clips.
-        p: two-sided, exact.
-    """
-
-    only_first: int
-    only_second: int
-    p: float
-
-
-def mcnemar(
-    truth: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    subjects: Sequence[str] | NDArray[np.str_] | None = None,
-) -> McNemar:
-    """Exact McNemar test; with ``subjects``, subject by subject instead of clip by clip.
-
-    Each subject's net wins (clips that only the first has right less those that only the second
-    has) may as well have had the other sign: p is the share of all sign flips whose sum is as far
-    from 0. Without ``subjects`` each clip stands for itself, as in the plain exact test, which
-    finds differences too easily where clips of one subject are alike.
-
-    Args:
-        truth, first, second: labels and the predictions of the two systems, [n].
-        subjects: of each clip, [n].
-
-    Raises:
-        EvaluationError: other lengths.
-    """
-    true, one, two = (np.asarray(labels) for labels in (truth, first, second))
-    ids = np.arange(len(true)) if subjects is None else np.asarray(subjects)
-    if not len(true) == len(one) == len(two) == len(ids):
-        raise EvaluationError(f"{len(true)} labels, but {len(one)} and {len(two)} predictions")
-    wins = (one == true).astype(np.int64) - (two == true).astype(np.int64)
-    subject_of = np.unique(ids, return_inverse=True)[1]
-    net = np.zeros(subject_of.max(initial=0) + 1, dtype=np.int64)
-    np.add.at(net, subject_of, wins)
-    # The law of the sum of sign flips, subject by subject; entry i stands for i - top.
-    law = np.ones(1)
-    for size in np.abs(net[net != 0]).tolist():
-        flip = np.zeros(2 * size + 1)
-        flip[[0, -1]] = 0.5
-        law = np.convolve(law, flip)
-    top = len(law) // 2
-    far = np.abs(np.arange(len(law)) - top) >= abs(int(net.sum()))
-    return McNemar(int((wins > 0).sum()), int((wins < 0).sum()), min(1.0, float(law[far].sum())))
-
-
 def holm(p_values: ArrayLike) -> Floats:
     """P-values adjusted so that the chance of any false finding stays below the level (Holm).
 
@@ -297,20 +244,6 @@ def holm(p_values: ArrayLike) -> Floats:
     p = _p_values(p_values)
     order = np.argsort(p, kind="stable")
     adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.asarray(np.minimum(adjusted, 1)[np.argsort(order)])
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """P-values adjusted so that the share of false findings stays below the level.
-
-    Example:
-        >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
-        [0.03, 0.04, 0.04]
-    """
-    p = _p_values(p_values)
-    order = np.argsort(-p, kind="stable")
-    factors = len(p) / np.arange(len(p), 0, -1)
-    adjusted = np.minimum.accumulate(p[order] * factors)
     return np.asarray(np.minimum(adjusted, 1)[np.argsort(order)])
 
 

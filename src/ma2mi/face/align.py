@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.errors import FaceError
-from ma2mi.face.detect import (
+from ma2mi.face.detect import resample
+from ma2mi.face.landmarks import (
     LEFT_EYE_INNER,
     LEFT_EYE_OUTER,
     NOSE_BRIDGE,
     RIGHT_EYE_INNER,
     RIGHT_EYE_OUTER,
     Face,
-    resample,
 )
 
 Warp = NDArray[np.float64]
@@ -96,67 +94,6 @@ def warp_points(points: NDArray[np.floating], warp: Warp) -> NDArray[np.float64]
     """Points [n, 2] in image pixels as float64 [n, 2] in crop pixels."""
     moved: NDArray[np.float64] = points.astype(np.float64) @ warp[:, :2].T + warp[:, 2]
     return moved
-
-
-def smooth_track(
-    warps: NDArray[np.float64],
-    times_s: Sequence[float | Fraction] | NDArray[np.float64],
-    *,
-    window_s: float = 1.0,
-) -> NDArray[np.float64]:
-    """Steady the warps of a long video: the head may move, the jitter of landmarks may not.
-
-    Log scale, angle and the position of the crop's origin in the image are smoothed, each by a
-    straight line fitted around every time with tricube weights (Cleveland 1979, JASA 74): steady
-    motion passes unchanged, at the ends too. Rows with NaN, where no face was found, are
-    interpolated first, and held beyond the first and the last face.
-
-    Args:
-        warps: float64 [T, 2, 3], similarities; NaN rows are missing.
-        times_s: T rising times in seconds.
-        window_s: full width of the window; wider is steadier, and slower to follow the head.
-
-    Returns:
-        Float64 [T, 2, 3] without NaN.
-
-    Raises:
-        FaceError: no face in any row, times that do not rise, or no window.
-    """
-    times = np.array([float(time) for time in times_s])
-    if len(times) != len(warps) or np.any(np.diff(times) <= 0):
-        raise FaceError(f"{len(warps)} warps need as many rising times")
-    if not window_s > 0:
-        raise FaceError(f"a window of {window_s} s holds no frame")
-    known = np.isfinite(warps).all(axis=(1, 2))
-    if not known.any():
-        raise FaceError(f"no face found in any of {len(warps)} frames")
-    turn = warps[known, 0, 0] + 1j * warps[known, 1, 0]
-    shift = warps[known, 0, 2] + 1j * warps[known, 1, 2]
-    # Where the crop's origin lies in the image: unlike the shift, it does not swing with the angle.
-    origin = -shift / turn
-    tracks = [np.log(np.abs(turn)), np.unwrap(np.angle(turn)), origin.real, origin.imag]
-    whole = np.stack([np.interp(times, times[known], track) for track in tracks], axis=1)
-    log_scale, angle, x, y = _local_lines(times, whole, window_s / 2).T
-    turn = np.exp(log_scale + 1j * angle)
-    return np.stack([_warp(a, -a * at) for a, at in zip(turn, x + 1j * y, strict=True)])
-
-
-def _local_lines(
-    times: NDArray[np.float64], values: NDArray[np.float64], radius: float
-) -> NDArray[np.float64]:
-    """At each time, the value of a line fitted to ``values`` [T, k] within ``radius``."""
-    first = np.searchsorted(times, times - radius, side="left")
-    stop = np.searchsorted(times, times + radius, side="right")
-    smooth = np.empty_like(values)
-    for row, (time, i, j) in enumerate(zip(times, first, stop, strict=True)):
-        weights = np.clip(1 - (np.abs(times[i:j] - time) / radius) ** 3, 0, None) ** 3
-        weights /= weights.sum()
-        middle = weights @ times[i:j]
-        lever = weights * (times[i:j] - middle)
-        spread = lever @ (times[i:j] - middle)
-        slope = lever @ values[i:j] / spread if spread > 0 else 0.0
-        smooth[row] = weights @ values[i:j] + slope * (time - middle)
-    return smooth
 
 
 def _warp(turn: complex, shift: complex) -> Warp:
