@@ -28,7 +28,7 @@ import numpy as np
 
 from ma2mi.analysis import analyze, faces, results_writer, run, stream
 from ma2mi.face.detect import FaceDetector
-from ma2mi.face.quality import QualityMonitor
+from ma2mi.face.quality_monitor import QualityMonitor
 from ma2mi.motion.region_tracker import RegionTracker
 from ma2mi.spotting import Spotter
 from ma2mi.synthesis import SyntheticSettings, make_subject

@@ -30,7 +30,8 @@ from safetensors.numpy import save
 from scipy.optimize import minimize
 from skimage.data import astronaut
 
-from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
 from ma2mi.face.occlusion import AREAS, HIDDEN, Network, measure_parts
 from ma2mi.files import replace_file
 from ma2mi.synthesis.head_video import make_head_video

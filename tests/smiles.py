@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 
 
 def pull_corners(image: np.ndarray, face: Face, amount: float) -> np.ndarray:

@@ -25,7 +25,8 @@ from ma2mi.face.blurring import (
     coarse,
     with_neighbours,
 )
-from ma2mi.face.detect import Box, FaceDetector
+from ma2mi.face.boxes import Box
+from ma2mi.face.detect import FaceDetector
 from ma2mi.report.videos import as_png, check_blurred
 from ma2mi.video import read_frames, write_video
 

@@ -19,7 +19,7 @@ from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import open_corpus
 from ma2mi.datasets.synthetic import write_corpus
 from ma2mi.errors import StoreError
-from ma2mi.face.detect import find_model
+from ma2mi.face.model_file import find_model
 from ma2mi.records import Recording
 from ma2mi.synthesis import SyntheticSettings
 from ma2mi.video import read_frames, write_frames, write_video

@@ -13,7 +13,8 @@ from skimage.data import astronaut
 
 from ma2mi.face.align import Template, estimate_warp
 from ma2mi.face.cuts import CutDetector
-from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
 from ma2mi.face.track import ALIKE, CLEARLY_ALIKE, FaceTracker, alike, portrait
 from ma2mi.video import read_frames
 

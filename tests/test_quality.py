@@ -9,18 +9,10 @@ import numpy as np
 import pytest
 
 from ma2mi.errors import FaceError
-from ma2mi.face.detect import LEFT_EYE_OUTER, NOSE_BRIDGE, RIGHT_EYE_OUTER, Face
-from ma2mi.face.quality import (
-    KEPT,
-    NOSE_TIP,
-    FrameQuality,
-    QualityMonitor,
-    Suitability,
-    assess_suitability,
-    blockiness_of,
-    blur_of,
-    measure_frame,
-)
+from ma2mi.face.landmarks import LEFT_EYE_OUTER, NOSE_BRIDGE, RIGHT_EYE_OUTER, Face
+from ma2mi.face.quality import NOSE_TIP, FrameQuality, blockiness_of, blur_of, measure_frame
+from ma2mi.face.quality_monitor import KEPT, QualityMonitor
+from ma2mi.face.suitability import Suitability, assess_suitability
 
 GOOD = FrameQuality(120, 0.4, 0.0, 130, 0.0, 0.05, 300, 200, 0.99)
 

@@ -15,36 +15,28 @@ from numpy.typing import NDArray
 
 from ma2mi.analysis.evidence import Evidence, Stretch, examine, recognise, thin_out, without_areas
 from ma2mi.analysis.settings import AnalysisSettings
+from ma2mi.arrays import Image
 from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import Warp, warp_points
-from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
+from ma2mi.face.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.face.occlusion import AREAS
-from ma2mi.face.quality import QualityMonitor
+from ma2mi.face.quality_monitor import QualityMonitor
 from ma2mi.face.stabilize import CROP
 from ma2mi.motion import REGIONS
 from ma2mi.motion.region_tracker import RegionSample, RegionTracker, openings
 from ma2mi.motion.shape import Shape, face_shape, landmark_flow
 from ma2mi.records import EXPRESSIONS, DetectedEvent, FaceFacts
 from ma2mi.spotting import BEGUN, Spotted, Spotter
-from ma2mi.video import Image
 
 if TYPE_CHECKING:
     from ma2mi.training.recognizer import Recognizer
 
 NEAR_S = 0.16  # landmarks so near to onset or apex are put together
-
-
 OLDER_EVERY_S = 0.2  # of crops older than the longest movement pulse, one in so long is kept
-
-
 COVERED = 0.5  # of the samples during a movement: its area then does not show the face
-
-
 MASKED = ("mouth", "nose")
 """Areas of which it is certain enough that something covers them. In some subjects light brows
 count as hidden in every sample (``face.occlusion``): hidden brows and eyes only get a flag."""
-
-
 LAG_S = 0.12  # the curve in frames.csv is the movement against this long before
 
 

@@ -21,8 +21,6 @@ from ma2mi.records import Analysis
 
 #: Without these as they were written, a folder of results is not taken for done.
 NEEDED = ("analysis.json", "frames.csv", REVIEW)
-
-
 WAIT_S = 5.0  # for a process that was asked to end and still holds the folder
 
 

@@ -19,8 +19,6 @@ from ma2mi.video import (
 from ma2mi.video.times import picture_delay
 
 TOO_POOR = "recording too poor to name a class"
-
-
 LEVELS: tuple[Level, ...] = ("green", "amber", "red")
 
 

@@ -69,7 +69,7 @@ def _version(module: str) -> str:
 
 
 def _face_model() -> str:
-    from ma2mi.face.detect import find_model
+    from ma2mi.face.model_file import find_model
 
     model = find_model()
     return f"{model.path} ({model.origin}, sha256 {model.sha256[:8]})"

@@ -18,7 +18,9 @@ from ma2mi.clips.quality import ClipQuality, measure_clip
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import FaceError, StoreError, one_line
 from ma2mi.face.align import Template, estimate_warp, warp_image, warp_points
-from ma2mi.face.detect import Face, FaceDetector, find_model
+from ma2mi.face.detect import FaceDetector
+from ma2mi.face.landmarks import Face
+from ma2mi.face.model_file import find_model
 from ma2mi.face.quality import FrameQuality, measure_frame
 from ma2mi.files import digest, replace_file
 from ma2mi.progress import OnProgress, Progress

@@ -13,7 +13,7 @@ from ma2mi.clips.sampling import difference, onset_apex
 from ma2mi.clips.store import PreparedClip, Recipe
 from ma2mi.errors import MotionError, StoreError
 from ma2mi.face.align import warp_points
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 from ma2mi.face.quality import FrameQuality
 from ma2mi.motion import flow
 from ma2mi.video import list_images

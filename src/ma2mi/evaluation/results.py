@@ -22,8 +22,6 @@ from ma2mi.evaluation.metrics import (
 from ma2mi.evaluation.run_record import SELECTED_ON_TEST, FoldResult, RunRecord
 
 Tree = dict[str, Any]
-
-
 """Plain values as JSON has them."""
 
 

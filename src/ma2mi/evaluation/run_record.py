@@ -9,11 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from ma2mi.evaluation.training_draws import TrainingDraw
 
 SELECTED_ON_TEST = "selected on test data"
-
-
 Labels = tuple[int, ...] | tuple[tuple[int, ...], ...]
-
-
 Rows = tuple[tuple[float, ...], ...]
 
 

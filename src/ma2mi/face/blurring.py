@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import optional_part
+from ma2mi.face.boxes import Box, holds_middle, iou, middle
 from ma2mi.face.cuts import CutDetector
-from ma2mi.face.detect import CONFIDENT_SCORE, Box, FaceDetector
+from ma2mi.face.detect import CONFIDENT_SCORE, FaceDetector
 
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 CUT = 128  # px, the detector's input
@@ -100,7 +101,7 @@ class TileSearch:
         found = np.concatenate([self._search(image, *tile) for tile in tiles])
         best: list[Floats] = []
         for one in found[np.argsort(-found[:, 0], kind="stable")]:
-            if all(_iou(_box(one), _box(other)) < SAME_FACE for other in best):
+            if all(iou(_box(one), _box(other)) < SAME_FACE for other in best):
                 best.append(one)
         return np.array(best, np.float32).reshape(-1, 9)
 
@@ -167,7 +168,7 @@ class FaceSearch:
                 lost, self._missing = [], []
         for track in lost:
             face = self.tiles.detector.face_at(image, track.box)
-            if face is not None and _iou(face.box, track.box) >= SAME_TRACK:
+            if face is not None and iou(face.box, track.box) >= SAME_TRACK:
                 track.box, track.time_s = face.box, time_s
                 kept.append(track)
             elif (
@@ -179,7 +180,7 @@ class FaceSearch:
         others = []
         for one in proposed:
             box = _box(one)
-            if any(_iou(box, track.box) >= SAME_FACE for track in kept):
+            if any(iou(box, track.box) >= SAME_FACE for track in kept):
                 continue
             if (
                 one[0] < CONFIDENT_SCORE
@@ -199,7 +200,7 @@ class FaceSearch:
         """The faces that go on and those that do not; what they take leaves ``proposed``."""
         kept, lost = [], []
         for track in self._tracks:
-            shares = [_iou(track.box, _box(one)) for one in proposed]
+            shares = [iou(track.box, _box(one)) for one in proposed]
             if not shares or max(shares) < SAME_TRACK:
                 lost.append(track)
                 continue
@@ -209,11 +210,11 @@ class FaceSearch:
 
     def _find_missing(self, box: Box, time_s: float) -> None:
         """A face appears: if one that is missing can be there by now, the nearest is found."""
-        x, y = _middle(box)
+        x, y = middle(box)
         reachable = []
         for one in self._missing:
             limit = (1 + FASTEST * (time_s - one.time_s)) * (one.box[2] - one.box[0])
-            old_x, old_y = _middle(one.box)
+            old_x, old_y = middle(one.box)
             way = float(np.hypot(x - old_x, y - old_y))
             if way <= limit:
                 reachable.append((way, one.number, one))
@@ -330,7 +331,7 @@ def _coming_and_going(seen: Seen, around: Sequence[Seen], shape: Sequence[int]) 
 def _go_on(track: _Track, box: Box, time_s: float) -> None:
     step_s = max(time_s - track.time_s, 1e-3)
     share = min(1.0, step_s / STEADY_S)
-    (x, y), (old_x, old_y), (way_x, way_y) = _middle(box), _middle(track.box), track.way
+    (x, y), (old_x, old_y), (way_x, way_y) = middle(box), middle(track.box), track.way
     track.way = (
         way_x + share * ((x - old_x) / step_s - way_x),
         way_y + share * ((y - old_y) / step_s - way_y),
@@ -381,18 +382,4 @@ def _box(proposed: Floats) -> Box:
 
 def is_one(a: Box, b: Box) -> bool:
     """Whether the middle of one box lies in the other: one face, seen twice."""
-    return _holds(a, _middle(b)) or _holds(b, _middle(a))
-
-
-def _holds(box: Box, point: tuple[float, float]) -> bool:
-    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
-
-
-def _middle(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _iou(a: Box, b: Box) -> float:
-    shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
-    return shared / both if both > 0 else 0.0
+    return holds_middle(a, b) or holds_middle(b, a)

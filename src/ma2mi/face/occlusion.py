@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from ma2mi.arrays import Image
 from ma2mi.errors import optional_part
 from ma2mi.face.align import Template, estimate_warp, warp_image
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 AREAS: dict[str, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.face.align import Template, Warp, estimate_warp
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 
 Floats = NDArray[np.float64]
 

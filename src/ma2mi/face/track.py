@@ -9,12 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import FaceError
 from ma2mi.face.align import Template, estimate_warp, warp_image
+from ma2mi.face.boxes import Box, iou
 from ma2mi.face.cuts import CutDetector
-from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Box, Face
+from ma2mi.face.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 
-Image = NDArray[np.uint8]
 Patch = NDArray[np.float32]
 
 DETECT_S = 1.0  # further faces are detected this often while one is tracked
@@ -148,7 +149,7 @@ class FaceTracker:
                 continue
             track.due_s = max(track.due_s, time_s - 1 / self.rate) + 1 / self.rate
             face = self.detector.follow(image, track.anchor)
-            if face is None or any(overlap(face.box, other.newest.box) > 0.5 for other in kept):
+            if face is None or any(iou(face.box, other.newest.box) > 0.5 for other in kept):
                 self._lose([track])
                 continue
             track.newest, track.seen_s = face, time_s
@@ -174,10 +175,10 @@ class FaceTracker:
         else:
             self._thorough_s = time_s
         for face in search(image, [track.newest for track in self._active]):
-            if any(overlap(face.box, track.newest.box) > 0.2 for track in self._active):
+            if any(iou(face.box, track.newest.box) > 0.2 for track in self._active):
                 continue
             if len(self._active) >= self.most:
-                if not any(overlap(face.box, other.box) > 0.2 for other in passed_over):
+                if not any(iou(face.box, other.box) > 0.2 for other in passed_over):
                     passed_over.append(face)
                 continue
             try:
@@ -203,7 +204,7 @@ class FaceTracker:
             likeness = alike(patch, track.portrait)
             if track.shot != self.cuts:
                 likeness -= CLEARLY_ALIKE - ALIKE
-            elif time_s - track.seen_s <= NEAR_S and overlap(face.box, track.newest.box) > 0.3:
+            elif time_s - track.seen_s <= NEAR_S and iou(face.box, track.newest.box) > 0.3:
                 likeness += 1
             if likeness > max(most, ALIKE):
                 best, most = track, likeness
@@ -245,15 +246,6 @@ def difference(
 def alike(one: Patch, other: Patch) -> float:
     """Correlation of two portraits, in [-1, 1]."""
     return float(one @ other / max(float(np.linalg.norm(other)), 1e-6))
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Shared area of two boxes over the area of both, in [0, 1]."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
-    return shared / both if both > 0 else 0.0
 
 
 def _moved(a: Box, b: Box) -> float:

@@ -9,16 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import MotionError
 from ma2mi.face.align import Template, Warp, estimate_warp, warp_image, warp_points
-from ma2mi.face.detect import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
+from ma2mi.face.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
 from ma2mi.motion.clip_flow import grey, matched
 from ma2mi.motion.head_motion import remove_rigid, stable_weights
 from ma2mi.motion.regions import REGIONS, face_mask, region_mask
 from ma2mi.motion.shape import EYELIDS, LIPS
 from ma2mi.motion.thin_plate import FlowSettings, Onset, downsample, upsample
-
-Image = NDArray[np.uint8]
 
 KEY_EVERY_S = 1.0
 BLINKING = 0.75  # of the typical opening: a closed eye is no reference for an open one

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 from scipy.ndimage import gaussian_filter
 
-from ma2mi.face.detect import LEFT_LIP_CORNER, RIGHT_LIP_CORNER, Face
+from ma2mi.face.landmarks import LEFT_LIP_CORNER, RIGHT_LIP_CORNER, Face
 from ma2mi.motion.regions import REGIONS
 
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ from scipy.sparse import csr_matrix
 
 from ma2mi.errors import CorpusError, SettingsError, optional_part
 from ma2mi.face.align import Template, estimate_warp, warp_points
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 from ma2mi.files import replace_file
 from ma2mi.motion.compiler import compiler
 from ma2mi.motion.facs import SIDES, Side

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import optional_part
-from ma2mi.face.detect import Face
+from ma2mi.face.landmarks import Face
 
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 _JAW = (

@@ -1,5 +1,6 @@
 """Frames with their true times, in and out: video files, folders of images, cameras."""
 
+from ma2mi.arrays import Image
 from ma2mi.video.container import INTERLACED
 from ma2mi.video.frame import (
     IMAGE_SUFFIXES,
@@ -7,7 +8,6 @@ from ma2mi.video.frame import (
     ClockRestart,
     DamagedVideo,
     Frame,
-    Image,
     TruncatedVideo,
     VideoInfo,
     VideoNote,

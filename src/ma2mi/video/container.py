@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ma2mi.arrays import Image
 from ma2mi.errors import VideoError, optional_part
-from ma2mi.video.frame import Image, add_note, check_size
+from ma2mi.video.frame import add_note, check_size
 from ma2mi.video.steps import typical_step
 
 with optional_part("av", "video"):
@@ -26,26 +27,12 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 PROBED_PACKETS = 256  # from whose times the frame rate is estimated, none of them decoded
-
-
 SAME_RATE = Fraction(1, 50)  # a container's frame rate is right if it is wrong by no more
-
-
 LEAST_STEPS = 8  # between frames; of fewer, the container's own frame rate is the better estimate
-
-
 SQUARE = Fraction(1, 50)  # pixels whose sides differ by no more count as square
-
-
 SLOW_MOTION = Fraction(3, 2)  # recorded so many times faster than it plays: slow motion
-
-
 INTERLACED = "is interlaced: each frame shows two moments in alternate rows"
-
-
 NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS of libavformat/avformat.h
-
-
 LOST_READS = 64  # failures to read from a container, one after the other, that end a file
 
 
@@ -236,8 +223,6 @@ def note_form(
 
 
 Turn = tuple[tuple[int, int], tuple[int, int]]
-
-
 AS_STORED: Turn = ((1, 0), (0, 1))
 
 

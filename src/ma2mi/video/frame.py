@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ma2mi.arrays import Image
 from ma2mi.errors import VideoError
 
-Image = NDArray[np.uint8]
-
-
 LONGEST_SIDE_PX = 8192  # 8K video is 7680 wide; a face detector sees a square of that side
-
 
 #: The containers that ffmpeg opens, by the names under which cameras and programs write them.
 VIDEO_SUFFIXES = frozenset(
@@ -28,8 +22,6 @@ VIDEO_SUFFIXES = frozenset(
         " .obu .ogm .ogv .qt .rm .rmvb .roq .tod .ts .vob .webm .wmv .wtv .y4m",
     )
 )
-
-
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"))
 
 

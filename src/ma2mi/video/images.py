@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import VideoError, optional_part
 from ma2mi.files import natural
 from ma2mi.video.frame import (
     IMAGE_SUFFIXES,
     Frame,
-    Image,
     TruncatedVideo,
     add_note,
     check_size,
@@ -28,8 +28,6 @@ from ma2mi.video.frame import (
 from ma2mi.video.numbering import even_positions
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits in which cameras count
-
-
 DEPTH_SAMPLES = 9  # TIFF pages of a folder, of which one shows 16 bits if any does
 
 

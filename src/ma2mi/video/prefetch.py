@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-
 AHEAD = 8  # items that wait for their reader
 
 

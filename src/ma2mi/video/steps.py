@@ -8,11 +8,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 Number = TypeVar("Number", float, Fraction)
-
-
 RECENT_STEPS = 256  # of the newest frames, whose median is the typical step between two frames
-
-
 KEPT_STEPS = 1024  # of a whole video
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ma2mi.arrays import Image
 from ma2mi.errors import VideoError, optional_part, store_error
 from ma2mi.files import unfinished
-from ma2mi.video.frame import IMAGE_SUFFIXES, Image
+from ma2mi.video.frame import IMAGE_SUFFIXES
 
 with optional_part("av", "video"):
     import av
