@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from ma2mi.analysis.track import measure_track
@@ -204,25 +205,15 @@ def rows(track: MovementTrack, events: tuple[GroundTruthEvent, ...]) -> Rows:
     return evidence.reshape(-1, len(FEATURES))[kept], right[kept], len(truth)
 
 
-def logistic(x: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
-    """Newton's method; the last weight is the bias and goes unpunished."""
-    x = np.column_stack([x, np.ones(len(x))])
-    penalty = ridge * np.diag([*np.ones(x.shape[1] - 1), 1e-6])
-    weight = np.zeros(x.shape[1])
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-x @ weight))
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + penalty
-        weight -= np.linalg.solve(hessian, x.T @ (p - y) + penalty @ weight)
-    return weight
-
-
 def fit(x: np.ndarray, right: np.ndarray, ridge: float) -> Scorer:
     """The regression as a scorer whose cut is 1/2."""
     centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    weight = logistic(np.clip((x - centre) / scale, -4, 4), right, ridge)
-    table = np.round(np.column_stack([centre, scale, weight[:-1]]), 4).tolist()
+    # Newton's method: the same weights to the last printed digit on any machine.
+    model = LogisticRegression(C=1 / ridge, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+    model.fit(np.clip((x - centre) / scale, -4, 4), right)
+    table = np.round(np.column_stack([centre, scale, model.coef_[0]]), 4).tolist()
     weights = {name: (c, s, w) for name, (c, s, w) in zip(FEATURES, table, strict=True)}
-    return Scorer(weights, round(float(weight[-1]), 4), 0.5)
+    return Scorer(weights, round(float(model.intercept_[0]), 4), 0.5)
 
 
 def scored_apart(tracks: list[Rows], ridge: float) -> np.ndarray:
