@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import MissingPart, MotionError, optional_part
 from ma2mi.face.blurring import coarse
 from ma2mi.motion import (
@@ -23,7 +24,6 @@ from ma2mi.motion.facs import ACTION_UNITS
 from ma2mi.records import Reading
 from ma2mi.report.review import Card, Loop
 from ma2mi.report.videos import as_png
-from ma2mi.video import Image
 
 if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs

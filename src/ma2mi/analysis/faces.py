@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ma2mi.analysis.evidence import Evidence, Stretch, examine, recognise, thin_out, without_areas
 from ma2mi.analysis.settings import AnalysisSettings
-from ma2mi.arrays import Image
+from ma2mi.arrays import Flow, Image
 from ma2mi.errors import FaceError, MotionError
 from ma2mi.face.align import Warp, warp_points
 from ma2mi.face.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
@@ -310,7 +310,7 @@ class FaceAnalyzer:
         except MotionError:
             return None  # crops that show nothing: the event stays as it was spotted
 
-    def _by_landmarks(self, spotted: Spotted) -> NDArray[np.float32] | None:
+    def _by_landmarks(self, spotted: Spotted) -> Flow | None:
         """Flow by landmarks from onset to apex, [128, 128, 2], medians of some detections."""
         onset_s, apex_s = self._time_of(spotted.onset), self._time_of(spotted.apex)
         rest_s = -NEAR_S, 0.0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ma2mi.analysis.evidence import Evidence, draw_card, heat_map, loop_frames
 from ma2mi.analysis.faces import DecidedEvent
 from ma2mi.analysis.state import STATE
+from ma2mi.arrays import Image
 from ma2mi.errors import VideoError, store_error
 from ma2mi.formats.exports import EXPORTS
 from ma2mi.formats.tables import FrameTable
@@ -21,7 +22,6 @@ from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.records import Analysis, DetectedEvent
 from ma2mi.report.review import CAPTIONS, CARDS, Card, Loop, write_review
 from ma2mi.report.videos import check_blurred, write_annotated, write_magnified
-from ma2mi.video import Image
 
 if TYPE_CHECKING:
     from ma2mi.training.recognizer import Recognizer

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image, Points
 from ma2mi.errors import FaceError
 from ma2mi.face.detect import resample
 from ma2mi.face.landmarks import (
@@ -80,7 +81,7 @@ def estimate_warp(face: Face, template: Template) -> Warp:
     return _warp(turn, target.mean() - turn * source.mean())
 
 
-def warp_image(image: NDArray[np.uint8], warp: Warp, template: Template) -> NDArray[np.uint8]:
+def warp_image(image: Image, warp: Warp, template: Template) -> Image:
     """The crop of ``image`` (uint8 [H, W, 3]) as uint8 [size, size, 3].
 
     Bilinear; where the face shrinks by more than 1.5 every crop pixel is a mean over its area,
@@ -90,9 +91,9 @@ def warp_image(image: NDArray[np.uint8], warp: Warp, template: Template) -> NDAr
     return resample(image, warp, template.size)
 
 
-def warp_points(points: NDArray[np.floating], warp: Warp) -> NDArray[np.float64]:
+def warp_points(points: NDArray[np.floating], warp: Warp) -> Points:
     """Points [n, 2] in image pixels as float64 [n, 2] in crop pixels."""
-    moved: NDArray[np.float64] = points.astype(np.float64) @ warp[:, :2].T + warp[:, 2]
+    moved: Points = points.astype(np.float64) @ warp[:, :2].T + warp[:, 2]
     return moved
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import FaceError
 from ma2mi.face.landmarks import LEFT_EYE_OUTER, NOSE_BRIDGE, RIGHT_EYE_OUTER, Face
 
@@ -45,7 +46,7 @@ class FrameQuality:
     confidence: float
 
 
-def measure_frame(image: NDArray[np.uint8], face: Face) -> FrameQuality:
+def measure_frame(image: Image, face: Face) -> FrameQuality:
     """Measure one frame around one face; a fraction of a millisecond to a few.
 
     Args:

@@ -6,8 +6,8 @@ from collections import deque
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.face.landmarks import Face
 from ma2mi.face.occlusion import AREAS, hidden_areas
 from ma2mi.face.quality import FrameQuality, measure_frame
@@ -45,7 +45,7 @@ class QualityMonitor:
         self._seen_s = -np.inf
 
     def push(
-        self, image: NDArray[np.uint8], face: Face | None, time_s: float | Fraction
+        self, image: Image, face: Face | None, time_s: float | Fraction
     ) -> FrameQuality | None:
         """Count a frame, and measure it if a sample is due; push frames without a face, too.
 
@@ -90,7 +90,7 @@ class QualityMonitor:
         counts = {name: sum(name in areas for areas in lately) for name in AREAS}
         return tuple(name for name, n in counts.items() if n and n >= share * len(lately))
 
-    def _count_hidden(self, image: NDArray[np.uint8], face: Face, time: float) -> None:
+    def _count_hidden(self, image: Image, face: Face, time: float) -> None:
         hidden = hidden_areas(image, face)
         self._checked += 1
         for name in hidden:

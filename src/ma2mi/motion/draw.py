@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import MotionError, optional_part
 
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 
 BAR = 44  # height of the strip below the picture
 NARROWEST = 160  # below it the scale's words do not fit

@@ -14,7 +14,6 @@ from ma2mi.motion.thin_plate import FlowSettings
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 
 MASK_EDGE_PX = 4.0  # sd of the seam between what is magnified and what is not
@@ -28,7 +27,7 @@ def magnify(
     moved: Plane | None = None,
     settings: FlowSettings | None = None,
     mask: NDArray[Any] | None = None,
-) -> Image:
+) -> NDArray[np.uint8]:
     """Move every pixel ``factor`` times as far from the onset as it went.
 
     Motion is magnified along the flow (Liu et al. 2005, "Motion magnification"), since that is at

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.arrays import Image
+from ma2mi.arrays import Image, Points
 from ma2mi.errors import MotionError
 from ma2mi.face.align import Template, Warp, estimate_warp, warp_image, warp_points
 from ma2mi.face.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Face
@@ -49,7 +49,7 @@ def openings(face: Face) -> Openings:
     return Openings(sum(eyes) / len(eyes) / unit, _apart(points, LIPS) / unit)
 
 
-def _apart(points: NDArray[np.float64], pair: tuple[int, int]) -> float:
+def _apart(points: Points, pair: tuple[int, int]) -> float:
     return float(np.linalg.norm(points[pair[0]] - points[pair[1]]))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 from scipy.ndimage import gaussian_filter
 
+from ma2mi.arrays import Flow
 from ma2mi.face.landmarks import LEFT_LIP_CORNER, RIGHT_LIP_CORNER, Face
 from ma2mi.motion.regions import REGIONS
 
@@ -123,7 +124,7 @@ def face_shape(face: Face) -> Shape | None:
 
 def landmark_flow(
     positions: NDArray[np.floating], moved: NDArray[np.floating], shape: tuple[int, int]
-) -> NDArray[np.float32]:
+) -> Flow:
     """A flow from what the landmarks did: for movements of many pixels, which no flow follows.
 
     Linear between the landmarks, zero outside the face, slightly blurred: landmarks jitter one by

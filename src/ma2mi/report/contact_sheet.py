@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import optional_part
 
 with optional_part("cv2", "video"):
@@ -19,8 +19,6 @@ SIDE = 128  # px that a crop is shown at
 CAPTION_LINES, LINE = 3, 13  # px a line
 GAP = 8
 FONT, SCALE = cv2.FONT_HERSHEY_PLAIN, 0.7
-
-Image = NDArray[np.uint8]
 
 
 def draw_pages(crops: Iterable[tuple[str, Image]]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Flow
 from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.metrics import confusion_matrix
 from ma2mi.evaluation.results import RunResult
@@ -273,7 +274,7 @@ def _overlay(axes: Any, heat: NDArray[np.float32], side: int, *, stretch: bool) 
     )
 
 
-def _arrows(axes: Any, flow: NDArray[np.float32], count: int = 14) -> None:
+def _arrows(axes: Any, flow: Flow, count: int = 14) -> None:
     """Movement as arrows; long ones are as long as the distance between them."""
     side = flow.shape[0]
     at = ((np.arange(count) + 0.5) * side / count).astype(int)

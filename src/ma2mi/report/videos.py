@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import optional_part
 from ma2mi.face.blurring import (
     WHOLE_CELLS,
@@ -31,7 +31,6 @@ from ma2mi.video import VideoNote, ahead, inspect_video, read_frames, read_image
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # x, y, width, height
 
 WIDEST = 960  # of the annotated video in px

@@ -131,12 +131,12 @@ def sample_flow(
     return Sample(flow, label, units, torch.where(moves, peak, 0.0))
 
 
-Flow = NDArray[np.float32]
+Planes = NDArray[np.float32]
 
 
 def _draw(
     rng: np.random.Generator, basis: FlowBasis, settings: DomainSettings, subject: int | None = None
-) -> tuple[Flow, Flow, int, NDArray[np.float32]]:
+) -> tuple[Planes, Planes, int, NDArray[np.float32]]:
     """One sample: the expression's flow and the disturbances' [2, s, s], its class and units."""
     if subject is None:
         subject = int(rng.integers(len(basis)))
@@ -185,10 +185,10 @@ def _draw(
 
 def _sum(
     rng: np.random.Generator,
-    fields: Flow,
+    fields: Planes,
     tracks: list[tuple[int, float]],
     settings: DomainSettings,
-) -> Flow:
+) -> Planes:
     """The tracks' fields times their weights, each rotated and stretched a little: no subject
     moves exactly as the table has it."""
     total = np.zeros(fields.shape[1:], np.float32)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.errors import SettingsError, optional_part
 from ma2mi.motion.compiler import compiler
 from ma2mi.motion.facs import Side, parse_unit
@@ -44,7 +45,6 @@ from ma2mi.synthesis.subject import FACE_SIDE, make_subject
 with optional_part("cv2", "video"):
     import cv2
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 

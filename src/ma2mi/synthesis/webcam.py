@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ma2mi.arrays import Image
 from ma2mi.errors import SettingsError, VideoError, optional_part
 from ma2mi.files import unfinished
-from ma2mi.video import Frame, Image, read_frames
+from ma2mi.video import Frame, read_frames
 
 with optional_part("av", "video"):
     import av

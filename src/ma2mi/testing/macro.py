@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ma2mi.arrays import Image
 from ma2mi.datasets.base import corpus_class
 from ma2mi.datasets.macro import MacroCorpus
 from ma2mi.errors import optional_part
@@ -26,7 +26,6 @@ from ma2mi.testing.coded import SIDE
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-Image = NDArray[np.uint8]
 
 FRAME_FAULTS = ("missing-frames", "truncated-image")
 FRAMES = 16  # of a clip

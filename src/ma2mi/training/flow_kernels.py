@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from ma2mi.arrays import Flow
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import EvaluationError
 from ma2mi.training.ridge import (
@@ -51,7 +52,7 @@ def flow_views(pairs: Pairs, size: int = 112, side: int = SIDE) -> Features:
     return np.stack([flows, mirrored], axis=1).reshape(len(flows), 2, -1)
 
 
-def _shrink(flow: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def _shrink(flow: Flow, side: int) -> Flow:
     """Means over cells, [S, S, 2] -> [side, side, 2]; a smaller flow stays as it is.
 
     Pixels on the border of two cells count to both by their share.
@@ -62,7 +63,7 @@ def _shrink(flow: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     edges = np.arange(side + 1)[:, None] * (whole / side)
     covered = np.clip(edges - np.arange(whole), 0, 1)  # of each pixel, left of each edge
     share = (np.diff(covered, axis=0) * (side / whole)).astype(np.float32)
-    means: NDArray[np.float32] = np.einsum("iy,yxc,jx->ijc", share, flow, share, optimize=True)
+    means: Flow = np.einsum("iy,yxc,jx->ijc", share, flow, share, optimize=True)
     return means
 
 
