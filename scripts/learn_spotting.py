@@ -60,7 +60,7 @@ LANDMARK_SHARE = 0.5  # of it that landmarks show
 RIDGES = (1.0, 3.0, 10.0, 30.0)
 CUTS = np.arange(0.1, 0.9, 0.02)
 AS_GOOD = 0.005
-TARGET = Path(__file__).parents[1] / "src/ma2mi/spotting_scorer.json"
+TARGET = Path(__file__).parents[1] / "src/ma2mi/spotting/scorer.json"
 QUIET = {"micro_count": 0, "macro_count": 0, "speech_count": 0, "other_count": 0}
 STILL = {
     "blink_rate": 0.0,

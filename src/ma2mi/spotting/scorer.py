@@ -59,7 +59,7 @@ class Scorer:
 @cache
 def learned_scorer() -> Scorer:
     """The scorer that ships with the package (learned by ``scripts/learn_spotting.py``)."""
-    text = files("ma2mi").joinpath("spotting_scorer.json").read_text(encoding="utf-8")
+    text = files("ma2mi.spotting").joinpath("scorer.json").read_text(encoding="utf-8")
     content = json.loads(text)
     weights = {name: tuple(row) for name, row in content["weights"].items()}
     return Scorer(weights, content["bias"], content["cut"])
