@@ -1,4 +1,4 @@
-"""Corpora of large expressions: film for pre-training, the people known where the layout tells."""
+"""Corpora of large expressions, for pre-training: read from paths and the files beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import ClassVar, NamedTuple
 
-from ma2mi.datasets.base import Corpus
+from ma2mi.datasets.base import Corpus, DataSheet, register
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import natural
 from ma2mi.formats.findings import Finding, LeftOut
@@ -20,17 +20,17 @@ from ma2mi.video.times import packet_count
 
 
 class Label(NamedTuple):
-    """What is known of a clip: the corpus' word, "" if nobody gave one, and FACS units."""
+    """What is known of a clip: the corpus' word, "" if there is none, and FACS units."""
 
     emotion: str = ""
     action_units: tuple[str, ...] = ()
 
 
 class MacroCorpus(Corpus):
-    """Clips whose paths tell who is seen, and mostly what. A subclass is little but a table.
+    """Clips whose paths have the subject, and mostly the emotion; see :func:`declare`.
 
-    A clip with a word becomes one expression that fills it. Where no path tells the person, each
-    clip counts as a person of its own; then nobody can promise that no one is seen twice.
+    A clip with a word becomes one expression that fills it. Where no path has the subject, each
+    clip counts as one of its own; then the same subject may be in several.
 
     Attributes:
         path: regular expression, looked for at the end of a clip's path. Groups: ``subject``
@@ -60,15 +60,15 @@ class MacroCorpus(Corpus):
             if match is None:
                 misnamed.append((path, "is not named as the others and left out"))
                 continue
-            told = match.groupdict()
+            groups = match.groupdict()
             whole = PurePath(match[0].removeprefix("/")).with_suffix("").as_posix()
-            name = told.get("clip") or whole
+            name = groups.get("clip") or whole
             if name in seen:
                 twins.append((path, f"shows what {seen[name]} shows, and is left out"))
                 continue
             seen[name] = path
-            who = told.get("subject") or name
-            self._clips[Recording(path, who, name, self.name, self.fps)] = match
+            subject = groups.get("subject") or name
+            self._clips[Recording(path, subject, name, self.name, self.fps)] = match
         self._findings: list[Finding] = []
         if misnamed:
             path, what = misnamed[0][0], _and_others(misnamed)
@@ -92,10 +92,10 @@ class MacroCorpus(Corpus):
         return f"They are looked for as {known}"
 
     def label(self, recording: Recording, match: re.Match[str]) -> Label:
-        """What is known of a clip; corpora that tell it elsewhere than in the path replace this.
+        """What is known of a clip; corpora that have it elsewhere than in the path replace this.
 
         Raises:
-            CorpusError: what tells it cannot be read.
+            CorpusError: the file that has it cannot be read.
         """
         code = match.groupdict().get("emotion", "")
         return Label(self.words.get(code, code))
@@ -137,12 +137,33 @@ class MacroCorpus(Corpus):
 
 
 def _and_others(some: list[tuple[Path, str]]) -> str:
-    """What is said of the first, and of how many it is true."""
+    """The finding of the first, and how many share it."""
     return some[0][1] + (f"; so are {len(some)} in all" if len(some) > 1 else "")
 
 
 def _frame_count(path: Path) -> int:
     return len(index_frames(path).files) if path.is_dir() else packet_count(path)
+
+
+def declare(
+    name: str,
+    about: DataSheet,
+    *,
+    path: str,
+    words: Mapping[str, str] | None = None,
+    fps: Fraction | None = None,
+    peaks_last: bool = False,
+) -> None:
+    """Register a corpus that is read from its paths alone; see :class:`MacroCorpus`."""
+    table = {
+        "__doc__": about.what,
+        "about": about,
+        "path": path,
+        "words": words or {},
+        "fps": fps,
+        "peaks_last": peaks_last,
+    }
+    register(name)(type(name, (MacroCorpus,), table))
 
 
 def numbered(words: str) -> dict[str, str]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from ma2mi.datasets.base import DataSheet, Layout
+from ma2mi.datasets.macro import declare, numbered
 
-from ma2mi.datasets.base import DataSheet, Layout, register
-from ma2mi.datasets.macro import MacroCorpus, numbered
-
-
-@register("crema-d")
-class CremaD(MacroCorpus):
-    """Names tell actor, sentence, word and strength: ``1001_DFA_ANG_XX.flv``."""
-
-    about = DataSheet(
+# Names hold actor, sentence, word and strength: ``1001_DFA_ANG_XX.flv``.
+declare(
+    "crema-d",
+    DataSheet(
         title="CREMA-D",
         what="Actors say twelve sentences in six emotions.",
         apply="Open: https://github.com/CheyneyComputerScience/CREMA-D",
@@ -33,26 +28,24 @@ class CremaD(MacroCorpus):
         },
         layouts=(Layout("video", "VideoFlash/1001_DFA_ANG_XX.flv", ("VideoFlash/*.flv", "*.flv")),),
         gated=False,
-    )
-    path = r"(?P<subject>\d{4})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{1,2}\.flv"
-    words: ClassVar[Mapping[str, str]] = {
+    ),
+    path=r"(?P<subject>\d{4})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{1,2}\.flv",
+    words={
         "ANG": "anger",
         "DIS": "disgust",
         "FEA": "fear",
         "HAP": "happy",
         "NEU": "neutral",
         "SAD": "sad",
-    }
+    },
+)
 
-
-@register("ravdess")
-class Ravdess(MacroCorpus):
-    """Names are seven numbers: modality, voice, word, strength, sentence, repetition, actor.
-
-    Modality 01 and 02 show the same film with and without sound, so that one of them is taken.
-    """
-
-    about = DataSheet(
+# Names are seven numbers: modality, voice, word, strength, sentence, repetition, actor.
+#
+# Modality 01 and 02 show the same film with and without sound, so that one of them is taken.
+declare(
+    "ravdess",
+    DataSheet(
         title="RAVDESS",
         what="Actors speak and sing two sentences in eight emotions.",
         apply="Open: https://zenodo.org/record/1188976",
@@ -80,16 +73,15 @@ class Ravdess(MacroCorpus):
             ),
         ),
         gated=False,
-    )
-    path = r"0[12]-(?P<clip>0[12]-0(?P<emotion>[1-8])-\d\d-\d\d-\d\d-(?P<subject>\d\d))\.mp4"
-    words = numbered("neutral calm happy sad angry fearful disgust surprised")
+    ),
+    path=r"0[12]-(?P<clip>0[12]-0(?P<emotion>[1-8])-\d\d-\d\d-\d\d-(?P<subject>\d\d))\.mp4",
+    words=numbered("neutral calm happy sad angry fearful disgust surprised"),
+)
 
-
-@register("mead")
-class Mead(MacroCorpus):
-    """Each sentence was filmed from seven sides at once; all are recordings of the same person."""
-
-    about = DataSheet(
+# Each sentence was filmed from seven sides at once; all are recordings of the same subject.
+declare(
+    "mead",
+    DataSheet(
         title="MEAD",
         what="Actors talk in eight emotions of three strengths.",
         apply="Form: https://wywu.github.io/projects/MEAD/MEAD.html",
@@ -104,5 +96,6 @@ class Mead(MacroCorpus):
                 ("[MW]*/video/*/*/level_*/*.mp4", "*/[MW]*/video/*/*/level_*/*.mp4"),
             ),
         ),
-    )
-    path = r"(?P<subject>[MW]\d{3})/video/\w+/(?P<emotion>[a-z]+)/level_\d/\d+\.mp4"
+    ),
+    path=r"(?P<subject>[MW]\d{3})/video/\w+/(?P<emotion>[a-z]+)/level_\d/\d+\.mp4",
+)

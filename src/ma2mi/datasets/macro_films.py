@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import ClassVar
 
 from ma2mi.datasets.base import DataSheet, Layout, register
-from ma2mi.datasets.macro import RESEARCH, Label, MacroCorpus, numbered
+from ma2mi.datasets.macro import RESEARCH, Label, MacroCorpus, declare, numbered
 from ma2mi.formats.findings import Finding
 from ma2mi.formats.sheets import Columns, read_sheet
 from ma2mi.records import Recording
 
-_NOBODY = "Whom a clip shows is not told: each counts as a person of its own."
+_UNNAMED = "Subjects are not named: each clip counts as one of its own."
 
 
 @register("dfew")
@@ -22,11 +22,11 @@ class Dfew(MacroCorpus):
 
     about = DataSheet(
         title="DFEW",
-        what=f"Faces cut from films: 16,372 clips, most with one label. {_NOBODY}",
+        what=f"Faces cut from films: 16,372 clips, most with one label. {_UNNAMED}",
         apply="Signed agreement: https://dfew-dataset.github.io/",
         licence=RESEARCH,
         citation='Jiang, Zong, Zheng, Tang, Xia, Lu, Liu, "DFEW", ACM Multimedia 2020',
-        fps="25 (taken for the folders of frames; nobody states it)",
+        fps="25 (assumed for the folders of frames; not published)",
         layouts=(
             Layout(
                 "frames", "Clip/jpg_256/00001/00001.jpg", ("Clip/jpg_256/*", "*/Clip/jpg_256/*")
@@ -65,17 +65,16 @@ class Dfew(MacroCorpus):
         return labels
 
 
-@register("ferv39k")
-class Ferv39k(MacroCorpus):
-    """The folders tell scene and word; the splits of ``4_setups`` are not needed."""
-
-    about = DataSheet(
+# The folders name scene and word; the splits of ``4_setups`` are not needed.
+declare(
+    "ferv39k",
+    DataSheet(
         title="FERV39k",
-        what=f"Faces cut from films and broadcasts of 22 kinds of scenes. {_NOBODY}",
+        what=f"Faces cut from films and broadcasts of 22 kinds of scenes. {_UNNAMED}",
         apply="Signed agreement: https://wangyanckxx.github.io/Proj_CVPR2022_FERV39k.html",
         licence=RESEARCH,
         citation='Wang, Sun, Huang, Liu, Gao, Zhang, Ge, Zhang, "FERV39k", CVPR 2022',
-        fps="25 (taken; nobody states it)",
+        fps="25 (assumed; not published)",
         clips=38935,
         layouts=(
             Layout(
@@ -84,18 +83,17 @@ class Ferv39k(MacroCorpus):
                 ("2_ClipsforFaceCrop/*/*/*", "*/2_ClipsforFaceCrop/*/*/*"),
             ),
         ),
-    )
-    path = r"\w+/(?P<emotion>Angry|Disgust|Fear|Happy|Neutral|Sad|Surprise)/\d+"
-    fps = Fraction(25)
+    ),
+    path=r"\w+/(?P<emotion>Angry|Disgust|Fear|Happy|Neutral|Sad|Surprise)/\d+",
+    fps=Fraction(25),
+)
 
-
-@register("afew")
-class Afew(MacroCorpus):
-    """The folders tell the word. The test part has no words and is not read."""
-
-    about = DataSheet(
+# The folders name the word. The test part has no words and is not read.
+declare(
+    "afew",
+    DataSheet(
         title="AFEW (EmotiW)",
-        what=f"Scenes from films, with whole people and what is around them. {_NOBODY}",
+        what=f"Scenes from films, with whole people and what is around them. {_UNNAMED}",
         apply="Signed agreement: https://sites.google.com/view/emotiw2020",
         licence=RESEARCH,
         citation='Dhall, Goecke, Lucey, Gedeon, "Collecting Large, Richly Annotated '
@@ -114,15 +112,14 @@ class Afew(MacroCorpus):
         layouts=(
             Layout("video", "Train_AFEW/Angry/000046280.avi", ("*/[A-Z]*/*.avi", "[A-Z]*/*.avi")),
         ),
-    )
-    path = r"(?P<emotion>Angry|Disgust|Fear|Happy|Neutral|Sad|Surprise)/\d+\.avi"
+    ),
+    path=r"(?P<emotion>Angry|Disgust|Fear|Happy|Neutral|Sad|Surprise)/\d+\.avi",
+)
 
-
-@register("voxceleb2")
-class VoxCeleb2(MacroCorpus):
-    """Nobody named emotions; the people are known."""
-
-    about = DataSheet(
+# The subjects are known; there are no emotions.
+declare(
+    "voxceleb2",
+    DataSheet(
         title="VoxCeleb2",
         what="People who talk in interviews: 1,128,246 clips of 6,112 people.",
         apply="Form: https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox2.html",
@@ -136,5 +133,6 @@ class VoxCeleb2(MacroCorpus):
                 ("*/mp4/id*/*/*.mp4", "mp4/id*/*/*.mp4", "id*/*/*.mp4"),
             ),
         ),
-    )
-    path = r"(?P<subject>id\d{5})/[\w-]{11}/\d+\.mp4"
+    ),
+    path=r"(?P<subject>id\d{5})/[\w-]{11}/\d+\.mp4",
+)

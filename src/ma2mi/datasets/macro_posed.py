@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ma2mi.datasets.base import DataSheet, Layout, register
-from ma2mi.datasets.macro import RESEARCH, Label, MacroCorpus, numbered
+from ma2mi.datasets.macro import RESEARCH, Label, MacroCorpus, declare, numbered
 from ma2mi.errors import CorpusError
 from ma2mi.formats.cells import parse_number, read_bytes, read_text, shorten
 from ma2mi.records import Recording
@@ -91,11 +91,10 @@ class CkPlus(MacroCorpus):
         return Label(self.words[code], tuple(f"{unit:.0f}" for unit in units))
 
 
-@register("oulu-casia")
-class OuluCasia(MacroCorpus):
-    """Each expression was filmed by two cameras in three lights; all six are recordings."""
-
-    about = DataSheet(
+# Each expression was filmed by two cameras in three lights; all six are recordings.
+declare(
+    "oulu-casia",
+    DataSheet(
         title="Oulu-CASIA NIR&VIS",
         what="Posed expressions from neutral to their peak, by visible and near-infrared light.",
         apply="Signed agreement with the University of Oulu (CMVS)",
@@ -118,10 +117,11 @@ class OuluCasia(MacroCorpus):
                 ),
             ),
         ),
-    )
-    path = r"(?:VL|NI)/(?:Strong|Weak|Dark)/(?P<subject>P\d+)/(?P<emotion>[A-Z][a-z]+)"
-    fps = Fraction(25)
-    peaks_last = True
+    ),
+    path=r"(?:VL|NI)/(?:Strong|Weak|Dark)/(?P<subject>P\d+)/(?P<emotion>[A-Z][a-z]+)",
+    fps=Fraction(25),
+    peaks_last=True,
+)
 
 
 @register("mmi")
@@ -159,11 +159,10 @@ class Mmi(MacroCorpus):
         )
 
 
-@register("mug")
-class Mug(MacroCorpus):
-    """Several takes of each expression; some copies repeat the person's folder: ``001/001``."""
-
-    about = DataSheet(
+# Several takes of each expression; some copies repeat the subject's folder: ``001/001``.
+declare(
+    "mug",
+    DataSheet(
         title="MUG Facial Expression Database",
         what="Posed expressions from neutral over the peak to neutral; the part of those people "
         "who agreed to its publication.",
@@ -179,6 +178,7 @@ class Mug(MacroCorpus):
                 ("subject*/**/take*", "*/subject*/**/take*", "[0-9]*/**/take*"),
             ),
         ),
-    )
-    path = r"(?P<subject>\d{3})/(?P<emotion>[a-z]+)/take\d+"
-    fps = Fraction(19)
+    ),
+    path=r"(?P<subject>\d{3})/(?P<emotion>[a-z]+)/take\d+",
+    fps=Fraction(19),
+)
