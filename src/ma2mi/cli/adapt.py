@@ -22,7 +22,9 @@ def adapt(
     videos: Path = typer.Option(..., help="Any folder of face videos or folders of frames."),
     out: Path = typer.Option(..., help="Folder of the run; a killed run goes on from there."),
     weights: str = typer.Option("zero", help="Weights to start from: zero, or a folder."),
-    subjects: Literal["video", "folder"] = typer.Option("video", help="What holds one subject."),
+    subjects: Literal["video", "folder"] = typer.Option(
+        "video", help="What holds one subject: each video, or each folder."
+    ),
     frame_rate: Fraction = typer.Option(
         None,
         parser=console.frame_rate,
@@ -34,8 +36,8 @@ def adapt(
         min=0,
         help="Weight of keeping the predictions as they were; 0 lets them change freely.",
     ),
-    epochs: int = typer.Option(5, min=1, help="How often figures are taken."),
-    epoch_steps: int = typer.Option(40, min=1, help="Steps between them."),
+    epochs: int = typer.Option(5, min=1, help="Epochs; scores are taken after each."),
+    epoch_steps: int = typer.Option(40, min=1, help="Steps of an epoch."),
     batch_size: int = typer.Option(48, min=2, help="Pairs of movements in a step."),
     lr: float = typer.Option(3e-4, min=0),
     pairs_per_clip: int = typer.Option(8, min=1, help="Pairs drawn from each second of video."),

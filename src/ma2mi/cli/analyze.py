@@ -30,12 +30,15 @@ def register(app: typer.Typer) -> None:
 
 
 def analyze(
-    videos: list[Path] = typer.Argument(None, help="Video files, or folders that hold some."),
+    videos: list[Path] = typer.Argument(None, help="Video files, or folders of videos."),
     out: Path = typer.Option(
-        Path("runs/analysis"), help="Gets one folder a video; finished ones are kept."
+        Path("runs/analysis"),
+        help="Folder of results: one folder per video; finished ones are kept.",
     ),
-    camera: int = typer.Option(None, min=0, help="Watch this camera instead; Ctrl-C ends."),
-    seconds: float = typer.Option(None, min=1, help="Watch the camera this long."),
+    camera: int = typer.Option(
+        None, min=0, help="Analyze the camera of this number instead; Ctrl-C ends."
+    ),
+    seconds: float = typer.Option(None, min=1, help="Seconds of the camera to analyze."),
     weights: str = typer.Option(
         "zero", help="zero, which ships with ma2mi, a folder, or none to name no classes."
     ),
@@ -63,13 +66,15 @@ def analyze(
         metavar="FROM-TO",
         help="Seconds at rest: the subject's noise floor is measured there, such as 0-8.5.",
     ),
-    faces: int = typer.Option(4, min=1, help="Faces followed at a time."),
-    blur_faces: bool = typer.Option(False, "--blur-faces", help="In everything that is written."),
+    faces: int = typer.Option(4, min=1, help="Largest number of faces tracked at a time."),
+    blur_faces: bool = typer.Option(False, "--blur-faces", help="Blur faces in all results."),
     extra_videos: bool = typer.Option(
         True, "--videos/--no-videos", help="Write annotated.mp4 and magnified.mp4."
     ),
     paths: bool = typer.Option(
-        True, "--paths/--no-paths", help="Leave the videos' names and places out of the results."
+        True,
+        "--paths/--no-paths",
+        help="--no-paths leaves names and paths of the videos out of all results.",
     ),
     frame_rate: Fraction = typer.Option(
         None,
@@ -78,13 +83,13 @@ def analyze(
         help="Frames per second of folders of frames; if there are none, the rate at which "
         "slow-motion files were recorded.",
     ),
-    jobs: int = typer.Option(1, help="Videos at a time; -1 is one a core."),
+    jobs: int = typer.Option(1, help="Videos analyzed in parallel; -1: one per core."),
 ) -> None:
     """Find brief facial movements: candidates for review.
 
     Movements below the thresholds stay in candidates.csv, each with the reason. Writes tables,
-    JSON, BIDS, ELAN, BORIS, videos and a page to look at. It is no lie detector and does not tell
-    what a person feels. Analyse people only with their consent.
+    JSON, BIDS, ELAN, BORIS, videos and a page for review. It is no lie detector and does not
+    measure what a person feels. Analyse people only with their consent.
     """
     from ma2mi.analysis import AnalysisSettings
     from ma2mi.analysis.batch import find_others, find_videos

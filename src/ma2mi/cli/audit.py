@@ -20,7 +20,7 @@ def audit(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Who was in which fold, what was chosen on what, who and what is on both sides; a verdict.
+    """Check a run for leaks: subjects of each fold, what was chosen on what, duplicates; a verdict.
 
     Exit code 3 if it fails.
     """

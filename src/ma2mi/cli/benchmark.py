@@ -50,7 +50,9 @@ def benchmark(
         help="'full' trains the network in every fold; 'frozen' fits a ridge on its features. "
         "'auto': frozen with --init, full without.",
     ),
-    branches: Literal["both", "position", "action"] = typer.Option("both", help="For ablations."),
+    branches: Literal["both", "position", "action"] = typer.Option(
+        "both", help="Branches of a MIACNet that are used, for ablations."
+    ),
     epochs: int = typer.Option(15, min=1, help="Epochs of a fold with --train full."),
     stop: Literal["fixed", "inner"] = typer.Option(
         "fixed", help="Take the last epoch, or the best on subjects held out of training."
@@ -65,10 +67,12 @@ def benchmark(
     recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
     seeds: int = typer.Option(1, min=1, help="Run the whole protocol this many times."),
-    jobs: int = typer.Option(-1, help="Folds at a time; -1 is one a core."),
+    jobs: int = typer.Option(-1, help="Folds in parallel; -1: one per core."),
     backend: Literal["loky", "dask", "ray", "threading", "sequential"] = typer.Option("loky"),
     cluster: str = typer.Option(None, help="Address of a running dask or ray cluster."),
-    out: Path = typer.Option(None, help="Run folder; default runs/CORPUS-MODEL or so."),
+    out: Path = typer.Option(
+        None, help="Run folder. Default: below runs, named after corpus and model."
+    ),
     store: Path = typer.Option(Path("runs/clips"), help="Where prepared clips are kept."),
     alias: list[str] = typer.Option(
         [], help="Two names of one subject, as samm-lv/006=samm/006; may be given again."

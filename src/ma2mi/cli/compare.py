@@ -20,10 +20,10 @@ def compare(
     out: Path = typer.Option(None, help="Write the table there instead of printing it."),
     picture: Path = typer.Option(None, help="Also draw the scores as PNG."),
 ) -> None:
-    """Scores beside each other, with intervals and paired tests against the first run.
+    """Compare scores of runs, with intervals and paired tests against the first.
 
     Folders of learning curves are compared at each number of training subjects; runs among them
-    are level lines.
+    are horizontal lines.
     """
     from ma2mi.evaluation.curve_folder import is_curve, load_curves
     from ma2mi.evaluation.run_folder import load_run

@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
 
 @data.command("list", epilog="Example: `ma2mi data list`")
 def list_corpora(
-    markdown: bool = typer.Option(False, "--markdown", help="As docs/datasets.md."),
+    markdown: bool = typer.Option(False, "--markdown", help="Print the page docs/datasets.md."),
 ) -> None:
-    """Every corpus that is understood, by the name that other commands take."""
+    """List the supported corpora by the names that other commands take."""
     from rich.table import Column, Table
 
     from ma2mi.datasets import CORPORA
@@ -63,7 +63,7 @@ def check(
     repair_table: Path = typer.Option(None, help="A CSV of repairs of your own instead."),
     json: bool = typer.Option(False, "--json", help="Everything as JSON on stdout."),
 ) -> None:
-    """Compare folder and sheet with what was published; exit code 3 if a clip is lost."""
+    """Compare folder and sheet with what was published; exit code 3 if a clip cannot be used."""
     from ma2mi.datasets.check import check_corpus, side_by_side
 
     if json:
@@ -93,7 +93,7 @@ def fake(
     corpus: str = typer.Argument(..., help="Name of a corpus."),
     out: Path = typer.Option(..., help="An empty or new folder."),
     full_size: bool = typer.Option(False, "--full-size", help="As many clips as published."),
-    fault: str = typer.Option("", help="Plant a fault, such as missing-sheet or apex-slash."),
+    fault: str = typer.Option("", help="Add a fault, such as missing-sheet or apex-slash."),
     layout: str = typer.Option("", help="One of its layouts, such as cropped."),
     version: str = typer.Option("", help="One of its sheet's versions."),
 ) -> None:

@@ -35,20 +35,20 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Path = typer.Option(Path("runs/demo"), help="Everything that the demo makes."),
+    out: Path = typer.Option(Path("runs/demo"), help="Folder of all results."),
     subjects: int = typer.Option(32, min=3, help="Subjects of the synthetic corpus."),
-    clips: int = typer.Option(6, min=3, help="Clips of each subject."),
+    clips: int = typer.Option(6, min=3, help="Clips per subject."),
     pretrain_steps: int = typer.Option(220, min=1, help="Steps of pre-training, 96 pairs each."),
     epochs: int = typer.Option(5, min=1, help="Epochs of each fold that trains a network."),
     seeds: int = typer.Option(3, min=1, help="Seeds of random weights and of training."),
-    seed: int = typer.Option(1, help="Of the subjects and of pre-training."),
-    jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),
+    seed: int = typer.Option(1, help="Seed of the synthetic subjects and of pre-training."),
+    jobs: int = typer.Option(-1, help="Processes; -1: one per core."),
 ) -> None:
-    """Pre-train by MA2MI, leave subjects out, look at attention, and analyze a video.
+    """Pre-train by MA2MI, leave subjects out, draw attention, and analyze a video.
 
     Pre-trains on simulated movement without a label, classifies the micro-expressions of synthetic
-    subjects with and without that, draws the learning curve, and looks for events in a video.
-    Needs no data and no network. Ends with tables and two pages to look at.
+    subjects with and without that, draws the learning curve, and spots events in a video.
+    Needs no data and no network. Ends with tables and two pages.
     """
     from ma2mi.cli.report import write_report
     from ma2mi.clips.pairs import PairSettings
@@ -244,6 +244,7 @@ def _write_summary(
     import torch
 
     from ma2mi._version import __version__
+    from ma2mi.environment import processor
     from ma2mi.files import replace_file
     from ma2mi.report.tables import (
         HEADER,
@@ -267,21 +268,10 @@ def _write_summary(
             f"{len(set(results[0].pool().subjects.tolist()))} synthetic subjects, movements of 0.2 "
             f"to 0.7 px; pre-training on the flow simulator, without a label; seeds pooled; "
             f"p by paired permutation over subjects. Made by `make demo` in "
-            f"{took:.0f} s on {_processor()}, {os.cpu_count()} cores, Python "
+            f"{took:.0f} s on {processor()}, {os.cpu_count()} cores, Python "
             f"{platform.python_version()}, torch {torch.__version__}, ma2mi {__version__}, commit "
             f"{record.commit[:12] or 'unknown'}.",
             "",
         ]
     )
     replace_file(path, text.encode())
-
-
-def _processor() -> str:
-    """The processor's name, as well as the system knows it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

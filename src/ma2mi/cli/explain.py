@@ -27,7 +27,7 @@ def explain(
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     weights: str = typer.Option("zero", help="zero, which ships with ma2mi, or a folder."),
     target: str = typer.Option(
-        None, help="Class or action unit to speak for. Default: its prediction, clip by clip."
+        None, help="Class or action unit to explain. Default: the prediction for each clip."
     ),
     clips: int = typer.Option(6, min=1, help="Clips shown, of different subjects and classes."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),

@@ -36,7 +36,9 @@ def _group() -> None:
 def onnx(
     out: Path = typer.Option(..., help="The file, such as zero.onnx."),
     weights: str = typer.Option("zero", help="zero, which ships with ma2mi, or a folder."),
-    position: bool = typer.Option(False, "--position", help="The face is an input, too."),
+    position: bool = typer.Option(
+        False, "--position", help="Add the onset face as an input, for networks that use it."
+    ),
 ) -> None:
     """Write an ONNX file, checked against torch, with labels and preprocessing inside."""
     from ma2mi.training.export import export_onnx

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def prepare(
     source: str = typer.Argument(..., help="A folder of videos, or the name of a corpus."),
-    out: Path = typer.Option(..., help="Where the clips go; what is there is kept."),
+    out: Path = typer.Option(..., help="Folder of the clips; finished ones are kept."),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
     layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
     repairs: bool = typer.Option(True, help="Apply the known repairs of its sheets."),
@@ -44,15 +44,17 @@ def prepare(
     ),
     recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
     size: int = typer.Option(128, min=32, max=1024, help="Side of the crops in px."),
-    margin: float = typer.Option(None, help="Added on each side, as a share of the side."),
-    flow: str = typer.Option(None, help="By what movement is measured for the quality table."),
-    jobs: int = typer.Option(-1, help="Processes; -1 is one a core."),
+    margin: float = typer.Option(
+        None, help="Margin around the face on each side, as a share of the side."
+    ),
+    flow: str = typer.Option(None, help="Flow method of the movement in the quality table."),
+    jobs: int = typer.Option(-1, help="Processes; -1: one per core."),
 ) -> None:
     """Find faces, align them, and store the crops: marked expressions, or seconds of video.
 
     Beside the clips, in OUT/SOURCE-RECIPE-SIZE: contact sheets of all crops, a table of their
     quality, and what failed. Where that folder holds another source's, eight digits are added.
-    Killed, the same command goes on.
+    After a kill the same command continues.
     """
     from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
     from ma2mi.clips.store import ClipStore, find_recipe

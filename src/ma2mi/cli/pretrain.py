@@ -34,7 +34,9 @@ def pretrain(
     ),
     init: Path = typer.Option(None, help="Folder of weights to start from, of the same pretext."),
     layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
-    subjects: Literal["video", "folder"] = typer.Option("video", help="What holds one subject."),
+    subjects: Literal["video", "folder"] = typer.Option(
+        "video", help="What holds one subject: each video, or each folder."
+    ),
     frame_rate: Fraction = typer.Option(
         None,
         parser=console.frame_rate,
@@ -87,12 +89,14 @@ def pretrain(
         112, max=1024, help="Side of the network's input in px, a multiple of 16."
     ),
     epochs: int = typer.Option(
-        None, min=1, help="How often figures are taken; 10, near future 20."
+        None, min=1, help="Epochs; scores are taken after each. Default: 10, near future 20."
     ),
     epoch_steps: int = typer.Option(
-        None, min=1, help="Steps of an epoch; 30, near future one pass over all pairs."
+        None, min=1, help="Steps of an epoch. Default: 30, near future one pass over all pairs."
     ),
-    batch_size: int = typer.Option(None, min=2, help="96, near future 16."),
+    batch_size: int = typer.Option(
+        None, min=2, help="Pairs in a batch. Default: 96, near future 16."
+    ),
     lr: float = typer.Option(2e-3, min=0),
     stop: Literal["fixed", "probe"] = typer.Option(
         "fixed", help="Keep the last epoch's weights, or those of the best probe."
@@ -104,8 +108,8 @@ def pretrain(
     store: Path = typer.Option(None, help="Where prepared clips are kept; default OUT/clips."),
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
     accelerator: str = typer.Option("auto", help="As Lightning names it: cpu, gpu, ..."),
-    devices: str = typer.Option("1", help="How many devices, or which."),
-    nodes: int = typer.Option(1, min=1, help="How many machines."),
+    devices: str = typer.Option("1", help="Number of devices, or which."),
+    nodes: int = typer.Option(1, min=1, help="Number of machines."),
     strategy: str = typer.Option("auto", help="As Lightning names it: ddp, ..."),
     precision: str = typer.Option("32-true", help="As Lightning names it: bf16-mixed, ..."),
 ) -> None:

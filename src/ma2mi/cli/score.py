@@ -22,16 +22,22 @@ def register(app: typer.Typer) -> None:
 
 def score(
     predictions: Path = typer.Argument(..., help="Table of predictions (csv)."),
-    truth: Path = typer.Argument(..., help="Table of the truth (csv)."),
+    truth: Path = typer.Argument(..., help="Table of the ground truth (csv)."),
     task: Literal["recognition", "spotting", "strs"] = typer.Option("recognition"),
     classes: str = typer.Option("", help="Class names, separated by commas."),
-    mode: Literal["strict", "megc"] = typer.Option("strict", help="STRS: right, or as the script."),
-    rule: Literal["one-to-one", "megc2020"] = typer.Option(
-        "one-to-one", help="Spotting: matching."
+    mode: Literal["strict", "megc"] = typer.Option(
+        "strict",
+        help="STRS: strict as the definition, or megc as the public script, faults included.",
     ),
-    iou: float = typer.Option(0.5, help="Least overlap of a hit."),
+    rule: Literal["one-to-one", "megc2020"] = typer.Option(
+        "one-to-one",
+        help="Spotting: one-to-one, or megc2020: a label is found if any prediction hits it.",
+    ),
+    iou: float = typer.Option(
+        0.5, help="Least intersection over union of a hit; higher finds fewer."
+    ),
 ) -> None:
-    """Score anybody's csv: recognition, spotting (MEGC 2022 files) or STRS (MEGC 2024 files).
+    """Score predictions of any program: recognition, spotting (MEGC 2022) or STRS (MEGC 2024).
 
     Recognition tables have the columns `key,label`. Exit code 3 if predictions name a video that
     the truth spells otherwise.
