@@ -24,7 +24,7 @@ from typing import Any
 
 import cv2
 
-from ma2mi.clips import prepare
+from ma2mi.clips import cutting
 from ma2mi.clips.prepare import prepare_expressions
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.face.detect import FaceDetector
@@ -126,7 +126,7 @@ def clocked(expressions: list[Expression], folder: Path) -> dict[str, float]:
 
         return run
 
-    read = prepare.read_frames
+    read = cutting.read_frames
 
     def read_timed(*args: Any, **options: Any) -> Iterator[Any]:
         frames = read(*args, **options)
@@ -134,14 +134,14 @@ def clocked(expressions: list[Expression], folder: Path) -> dict[str, float]:
         while (frame := following()) is not None:
             yield frame
 
-    prepare.read_frames = read_timed
+    cutting.read_frames = read_timed
     for owner, name, step in (
         (FaceDetector, "detect", "detect"),
         (FaceDetector, "follow", "detect"),
-        (prepare, "estimate_warp", "align"),
-        (prepare, "warp_image", "align"),
-        (prepare, "measure_frame", "measure"),
-        (prepare, "measure_clip", "measure"),
+        (cutting, "estimate_warp", "align"),
+        (cutting, "warp_image", "align"),
+        (cutting, "measure_frame", "measure"),
+        (cutting, "measure_clip", "measure"),
         (ClipStore, "write", "write"),
     ):
         setattr(owner, name, timed(step, getattr(owner, name)))

@@ -91,7 +91,7 @@ def test_mistakes_are_one_line(ma2mi, spoilt):
         ("benchmark", *corpus, "--layout", "cropped"): "in the layout 'cropped'",
         ("benchmark", *corpus, "--label", "calm"): "--label calm: is no WORD=CLASS",
         ("benchmark", *corpus, "--label", "happiness=joy", *quick): "joy",
-        ("benchmark", *corpus, "--recipe", "cake"): "cake: is no known recipe",
+        ("benchmark", *corpus, "--recipe", "cake"): "cake: is not a known recipe",
         ("benchmark", "--corpus", "synthetic-micro", "--no-repairs"): "has no option repairs",
         ("prepare", "casme9", "--root", spoilt, *out): "casme9: is no known corpus",
         ("prepare", "casme2", "--root", spoilt, "--margin", 2, *out): "recipe margin",

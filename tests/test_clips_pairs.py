@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ma2mi.clips.pairs import PairSettings, build_pairs, count_left_out, counted
+from ma2mi.clips.pair_store import build_pairs, count_left_out, counted
+from ma2mi.clips.pairs import PairSettings
 from ma2mi.clips.sampling import NOT_LARGER, difference, early_and_late, near_future, onset_apex
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import StoreError
@@ -247,7 +248,7 @@ def read_bytes(store):
 def test_built_once_and_the_same_with_two_processes(store, tmp_path, monkeypatch):
     build_pairs(store, KEYS, PairSettings(**QUICK))
     built = read_bytes(store)
-    monkeypatch.setattr("ma2mi.clips.pairs._build_chunk", None)
+    monkeypatch.setattr("ma2mi.clips.pair_store._build_chunk", None)
     build_pairs(store, KEYS, PairSettings(**QUICK))
     assert read_bytes(store) == built
     monkeypatch.undo()
@@ -266,7 +267,7 @@ def test_a_corrected_apex_gives_other_pairs(store):
 
 
 def test_finished_parts_are_kept(store, monkeypatch):
-    import ma2mi.clips.pairs as module
+    import ma2mi.clips.pair_store as module
 
     build, parts = module._build_chunk, []
 
@@ -289,7 +290,7 @@ def test_finished_parts_are_kept(store, monkeypatch):
 
 def test_a_full_disk_is_one_line_and_the_next_try_goes_on(store, monkeypatch):
     resource = pytest.importorskip("resource")
-    import ma2mi.clips.pairs as module
+    import ma2mi.clips.pair_store as module
 
     join, limit = module._join, resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -362,7 +363,7 @@ def test_damaged_pairs_are_built_anew(store, damage, name):
 
 
 def test_a_damaged_part_is_built_anew(store, monkeypatch):
-    import ma2mi.clips.pairs as module
+    import ma2mi.clips.pair_store as module
 
     def dies(*_):
         raise KeyboardInterrupt
@@ -375,7 +376,7 @@ def test_a_damaged_part_is_built_anew(store, monkeypatch):
     assert len(build_pairs(store, KEYS, PairSettings(**QUICK))[0]) == 10
 
 
-def test_a_store_that_nobody_may_write_to_is_read(store, monkeypatch):
+def test_a_read_only_store_is_read(store, monkeypatch):
     """As on a read-only disk; root may write anywhere, so that writing itself is what fails."""
     build_pairs(store, KEYS, PairSettings(**QUICK))
     seen = sorted(path.stat().st_mtime_ns for path in store.folder.rglob("*"))

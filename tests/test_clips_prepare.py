@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("cv2")
 pytest.importorskip("av")
 
-from ma2mi.clips import prepare
+from ma2mi.clips import cutting, prepare
 from ma2mi.clips.prepare import prepare_expressions, prepare_recordings
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import open_corpus
@@ -151,7 +151,7 @@ def test_finished_work_is_read_not_done_again(macro, wallpaper, tmp_path, monkey
     store = ClipStore(tmp_path, RECIPE)
     recordings = [*macro.recordings(), wallpaper]
     first, before = prepare_recordings(recordings, store), files(store)
-    monkeypatch.setattr(prepare, "_cut_segments", None)  # whoever cuts again fails
+    monkeypatch.setattr(prepare, "cut_segments", None)  # whoever cuts again fails
     assert prepare_recordings(recordings, store) == first
     assert files(store) == before
 
@@ -293,7 +293,7 @@ def test_whatever_one_recording_raises_is_a_line(macro, tmp_path, monkeypatch):
     def surprised(*_, **__):
         raise LookupError("two\nlines")
 
-    monkeypatch.setattr(prepare, "read_frames", surprised)
+    monkeypatch.setattr(cutting, "read_frames", surprised)
     [odd] = prepare_recordings([good], ClipStore(tmp_path / "odd", RECIPE))
     (line,) = odd.failures
     assert line.startswith(f"{good.path}: LookupError: two lines. This is a fault of ma2mi")

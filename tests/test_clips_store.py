@@ -111,14 +111,14 @@ def test_damaged_clip_is_one_line(tmp_path, damage):
     store = ClipStore(tmp_path, Recipe(size=16))
     store.write(clip())
     damage(store.path("a@0"))
-    with pytest.raises(StoreError, match="is no readable clip") as raised:
+    with pytest.raises(StoreError, match="is not a readable clip") as raised:
         store.read("a@0")
     assert str(store.path("a@0")) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_missing_clip_has_no_digest(tmp_path):
-    with pytest.raises(StoreError, match="is no readable clip"):
+    with pytest.raises(StoreError, match="is not a readable clip"):
         ClipStore(tmp_path, Recipe(size=16)).digest(["a@0"])
 
 

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 
 class AugmentSettings(BaseModel):
-    """How far a training pair may be bent. One draw a pair, the same for all of its frames.
+    """How far a training pair may be deformed. One draw a pair, the same for all of its frames.
 
     Args:
         flip: chance of a mirror image.
@@ -98,14 +98,16 @@ def make_batch(
     else:
         raise SettingsError("flow images hold no frames", cure="Take a network that reads flow")
     if augment or mirror:
-        bend, light, strength = _draw(len(rows), augment, generator, mirror)
-        warped = _warp(torch.cat((*faces, action), dim=1), bend, size)
+        affine, light, strength = _draw(len(rows), augment, generator, mirror)
+        warped = _warp(torch.cat((*faces, action), dim=1), affine, size)
         *faces, action = torch.tensor_split(warped, warped.shape[1] // 3, dim=1)
         contrast, brightness = light[..., None, None].unbind(1)  # each [B, 1, 1, 1]
         faces = [((face - 0.5) * contrast + 0.5 + brightness).clamp(0, 1) for face in faces]
         if action_input == "flow":
             # A movement seen in a picture that is itself warped by A: A's inverse applies to it.
-            moved = torch.einsum("bij,bjhw->bihw", torch.linalg.inv(bend[:, :, :2]), action[:, :2])
+            moved = torch.einsum(
+                "bij,bjhw->bihw", torch.linalg.inv(affine[:, :, :2]), action[:, :2]
+            )
             action = torch.cat((moved, action[:, 2:]), dim=1) * strength
         else:
             action = action * contrast
@@ -149,17 +151,17 @@ def _draw(
     side = torch.where((u[:, 2] < settings.flip) | mirror, -1.0, 1.0)
     cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
     matrix = torch.stack((cos * side, -sin, sin * side, cos), dim=1).view(count, 2, 2)
-    bend = torch.cat((matrix, signed[:, 3:5, None] * settings.shift), dim=2)
+    affine = torch.cat((matrix, signed[:, 3:5, None] * settings.shift), dim=2)
     contrast = 1 + signed[:, 5] * settings.light
     light = torch.stack((contrast, signed[:, 6] * settings.light), dim=1)[..., None]
     strength = (1 + settings.strength) ** signed[:, 7]
-    return bend, light, strength[:, None, None, None]
+    return affine, light, strength[:, None, None, None]
 
 
-def _warp(x: Tensor, bend: Tensor, size: int) -> Tensor:
-    """Sample [B, C, S, S] at the bent grid; shifts in ``bend`` are shares of ``size``."""
+def _warp(x: Tensor, affine: Tensor, size: int) -> Tensor:
+    """Sample [B, C, S, S] at the deformed grid; shifts in ``affine`` are shares of ``size``."""
     source = x.shape[2]
-    theta = bend.clone()
+    theta = affine.clone()
     # affine_grid counts from -1 to 1 across each picture; the input covers size/source of a crop.
     theta[:, :, :2] *= size / source
     theta[:, :, 2] *= 2 * size / source

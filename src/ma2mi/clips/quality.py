@@ -19,7 +19,7 @@ from ma2mi.motion import flow
 from ma2mi.video import list_images
 from ma2mi.video.numbering import read_number
 
-_LOOKED = ("blur", "blockiness", "luma", "clipped", "turned")
+_MEASURED = ("blur", "blockiness", "luma", "clipped", "turned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def measure_clip(
     path: Path,
     recipe: Recipe,
     *,
-    look: FrameQuality | None = None,
+    first_quality: FrameQuality | None = None,
     first: Face | None = None,
     last: Face | None = None,
 ) -> ClipQuality:
@@ -92,7 +92,7 @@ def measure_clip(
         clip: as it is stored.
         path: the recording's file or folder.
         recipe: names the flow.
-        look: at the face in the first frame, None where it is none or too small.
+        first_quality: of the face in the first frame, None where there is none or it is too small.
         first, last: the face in the clip's first and last frame, in pixels of the recording;
             None where there is none.
     """
@@ -106,7 +106,10 @@ def measure_clip(
     face_px = None
     if first:
         face_px = _rounded(max(first.box[2] - first.box[0], first.box[3] - first.box[1]))
-    looked = {name: _rounded(getattr(look, name)) if look else None for name in _LOOKED}
+    measured = {
+        name: _rounded(getattr(first_quality, name)) if first_quality else None
+        for name in _MEASURED
+    }
     return ClipQuality(
         key=clip.key,
         recording=str(clip.marks.get("recording", "")),
@@ -114,7 +117,7 @@ def measure_clip(
         frames=len(clip.frames),
         duration_s=round(float(clip.times_s[-1] - clip.times_s[0]), 6),
         face_px=face_px,
-        **looked,
+        **measured,
         confidence=confidence,
         movement_px=_movement_px(clip, recipe),
         head_px=head_px,

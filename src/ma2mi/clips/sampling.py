@@ -27,9 +27,9 @@ DUPLICATE = 0.02
 CUT = 25.0
 #: Draws per wanted pair before a still or broken clip gives fewer.
 TRIES = 8
-#: Frames of an expression among which its apex is looked for at most, evenly spread.
-LOOKED_AT = 120
-#: How an apex is looked for: the flow, and the share of the face whose mean movement counts. Chosen
+#: Frames of an expression among which its apex is searched at most, evenly spread.
+SEARCHED = 120
+#: How an apex is found: the flow, and the share of the face whose mean movement counts. Chosen
 #: on 28 synthetic clips (200 fps) among two flows, two shares and the projection that
 #: ``movement_along`` makes: 89 % of the apexes within 5 frames, the others 61 to 86 %.
 APEX_FLOW: Method = "dis"
@@ -57,13 +57,13 @@ def onset_apex(clip: PreparedClip) -> tuple[int, int]:
 
 def _strongest(clip: PreparedClip, first: int, last: int) -> int:
     """Position of the apex between an onset and an offset."""
-    step = -(-(last - first) // LOOKED_AT) or 1
-    places = np.arange(first, last + 1, step)
+    step = -(-(last - first) // SEARCHED) or 1
+    candidates = np.arange(first, last + 1, step)
     placed = np.isfinite(clip.points).all() and np.ptp(clip.points, axis=0).all()
     marks = clip.points if placed else None
     shape = clip.frames.shape[1:3]
     try:
-        moved = flow(clip.frames[first], clip.frames[places[1:]], method=APEX_FLOW)
+        moved = flow(clip.frames[first], clip.frames[candidates[1:]], method=APEX_FLOW)
         moved, _ = remove_rigid(moved, landmarks=marks)
         weights = expressive_mask(shape, marks)
         for name, region in REGIONS.items():
@@ -71,11 +71,11 @@ def _strongest(clip: PreparedClip, first: int, last: int) -> int:
                 weights &= ~region_mask(region, shape, marks)
         moved = np.concatenate([np.zeros_like(moved[:1]), moved])
         curve = movement_curve(moved, weights=weights, share=APEX_SHARE)
-        found = find_apex(curve, [clip.times_s[i] - clip.times_s[first] for i in places])
+        found = find_apex(curve, [clip.times_s[i] - clip.times_s[first] for i in candidates])
     except MotionError:  # too short for a curve, or without structure to follow
-        changes = [difference(clip.frames[first], clip.frames[i]) for i in places]
-        return int(places[int(np.argmax(changes))])
-    return int(places[found.apex])
+        changes = [difference(clip.frames[first], clip.frames[i]) for i in candidates]
+        return int(candidates[int(np.argmax(changes))])
+    return int(candidates[found.apex])
 
 
 def _position(clip: PreparedClip, frame: int) -> int:

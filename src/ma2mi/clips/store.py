@@ -31,7 +31,7 @@ class Recipe(BaseModel):
     """How crops are made. Two recipes never share a folder.
 
     Args:
-        name: what people call it, see ``RECIPES``.
+        name: as in ``RECIPES``.
         template: where the face lies in the crop, :class:`ma2mi.face.align.Template`.
         margin: what is added around the template on each side, as a share of its side.
         aligner: "first-frame": the face of a clip's first frame gives one warp for all of it.
@@ -60,8 +60,8 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Ten hexadecimal digits that name these settings."""
-        usual = _LATER - set(self.model_dump(exclude_defaults=True))
-        return hashlib.sha256(self.model_dump_json(exclude=usual).encode()).hexdigest()[:10]
+        unchanged = _LATER - set(self.model_dump(exclude_defaults=True))
+        return hashlib.sha256(self.model_dump_json(exclude=unchanged).encode()).hexdigest()[:10]
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -83,7 +83,7 @@ def find_recipe(name: str, **changes: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise SettingsError(
-            "is no known recipe", where=name, cure=f"Known are: {', '.join(RECIPES)}"
+            "is not a known recipe", where=name, cure=f"Known are: {', '.join(RECIPES)}"
         )
     try:
         return Recipe.model_validate({**RECIPES[name].model_dump(), **changes})
@@ -98,14 +98,14 @@ class PreparedClip:
 
     Args:
         key: names it within a store.
-        subject: who it shows.
+        subject: that it shows.
         frames: uint8 [T, S, S, 3], RGB.
         frame_index: int64 [T], the frames' numbers in the recording, from 0.
         times_s: T exact times from the container.
         warp: float64 [2, 3], recording pixels to crop pixels.
         points: float32 [478, 2], the first frame's landmarks in crop pixels.
         marks: what is known of it: corpus, recording, onset, apex, offset (frame numbers in the
-            recording), emotion, action_units, kind. Empty values where nobody marked it.
+            recording), emotion, action_units, kind. Empty values where it is not marked.
     """
 
     key: str
@@ -122,8 +122,8 @@ class ClipStore:
     """The clips of one recipe below ``root``; opening it writes nothing.
 
     Clips of one key may meet in a store, such as those of two studies, or of a video that was
-    replaced. ``sources`` tells them apart: a clip's file is named after its key and its source.
-    Whoever prepares clips enters them there; without a source a file is named after the key alone.
+    replaced. ``sources`` separates them: a clip's file is named after its key and its source.
+    Preparing clips adds them there; without a source a file is named after the key alone.
 
     Attributes:
         recipe: how the crops were made.
@@ -160,7 +160,7 @@ class ClipStore:
         return self.path(key).is_file()
 
     def make(self) -> None:
-        """Make the folder and say in it what the recipe is, unless that is done.
+        """Make the folder and write the recipe into it, unless that is done.
 
         Raises:
             StoreError: the disk is full or not writable.
@@ -242,11 +242,11 @@ class ClipStore:
         return total.hexdigest()
 
 
-#: What reading a file that is missing, cut off or no clip may raise.
+#: What reading a file that is missing, cut off or not a clip may raise.
 _DAMAGED = (OSError, SafetensorError, LookupError, TypeError, ValueError, ArithmeticError)
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(
-        f"is no readable clip ({error})", where=path, cure="Delete the file and prepare again"
+        f"is not a readable clip ({error})", where=path, cure="Delete the file and prepare again"
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, read_flow_images
+from ma2mi.clips.pair_store import build_pairs
+from ma2mi.clips.pairs import Pairs, PairSettings, read_flow_images
 from ma2mi.clips.prepare import prepare_expressions
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ma2mi.clips.pairs import Pairs, PairSettings, build_pairs, count_left_out, counted
+from ma2mi.clips.pair_store import build_pairs, count_left_out, counted
+from ma2mi.clips.pairs import Pairs, PairSettings
 from ma2mi.clips.prepare import Prepared, prepare_recordings
 from ma2mi.clips.store import ClipStore
 from ma2mi.errors import FaceError
