@@ -1,1 +1,1 @@
-"""What a run looks like to a person: tables, figures, one page that needs nothing else."""
+"""Reports: tables, figures and self-contained pages."""
