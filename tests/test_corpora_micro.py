@@ -258,7 +258,7 @@ def test_emotions_of_samm_lv_come_from_samm(fake):
     emotions.unlink()
     alone = open_corpus("samm-lv", root)
     assert [(e.key, e.emotion) for e in alone.expressions()] == [(e.key, "") for e in joined]
-    assert any("tells no emotions" in message for message in told(alone))
+    assert any("has no emotions" in message for message in told(alone))
     assert any("Put SAMM_Micro_FACS_Codes_v2.xlsx there" in m for m in told(alone))
 
 

@@ -406,7 +406,11 @@ COPIES: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "units: doubtful": (cell("H2", "4?+smile"), 9, "4?, smile of '4?+smile' cannot be read"),
     "units: a date": (cell("H2", datetime(2024, 2, 1)), 9, "cannot be read"),
     "units: full-width": (cell("H2", "４＋７"), 9, ""),
-    "emotion: unknown": (cell("J2", "boredom"), 9, "emotions that nobody published: 'boredom'"),
+    "emotion: unknown": (
+        cell("J2", "boredom"),
+        9,
+        "emotions that are not among the published: 'boredom'",
+    ),
     "frame: missing": (frame(os.unlink), 9, "frames 8: missing"),
     "frame: zero bytes": (frame(lambda file: file.write_bytes(b"")), 9, "has zero bytes"),
     "frame: half": (

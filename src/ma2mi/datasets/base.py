@@ -42,7 +42,7 @@ class DataSheet:
         licence: what one may do with it, in a few words.
         citation: authors, title, venue, year.
         fps: frames per second, as text, such as "200".
-        clips, subjects: published counts; 0 if nobody published any.
+        clips, subjects: published counts; 0 if there are none.
         emotions: published counts, by the corpus' own words.
         layouts: the layouts that are understood.
         sheets: globs of the annotation sheets below the root, newest version first.
@@ -99,7 +99,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def expressions(self) -> list[Expression]:
-        """Every coded expression, in a fixed order; empty where nobody coded any."""
+        """Every coded expression, in a fixed order; empty where none is coded."""
 
     def place(self, expression: Expression) -> str:
         """Where an expression is marked, for complaints: file and row where that is known."""

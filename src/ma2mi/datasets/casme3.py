@@ -142,7 +142,7 @@ class Casme3(_PartA):
 
 @register("casme3-macro")
 class Casme3Macro(_PartA):
-    """Part A, macro-expressions of the same people in the same videos.
+    """Part A, macro-expressions of the same subjects in the same videos.
 
     Sheet: ``cas(me)3_part_A_MaE_label_JpgIndex_v2_emotion.xlsx``.
     """

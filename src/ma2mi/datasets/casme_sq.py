@@ -76,7 +76,7 @@ class _CasmeSq(LongCorpus):
             raise row.error("clip", f"{video!r} is not in tab {VIDEOS_TAB}", "Correct the name")
         subject = self._subjects[number]
         clip = f"{subject}/{self._videos[video]}"
-        apex = row.frame("apex") or None  # 0 where nobody marked it
+        apex = row.frame("apex") or None  # 0 where it is not marked
         return Mark.of_row(row, subject, clip, apex=apex, kind=self.kind)
 
     def clip_of(self, folder: Path) -> str:
@@ -114,7 +114,7 @@ class CasmeSq(_CasmeSq):
 
 @register("casme-sq-macro")
 class CasmeSqMacro(_CasmeSq):
-    """The 300 macro-expressions, of the same people in the same recordings."""
+    """The 300 macro-expressions, of the same subjects in the same recordings."""
 
     about = _data_sheet("macro", 300, same_subjects=DATABASE)
     kind = "macro"

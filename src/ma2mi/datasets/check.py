@@ -62,7 +62,7 @@ def check_corpus(
         recordings = corpus.recordings()
         items += _look_at(corpus, recordings, on_progress)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LeftOut)  # the findings tell it in full
+            warnings.simplefilter("ignore", LeftOut)  # the findings list them in full
             expressions = corpus.expressions()
         items += corpus.findings()
         expressions, beyond = _within(corpus, expressions)
@@ -201,12 +201,12 @@ def _names(index: FrameIndex) -> Iterator[Finding]:
             "Delete one of the two files",
         )
     if runs := index.gaps():
-        told = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs[:5])
+        listed = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs[:5])
         missing = sum(b - a + 1 for a, b in runs)
         yield Finding(
             "warning",
             str(index.folder),
-            f"frames {told}" + (" ..." if len(runs) > 5 else ""),
+            f"frames {listed}" + (" ..." if len(runs) > 5 else ""),
             f"missing ({missing} of {missing + len(index.positions)})",
             "Copy the clip again from the owners' archive",
         )
@@ -240,7 +240,7 @@ def _within(
 
 
 def _frame_count(recording: Recording) -> int | None:
-    """How many frames a recording has; None where that is said otherwise, or makes no sense."""
+    """How many frames a recording has; None where it is stated elsewhere, or makes no sense."""
     from ma2mi.video import IMAGE_SUFFIXES
 
     path = recording.path
@@ -248,7 +248,7 @@ def _frame_count(recording: Recording) -> int | None:
         return None
     try:
         return len(frame_times(path, recording.fps))
-    except Ma2miError:  # it does not open, which the look at its pictures tells
+    except Ma2miError:  # it does not open, which checking its pictures reports
         return None
 
 
@@ -256,29 +256,29 @@ def _frame_count(recording: Recording) -> int | None:
 
 
 def _counts(about: DataSheet, root: Path, expressions: list[Expression]) -> Iterator[Finding]:
-    """Differences from the published counts, and words that nobody published."""
+    """Differences from the published counts, and words that are not among them."""
     words = Counter(expression.emotion.casefold() for expression in expressions)
     published = {word.casefold(): count for word, count in about.emotions.items()}
-    told = []
+    differ = []
     if about.clips and len(expressions) != about.clips:
-        told.append(f"{len(expressions)} clips of {about.clips}")
-    if about.subjects and (people := len({e.subject for e in expressions})) != about.subjects:
-        told.append(f"{people} subjects of {about.subjects}")
-    told += [f"{word} {words[word]} of {n}" for word, n in published.items() if words[word] != n]
-    if told:
+        differ.append(f"{len(expressions)} clips of {about.clips}")
+    if about.subjects and (count := len({e.subject for e in expressions})) != about.subjects:
+        differ.append(f"{count} subjects of {about.subjects}")
+    differ += [f"{word} {words[word]} of {n}" for word, n in published.items() if words[word] != n]
+    if differ:
         yield Finding(
             "warning",
             str(root),
             "",
-            f"differs from the published counts: {', '.join(told)}",
-            "Say so beside your results, or complete the copy",
+            f"differs from the published counts: {', '.join(differ)}",
+            "Report it beside your results, or complete the copy",
         )
     if published and (unknown := sorted(set(words) - set(published))):
         yield Finding(
             "warning",
             str(root),
             "",
-            f"emotions that nobody published: {', '.join(map(repr, unknown))}",
+            f"emotions that are not among the published: {', '.join(map(repr, unknown))}",
             f"Known are {', '.join(published)}",
         )
 

@@ -30,11 +30,11 @@ class Mark:
         subject: as the corpus writes it everywhere, such as "sub04".
         clip: name of the recording, as ``CodedCorpus.clip_of`` names its folder.
         onset, offset: numbers in the names of the first and last frame.
-        apex: the same, None where nobody marked it.
+        apex: the same, None where it is not marked.
         emotion: the sheet's own word.
         aus: the sheet's own cell.
         kind: "micro" or "macro".
-        row: where it was read, None if folders alone tell it.
+        row: where it was read, None if it follows from folders alone.
     """
 
     subject: str
@@ -57,8 +57,8 @@ class Mark:
             "emotion": row.text,
             "aus": row.cells.get,
         }
-        told = {name: read(name) for name, read in columns.items() if name not in known}
-        return cls(subject=subject, clip=clip, row=row, **told, **known)
+        cells = {name: read(name) for name, read in columns.items() if name not in known}
+        return cls(subject=subject, clip=clip, row=row, **cells, **known)
 
     @property
     def where(self) -> str:
@@ -73,7 +73,7 @@ class Reading(NamedTuple):
 
 
 class CodedCorpus(Corpus):
-    """What corpora of coded frame folders share. A subclass says how a row is read (``mark``).
+    """What corpora of coded frame folders share. A subclass defines how a row is read (``mark``).
 
     A row that names nothing on disk or contradicts itself is left out, with a ``LeftOut``
     warning; ``findings`` lists every one with its place and cure.
@@ -92,7 +92,7 @@ class CodedCorpus(Corpus):
     columns: ClassVar[Columns] = {}
     optional: ClassVar[tuple[str, ...]] = ()
     database: ClassVar[str] = ""
-    """Name under which protocols and people know the corpus; "" is its registered name."""
+    """Name under which protocols and papers know the corpus; "" is its registered name."""
 
     def __init__(
         self, root: Path | str, *, layout: str = "", repairs: bool | Path | str = True
@@ -104,7 +104,7 @@ class CodedCorpus(Corpus):
         else:
             self.repairs = load_repairs(Path(repairs))
 
-    # -- what a corpus says of itself -----------------------------------------------------------
+    # -- what a corpus declares ------------------------------------------------------------------
 
     @abstractmethod
     def mark(self, row: Row) -> Mark | None:
@@ -130,11 +130,11 @@ class CodedCorpus(Corpus):
         return "/".join(folder.parts[-2:])
 
     def subject_of(self, clip: str) -> str:
-        """Who a recording shows; the first part of its name unless replaced."""
+        """The subject of a recording; the first part of its name unless replaced."""
         return clip.split("/")[0]
 
     def version(self, sheet: Sheet) -> str:
-        """The sheet's version, as its columns tell it; repairs are keyed by it."""
+        """The sheet's version, as its columns show it; repairs are keyed by it."""
         return ""
 
     @cached_property
@@ -213,7 +213,7 @@ class CodedCorpus(Corpus):
 
     @cached_property
     def reading(self) -> Reading:
-        """Everything that the sheet and the names of the frames tell; read once."""
+        """Everything that is in the sheet and the names of the frames; read once."""
         found: list[Finding] = []
         expressions: list[Expression] = []
         seen: dict[tuple[str, int], Mark] = {}

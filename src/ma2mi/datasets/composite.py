@@ -15,7 +15,7 @@ from ma2mi.records import Expression, Recording
 class Composite(Corpus):
     """The recordings and expressions of several corpora, one after the other.
 
-    Each keeps the name of its own corpus, so that nobody is mixed up: a person is "corpus/subject".
+    Each keeps the name of its own corpus, so no subjects are mixed up: they are "corpus/subject".
 
     Args:
         corpora: at least one, no two of one name.

@@ -27,7 +27,7 @@ class Dfme(CodedCorpus):
 
     What copies call their columns and folders is not confirmed. Every folder that holds images is
     a clip, and the sheet may name it by its last folders (``sub0003_12`` or ``sub0003/12``).
-    Columns of other names are told by ``columns``, or by a file ``columns.json`` in the root such
+    Columns of other names are given by ``columns``, or by a file ``columns.json`` in the root such
     as ``{"onset": "start", "clip": "video"}``.
 
     Args:
@@ -52,7 +52,7 @@ class Dfme(CodedCorpus):
         layouts=(Layout("frames", "train/sub0003/sub0003_12/1.jpg"),),
         sheets=("*.csv", "*.xlsx"),
     )
-    fps = Fraction(200)  # of the slowest camera; the sheet tells each clip's own
+    fps = Fraction(200)  # of the slowest camera; the sheet has each clip's own
     columns: ClassVar[Columns] = {
         "subject": ("subject", "sub", "subject_id"),
         "clip": ("filename", "file", "clip", "video", "name", "path"),
@@ -114,17 +114,17 @@ class Dfme(CodedCorpus):
     @cached_property
     def _recordings(self) -> dict[str, Recording]:
         rates: dict[str, Fraction] = {}
-        who: dict[str, str] = {}
+        subjects: dict[str, str] = {}
         for row in (row for sheet in self.sheets for row in sheet.rows):
             try:
                 clip = self._clip(row)
                 rates[clip] = Fraction(row.whole("fps"))
-                who[clip] = self.mark(row).subject
+                subjects[clip] = self.mark(row).subject
             except CorpusError:
-                continue  # told when it is read as a mark
+                continue  # reported when it is read as a mark
         return {
             clip: Recording(
-                folder, who.get(clip, self.subject_of(clip)), clip, self.name, rates.get(clip)
+                folder, subjects.get(clip, self.subject_of(clip)), clip, self.name, rates.get(clip)
             )
             for clip, folder in self.folders.items()
         }
@@ -163,7 +163,7 @@ class Dfme(CodedCorpus):
             if any(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files)
         ]
         if not found or wanted not in ("", self.about.layouts[0].name):
-            return super()._find_folders(wanted)  # which says what was looked for
+            return super()._find_folders(wanted)  # whose error names what was looked for
         clips = {self.clip_of(folder): folder for folder in found}
         return self.about.layouts[0], {clip: clips[clip] for clip in sorted(clips, key=natural)}
 

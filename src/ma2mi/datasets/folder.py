@@ -21,8 +21,8 @@ def list_recordings(
 
     Args:
         folder: searched at any depth.
-        people: who is one person: everybody in one "video", or all in one "folder". Told wrong,
-            the same person may train and judge a pretext task.
+        people: what counts as one subject: each "video", or each "folder". Set wrong, the same
+            subject may be both trained and evaluated on.
         fps: rate of folders of frames, which have no time stamps of their own.
 
     Raises:

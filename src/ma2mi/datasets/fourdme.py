@@ -20,7 +20,7 @@ class FourDme(CodedCorpus):
     """Sheet ``4DME_Labelling_Micro_release v1.xlsx``: sub_ID, fold_name, ..., a flag an emotion.
 
     A clip may have several emotions; they are joined, "negative+repression". Action units marked
-    "(k)" stay still and are dropped. S13_1st and S13_2nd are two sessions of one person, here S13.
+    "(k)" stay still and are dropped. S13_1st and S13_2nd are two sessions of one subject, here S13.
     Where a folder holds just the frames of its row, but numbers them from 1, the numbers are taken
     as counted from the onset.
     """
@@ -88,5 +88,5 @@ class FourDme(CodedCorpus):
 
 
 def _person(session: str) -> str:
-    """Who came to a session: S13 for S13_1st, S13_2nd and S13_2."""
+    """The subject of a session: S13 for S13_1st, S13_2nd and S13_2."""
     return re.sub(r"^(S\d+)_\d(st|nd|rd|th)?$", r"\1", session.strip())

@@ -35,7 +35,7 @@ class Manifest(Corpus):
         Delimiters are commas, semicolons or tabs. Columns:
 
         - ``path``: video file or folder of frames, relative to the table; one row an expression.
-        - ``subject``: who it shows.
+        - ``subject``: the subject shown.
         - ``onset``, ``apex``, ``offset``: frame numbers; an empty apex is unknown, a row without
           onset and offset is a recording in which nothing was marked.
         - ``emotion``: your own word; may be empty or absent.
@@ -141,7 +141,7 @@ class Manifest(Corpus):
         if not given:
             raise row.error("path", "is empty", "Name a video file or a folder of frames")
         if not subject:
-            raise row.error("subject", "is empty", "Say who is seen; folds are made by subject")
+            raise row.error("subject", "is empty", "Name the subject; folds are made by subject")
         path = _find_path(self.root, given)
         if path is None:
             raise row.error(
@@ -163,7 +163,7 @@ class Manifest(Corpus):
         return known
 
     def _compare_first(self, row: Row, path: Path) -> None:
-        """Say which image is taken for the first frame where the sheet seems to mean another."""
+        """Report which image is taken for the first frame where the sheet seems to mean another."""
         first, index = row.frame("first_frame"), self._index(path) if path.is_dir() else None
         if first and index and index.first > first:
             odd = row.error(
@@ -183,7 +183,7 @@ class Manifest(Corpus):
         if folder not in self._indices:
             try:
                 index: FrameIndex | None = index_frames(folder)
-            except Ma2miError:  # frames without numbers; said where the pictures are looked at
+            except Ma2miError:  # frames without numbers; reported where the pictures are checked
                 index = None
             self._indices[folder] = index if index and index.counts_frames else None
         return self._indices[folder]

@@ -38,7 +38,7 @@ class Megc2019Flow(Corpus):
         title="MEGC 2019 flow images",
         what="Optical flow of the composite of SMIC-HS, CASME II and SAMM; no faces.",
         apply="In public repositories that followed STSTNet",
-        licence="nobody states one; no face is seen",
+        licence="none stated; no face is seen",
         citation='See, Yap, Li, Hong, Wang, "MEGC 2019", FG 2019',
         clips=442,
         subjects=68,
@@ -68,7 +68,8 @@ class Megc2019Flow(Corpus):
                 raise CorpusError(f"label folder {label!r} is none of 0, 1, 2", where=image.parent)
             database = database_of(subject, image)
             recording = Recording(image, subject, f"{label}/{image.stem.strip()}", database)
-            found.append(Expression("micro", 0, None, 0, recording=recording, emotion=EMOTIONS[label]))
+            emotion = EMOTIONS[label]
+            found.append(Expression("micro", 0, None, 0, recording=recording, emotion=emotion))
         if not found:
             raise CorpusError(
                 "holds no <subject>/u_test/<label>/<name>.png",

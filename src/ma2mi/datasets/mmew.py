@@ -13,11 +13,11 @@ from ma2mi.formats.sheets import Columns, Row
 
 @register("mmew")
 class Mmew(CodedCorpus):
-    """Sheet ``MMEW_Micro_Exp.xlsx``: clips S01-01-001 are person, emotion and sample.
+    """Sheet ``MMEW_Micro_Exp.xlsx``: clips S01-01-001 are subject, emotion and sample.
 
-    The folder is called "repression" where the sheet says "others"; the sheet's word counts. In
-    copies that go round, 16 rows have an apex or offset that is not in their folder: each is told,
-    and left out, since nobody knows the right one. Its macro-expressions are single pictures and
+    The folder is called "repression" where the sheet has "others"; the sheet's word counts. In
+    copies that go round, 16 rows have an apex or offset that is not in their folder: each is
+    reported and left out, since the right one is unknown. Its macro-expressions are single pictures and
     not read.
     """
 

@@ -1,4 +1,4 @@
-"""SAMM Long Videos: the whole recordings of SAMM's people, with micro- and macro-expressions."""
+"""SAMM Long Videos: the whole recordings of SAMM's subjects, with micro- and macro-expressions."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _SammLv(LongCorpus):
         return Mark.of_row(row, video[1], video[0], emotion=self.emotion(name), kind=self.kind)
 
     def emotion(self, name: str) -> str:
-        """The emotion of an expression by its Filename, "" where nobody says."""
+        """The emotion of an expression by its Filename, "" where it is not coded."""
         return ""
 
     def clip_of(self, folder: Path) -> str:
@@ -93,15 +93,15 @@ class _SammLv(LongCorpus):
         return clip.split("_")[0]
 
     def version(self, sheet: Sheet) -> str:
-        told = re.search(r"_V(\d)", sheet.file.name)
-        return told[1] if told else ""
+        found = re.search(r"_V(\d)", sheet.file.name)
+        return found[1] if found else ""
 
 
 @register("samm-lv")
 class SammLv(_SammLv):
     """The micro-expressions: those of SAMM, in their whole videos.
 
-    The sheet tells no emotion. Put SAMM's own ``SAMM_Micro_FACS_Codes_v2.xlsx`` into the same
+    The sheet has no emotions. Put SAMM's own ``SAMM_Micro_FACS_Codes_v2.xlsx`` into the same
     folder, and emotions are taken from there, by Filename.
     """
 
@@ -119,7 +119,7 @@ class SammLv(_SammLv):
                     "warning",
                     str(self.root),
                     "",
-                    "tells no emotions; they are in SAMM's own sheet",
+                    "has no emotions; they are in SAMM's own sheet",
                     f"Put {EMOTION_SHEETS[0]} there",
                 )
             )
@@ -130,14 +130,14 @@ class SammLv(_SammLv):
         try:
             file = find_sheet(self.root, EMOTION_SHEETS)
         except CorpusError:
-            return {}  # told by findings; for spotting nobody needs it
+            return {}  # reported by findings; spotting does not need it
         columns = {name: Samm.columns[name] for name in ("clip", "emotion")}
         return {row.text("clip"): row.text("emotion") for row in read_sheet(file, columns).rows}
 
 
 @register("samm-lv-macro")
 class SammLvMacro(_SammLv):
-    """The macro-expressions, of the same people; nobody published their emotions."""
+    """The macro-expressions, of the same subjects; their emotions are not published."""
 
     about = _data_sheet("macro", 343, 0, {})
     kind = "macro"

@@ -55,7 +55,7 @@ def _sheet(
 
 
 class _Smic(CodedCorpus):
-    """What the three cameras share: no sheet, the folders tell class and subject.
+    """What the three cameras share: no sheet, the folders name class and subject.
 
     A clip lasts from onset to offset. The class is the folder's name, and ``ne``, ``po`` or
     ``sur`` in the clip's; subjects are written s3 or s03, here always s03.
@@ -65,7 +65,7 @@ class _Smic(CodedCorpus):
     database = "smic"
 
     def mark(self, row: Row) -> Mark | None:
-        raise CorpusError("has no sheet", where=row.where(), cure="The folders tell everything")
+        raise CorpusError("has no sheet", where=row.where(), cure="The folders hold everything")
 
     def marks(self) -> Iterator[Mark | CorpusError]:
         for clip, folder in self.folders.items():
@@ -78,7 +78,7 @@ class _Smic(CodedCorpus):
                 yield Mark(self.subject_of(clip), clip, frames.first, frames.last, emotion=emotion)
 
     def clip_of(self, folder: Path) -> str:
-        # The cameras saw the same people at the same time; their clips must not share a name.
+        # The cameras saw the same subjects at the same time; their clips must not share a name.
         return folder.name if self.part == "HS" else f"{self.part}/{folder.name}"
 
     def subject_of(self, clip: str) -> str:

@@ -29,7 +29,7 @@ MICRO = SyntheticSettings()
 MACRO = SyntheticSettings(
     padding_frames=8, head_drift_px=2.0, head_turn_deg=0.8, head_tremor_px=0.08, speech_rate=0.15
 )
-"""Macro clips are everyday video: more head motion, and some people talk."""
+"""Macro clips are everyday video: more head motion, and some subjects talk."""
 
 _KINDS: dict[str, tuple[Kind, Fraction, SyntheticSettings]] = {
     "synthetic-micro": ("micro", Fraction(200), MICRO),
@@ -50,31 +50,31 @@ class _Synthetic(Manifest):
         file = self.root / "truth" / f"{Path(expression.recording.name).stem}.json"
         if not file.is_file():
             raise CorpusError("is missing", where=file, cure="Write the corpus again")
-        told = json.loads(file.read_text(encoding="utf-8"))
+        truth = json.loads(file.read_text(encoding="utf-8"))
         return make_clip(
-            make_subject(told["person_seed"]),
-            kind=told["kind"],
-            emotion=told["emotion"],
-            seed=told["seed"],
-            fps=Fraction(told["fps"]),
-            settings=SyntheticSettings(**told["settings"]),
+            make_subject(truth["person_seed"]),
+            kind=truth["kind"],
+            emotion=truth["emotion"],
+            seed=truth["seed"],
+            fps=Fraction(truth["fps"]),
+            settings=SyntheticSettings(**truth["settings"]),
         )
 
 
 @register("synthetic-micro")
 class SyntheticMicro(_Synthetic):
-    """Painted people with micro-expressions.
+    """Synthetic subjects with micro-expressions.
 
     Format: folders of JPEG frames (``img1.jpg`` ...) at 200 fps, 320 x 320, ``manifest.csv`` and
     ``truth/<clip>.json``; see ``write_corpus``. Classes: happiness, surprise, and six negative
-    emotions. Licence: none needed, nobody is depicted.
+    emotions. Licence: none needed, no real face is shown.
     """
 
     about = DataSheet(
-        title="Painted people, micro-expressions",
+        title="Synthetic subjects, micro-expressions",
         what="Movements of 0.2 to 0.7 px whose every value is known.",
-        apply="Painted when asked for",
-        licence="none needed, nobody is depicted",
+        apply="Rendered on demand",
+        licence="none needed, no real face is shown",
         citation="none",
         fps="200",
         layouts=(Layout("frames", "clips/mi001/mi001_01_happiness/img1.jpg"),),
@@ -84,16 +84,16 @@ class SyntheticMicro(_Synthetic):
 
 @register("synthetic-macro")
 class SyntheticMacro(_Synthetic):
-    """Painted people, none of them in ``synthetic-micro``, with large expressions.
+    """Synthetic subjects, none of them in ``synthetic-micro``, with large expressions.
 
     Format: H.264 video at 30 fps, 320 x 320, ``manifest.csv`` and ``truth/<clip>.json``.
     """
 
     about = DataSheet(
-        title="Painted people, macro-expressions",
-        what="Large expressions of other people, some of whom talk.",
-        apply="Painted when asked for",
-        licence="none needed, nobody is depicted",
+        title="Synthetic subjects, macro-expressions",
+        what="Large expressions of other subjects, some of which talk.",
+        apply="Rendered on demand",
+        licence="none needed, no real face is shown",
         citation="none",
         fps="30",
         layouts=(Layout("video", "clips/ma001/ma001_01_happiness.mp4"),),
@@ -123,7 +123,7 @@ def write_corpus(
         name: "synthetic-micro" (folders of frames) or "synthetic-macro" (H.264 video).
         out: folder, made if missing.
         subjects, clips_per_subject: at least 1 each.
-        seed: micro and macro corpora of one seed show different people.
+        seed: micro and macro corpora of one seed show different subjects.
         settings: None takes ``MICRO`` or ``MACRO``.
         jobs: processes, one subject at a time each; -1 takes all cores.
         size: side of the images in px, instead of the settings'.
@@ -182,7 +182,7 @@ def _claim(out: Path, arguments: dict[str, object]) -> None:
 
 
 def subject_seed(kind: Kind, seed: int, number: int) -> int:
-    """The seed of a corpus' person; even for micro and odd for macro, so that none is in both."""
+    """The seed of a corpus' subject; even for micro and odd for macro, so that none is in both."""
     stream = np.random.SeedSequence([seed, number, 0 if kind == "micro" else 1])
     return int(stream.generate_state(1)[0]) // 2 * 2 + (kind == "macro")
 
@@ -249,7 +249,7 @@ def _write_images(path: Path, clip: SyntheticClip, *, folder: bool, lossless: bo
 
 
 def _write_truth(file: Path, clip: SyntheticClip) -> None:
-    told = {
+    truth = {
         "person_seed": clip.subject.seed,
         "seed": clip.seed,
         "kind": clip.kind,
@@ -264,4 +264,4 @@ def _write_truth(file: Path, clip: SyntheticClip) -> None:
         "head": np.round(clip.head, 5).tolist(),
         "settings": clip.settings.model_dump(),
     }
-    replace_file(file, f"{json.dumps(told)}\n".encode())
+    replace_file(file, f"{json.dumps(truth)}\n".encode())

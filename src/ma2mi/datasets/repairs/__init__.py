@@ -24,7 +24,7 @@ class Repair:
         version: of the sheet that is mistaken; "" for all.
         field: one of ``FIELDS``.
         value: what it should be, in the sheet's own numbers; "" clears the apex.
-        source: who says so.
+        source: of the repair.
     """
 
     subject: str
