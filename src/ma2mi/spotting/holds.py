@@ -16,21 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.spotting.block import AREAS, TURN_FREE, TURN_PX, time_iou, turned
+from ma2mi.spotting.flanks import (
+    FASTEST_STEP_S,
+    PLATEAU_S,
+    RAMPS_S,
+    Flank,
+    find_flanks,
+    flank_times,
+    level_curve,
+    noise_floor,
+    region_steps,
+)
 
 Floats = NDArray[np.float64]
 
-RAMPS_S = (0.2, 0.4, 0.8)
-"""Durations of a flank that are searched for: onset phases of posed and spontaneous smiles take 0.2
-to 0.7 s (Schmidt et al., J. Nonverbal Behavior 30, 2006)."""
-PLATEAU_S = 0.3  # rest on either side of a flank that its height is measured over
-FASTEST_STEP_S = 1 / 60  # of the grid: faster cameras are averaged
-QUIETEST = 0.1  # the noise floor is what the quietest tenth of the seconds shows
-QUIETEST_TO_TYPICAL = 1.2  # see ``noise_floor``
-LEAST_FLOOR_PX = 0.01
-FULL = 0.85  # of the largest step over all ramps: the shortest ramp that shows so much is its own
 SHORTEST_S = 0.5  # from flank to flank: what is briefer is a pulse
 LONGEST_S = 12.0
-STRONGEST = 3  # regions of an area whose steps make up the height
 OPPOSITE = 0.85  # cosine between onset and reversed offset, in multiples of the noise floor
 RATIO = 2.0  # neither is more than so many times the other
 HELD = 0.35  # of the step that is left through most of the plateau
@@ -43,7 +44,6 @@ videos)."""
 BESIDE_S = 1.5  # landmarks before the onset and after the offset that the plateau is compared with
 LEAST_DETECTIONS = 3
 TOGETHER = 0.5  # shared time (IoU) from which holds of two areas are one expression
-FLANK_TIMES = 2.4  # the time of a flank over that from 1/4 to 3/4 of its height
 STAYS_S = 1.0  # a step whose level is still held so long after stays, for now
 
 
@@ -95,16 +95,6 @@ class Step:
     left: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Flank:
-    row: int
-    ramp: int  # rows
-    height: float
-    px: float
-    step: Floats  # [members, 2], px
-    floor: Floats  # [members]
-
-
 @dataclass(frozen=True, eq=False)
 class Landmarks:
     """Where landmarks have the regions, in the face's own frame.
@@ -150,10 +140,10 @@ def find_holds(
         [np.interp(times, landmarks.times_s, column) for column in landmarks.turns.T], axis=1
     )
     plateau = round(PLATEAU_S / step_s)
-    steps = np.stack([_steps(level, round(ramp / step_s), plateau) for ramp in RAMPS_S])
+    steps = np.stack([region_steps(level, round(ramp / step_s), plateau) for ramp in RAMPS_S])
     turning = np.stack([turned(turns, round((ramp + PLATEAU_S) / 2 / step_s)) for ramp in RAMPS_S])
     noise_floors = np.hypot(
-        np.stack([_floor(one, step_s) for one in steps])[:, None],
+        np.stack([noise_floor(one, step_s) for one in steps])[:, None],
         TURN_PX * np.maximum(0.0, turning - TURN_FREE)[..., None],
     )  # [ramps, T, R]
     found, open_steps = [], []
@@ -161,7 +151,7 @@ def find_holds(
         own = np.array([i for i, name in enumerate(names) if name in members], np.intp)
         if not len(own):
             continue
-        flanks = _flanks(steps[:, :, own], noise_floors[..., own], step_s, least, least_px)
+        flanks = find_flanks(steps[:, :, own], noise_floors[..., own], step_s, least, least_px)
         pairs, left = _paired(flanks, level[:, own], step_s)
         for first, second in pairs:
             hold = _hold(first, second, area, own, times, level, turns, landmarks)
@@ -175,73 +165,9 @@ def find_holds(
     return _joined(sorted(found, key=lambda one: one.onset_s)), open_steps
 
 
-def _steps(level: Floats, ramp: int, plateau: int) -> Floats:
-    """[T, R, 2]: mean of the plateau after a ramp around each row, less that before; 0 where
-    either is not wholly there."""
-    sums = np.cumsum(np.concatenate([np.zeros_like(level[:1]), level]), axis=0)
-    plateau = max(plateau, 2)
-    means = (sums[plateau:] - sums[:-plateau]) / plateau  # row i: of [i, i + plateau)
-    half = max(1, ramp // 2)
-    inner = means[plateau + 2 * half :] - means[: -plateau - 2 * half]
-    steps = np.zeros_like(level)
-    first = plateau + half  # rows before it are missing
-    steps[first : first + len(inner)] = inner
-    return steps
-
-
-def _floor(steps: Floats, step_s: float) -> Floats:
-    """[R]: what the quietest seconds show, px an axis."""
-    length = max(1, round(1.0 / step_s))
-    count = max(1, len(steps) // length)
-    power = np.square(steps).sum(axis=2)[: count * length]
-    power_s = np.stack([np.median(part, axis=0) for part in np.array_split(power, count)])
-    # The median of the squared length of a Gaussian pair is 2 ln 2 variances.
-    quiet = np.quantile(np.sqrt(power_s / (2 * np.log(2))), QUIETEST, axis=0)
-    return np.asarray(np.maximum(QUIETEST_TO_TYPICAL * quiet, LEAST_FLOOR_PX))
-
-
-def _flanks(
-    steps: Floats, noise_floors: Floats, step_s: float, least: float, least_px: float
-) -> list[_Flank]:
-    """Steps [ramps, T, members, 2] that stand out of the floor, by rising row.
-
-    The highest first takes the time in which each ramp still responds to it.
-    """
-    size = np.linalg.norm(steps, axis=3)
-    strongest = np.sort(size / noise_floors, axis=2)[..., -STRONGEST:]
-    height = np.sqrt(np.square(strongest).mean(axis=2) / 2)  # [ramps, T]
-    px = size.max(axis=2)
-    found: list[_Flank] = []
-    free = np.ones(height.shape, bool)
-    for row in np.argsort(-height.max(axis=0), kind="stable"):
-        highest = int(height[:, row].argmax())
-        if height[highest, row] < least:
-            break
-        if not free[highest, row]:
-            continue
-        full = np.flatnonzero(px[:, row] >= FULL * px[:, row].max())
-        ramp = int(full[0])
-        for one, seconds in enumerate(RAMPS_S):
-            around = round(((seconds + RAMPS_S[ramp]) / 2 + PLATEAU_S) / step_s)
-            free[one, max(0, row - around) : row + around + 1] = False
-        if px[ramp, row] >= least_px and height[ramp, row] >= least:
-            rows = max(2, round(RAMPS_S[ramp] / step_s))
-            found.append(
-                _Flank(
-                    int(row),
-                    rows,
-                    float(height[ramp, row]),
-                    float(px[ramp, row]),
-                    steps[ramp, row],
-                    noise_floors[ramp, row],
-                )
-            )
-    return sorted(found, key=lambda one: one.row)
-
-
 def _paired(
-    flanks: Sequence[_Flank], level: Floats, step_s: float
-) -> tuple[list[tuple[_Flank, _Flank]], list[_Flank]]:
+    flanks: Sequence[Flank], level: Floats, step_s: float
+) -> tuple[list[tuple[Flank, Flank]], list[Flank]]:
     """Onsets with the offsets that undo them, the highest first, and the flanks that are left."""
     possible = [
         (min(first.height, second.height), i, j)
@@ -250,7 +176,7 @@ def _paired(
         if SHORTEST_S <= (second.row - first.row) * step_s <= LONGEST_S
         and _undoes(first, second, level, step_s)
     ]
-    pairs: list[tuple[_Flank, _Flank]] = []
+    pairs: list[tuple[Flank, Flank]] = []
     used: set[int] = set()
     for _, i, j in sorted(possible, reverse=True):
         if not used & {i, j}:
@@ -259,14 +185,14 @@ def _paired(
     return pairs, [one for i, one in enumerate(flanks) if i not in used]
 
 
-def _undoes(first: _Flank, second: _Flank, level: Floats, step_s: float) -> bool:
+def _undoes(first: Flank, second: Flank, level: Floats, step_s: float) -> bool:
     one, other = first.step / first.floor[:, None], -second.step / second.floor[:, None]
     sizes = float(np.linalg.norm(one)), float(np.linalg.norm(other))
     if float((one * other).sum()) < OPPOSITE * sizes[0] * sizes[1]:
         return False
     if not 1 / RATIO <= sizes[0] / sizes[1] <= RATIO:
         return False
-    curve = _curve(first, level, step_s)
+    curve = level_curve(first, level, step_s)
     plateau = curve[first.row + first.ramp // 2 : second.row - second.ramp // 2]
     after = second.row + second.ramp // 2
     back = curve[after : after + max(2, round(PLATEAU_S / step_s))]
@@ -278,18 +204,9 @@ def _undoes(first: _Flank, second: _Flank, level: Floats, step_s: float) -> bool
     )
 
 
-def _curve(flank: _Flank, level: Floats, step_s: float) -> Floats:
-    """[T]: the level [T, members, 2] along a flank's step, 0 before it and 1 after."""
-    weights = flank.step / np.square(flank.floor)[:, None]
-    curve = np.einsum("trc,rc->t", level, weights) / float((weights * flank.step).sum())
-    stop = flank.row - flank.ramp // 2
-    start = max(0, stop - max(2, round(PLATEAU_S / step_s)))
-    return np.asarray(curve - curve[start : max(stop, start + 1)].mean())
-
-
 def _hold(
-    first: _Flank,
-    second: _Flank,
+    first: Flank,
+    second: Flank,
     area: str,
     own: NDArray[np.intp],
     times: Floats,
@@ -299,8 +216,8 @@ def _hold(
 ) -> Hold | None:
     """The held movement, if landmarks agree that it is one."""
     step_s = float(times[1] - times[0])
-    onset_s, apex_s = _feet(first, level[:, own], times, step_s)
-    held_s, offset_s = _feet(second, level[:, own], times, step_s)
+    onset_s, apex_s = flank_times(first, level[:, own], times, step_s)
+    held_s, offset_s = flank_times(second, level[:, own], times, step_s)
     moving, px = (np.zeros((level.shape[1], 2)) for _ in range(2))
     px[own] = (first.step - second.step) / 2
     moving[own] = px[own] / np.sqrt(first.floor * second.floor)[:, None]
@@ -325,7 +242,7 @@ def _hold(
 
 
 def _staying(
-    flank: _Flank,
+    flank: Flank,
     area: str,
     own: NDArray[np.intp],
     times: Floats,
@@ -335,49 +252,17 @@ def _staying(
     """The flank if what it brought is there to the end, by flow and by landmarks."""
     step_s = float(times[1] - times[0])
     after = flank.row + flank.ramp // 2
-    rest = _curve(flank, level[:, own], step_s)[after:]
+    rest = level_curve(flank, level[:, own], step_s)[after:]
     soon = rest[: round(STAYS_S / step_s)]
     if len(rest) * step_s < STAYS_S or min(np.quantile(x, MOST) for x in (soon, rest)) < HELD:
         return None
-    onset_s, apex_s = _feet(flank, level[:, own], times, step_s)
+    onset_s, apex_s = flank_times(flank, level[:, own], times, step_s)
     px = np.zeros((level.shape[1], 2))
     px[own] = flank.step
     beside = _beside(landmarks.times_s, onset_s, np.inf)
     if not _landmark_share(landmarks, landmarks.times_s >= apex_s, beside, px) >= LANDMARK_SHARE:
         return None
     return Step(area, onset_s, apex_s, flank.px, float(np.median(rest)))
-
-
-def _feet(flank: _Flank, level: Floats, times: Floats, step_s: float) -> tuple[float, float]:
-    """Begin and end of a flank, seconds.
-
-    From a quarter to three quarters of the height it takes a half of its time if it is straight, a
-    third if it is half a wave of a cosine: ``FLANK_TIMES`` lies between.
-    """
-    curve = _curve(flank, level, step_s)
-    first = max(0, flank.row - flank.ramp)
-    piece = curve[first : flank.row + flank.ramp + 1]
-    above = np.flatnonzero(piece >= 0.5)
-    middle = int(above[0]) if len(above) else len(piece) // 2
-    quarter = middle - _crossing(piece[: middle + 1][::-1] - 0.25)
-    rest = middle + _crossing(0.75 - piece[middle:])
-    radius = FLANK_TIMES / 2 * (rest - quarter)
-    centre = (rest + quarter) / 2
-    at = np.clip([centre - radius, centre + radius], 0, len(piece) - 1) + first
-    begin, end = np.interp(at, np.arange(len(times)), times)
-    return float(begin), float(end)
-
-
-def _crossing(falling: Floats) -> float:
-    """Steps, not whole ones, until a curve is no longer above 0; its length if it always is."""
-    below = np.flatnonzero(falling <= 0)
-    if not len(below):
-        return float(len(falling) - 1)
-    at = int(below[0])
-    if at == 0:
-        return 0.0
-    before, there = float(falling[at - 1]), float(falling[at])
-    return at - 1 + before / (before - there)
 
 
 def _beside(times_s: Floats, onset_s: float, offset_s: float) -> NDArray[np.bool_]:
