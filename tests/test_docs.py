@@ -241,6 +241,25 @@ def test_blocks_run(section, ma2mi, inputs, tmp_path, monkeypatch):
             assert set(text.partition("\n")[0].split(",")) <= set(COLUMNS)
 
 
+def test_options_in_the_text_are_there():
+    """Each ``--option`` of the docs is one that some command shows in its help."""
+    shown = {
+        option
+        for command in all_commands(typer.main.get_command(app))
+        for parameter in command.params
+        if not getattr(parameter, "hidden", False)
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    for page in (ROOT / "docs").glob("*.md"):
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8")):
+            assert option in shown, f"{page.name}: {option}"
+
+
+def all_commands(group):
+    for command in group.commands.values():
+        yield from all_commands(command) if hasattr(command, "commands") else [command]
+
+
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_examples_run(example, inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(
