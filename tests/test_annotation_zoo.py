@@ -192,7 +192,7 @@ KINDS = {
             )
         },
         (JOY, ("film.mp4", 20, 29, "fear")),
-        ("note: tier t: 1 times that nobody aligned",),
+        ("note: tier t: 1 unaligned times",),
     ),
     "elan: open end": Kind(
         {
@@ -819,7 +819,7 @@ KINDS = {
     "table: a folder of frames without a rate": Kind(
         {"m.csv": own_rows("clip,anna,0.05,0.1,joy"), "clip": "frames"},
         (),
-        ("its rate is not told",),
+        ("without a frame rate",),
         passed=False,
     ),
     "table: computed cells": Kind(
@@ -1070,7 +1070,7 @@ EXPECTED = {
             ("talk one.mp4", 30, 39, "高兴"),
         ],
         True,
-        "1 times that nobody aligned",
+        "1 unaligned times",
     ),
     "boris_unpaired": (
         [(A, 10, 19, "happiness"), (B, 25, 34, "surprise")],

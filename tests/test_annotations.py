@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ma2mi.datasets import open_corpus
-from ma2mi.datasets.annotations import Annotations, Meaning, _expression
+from ma2mi.datasets.annotated_frames import Meaning, expression_of
+from ma2mi.datasets.annotations import Annotations
 from ma2mi.datasets.convert import write_manifest
 from ma2mi.errors import CorpusError
 from ma2mi.formats.annotation_files import Annotation, read_annotations, write_annotations
@@ -76,7 +77,7 @@ class TestFiles:
         times = [i / fps for i in range(600)]
         recording = Recording(file, "", "")
         back = sorted(read_annotations(file), key=lambda one: one.start_s)
-        found = [_expression(recording, one, Meaning(one.label), times) for one in back]
+        found = [expression_of(recording, one, Meaning(one.label), times) for one in back]
         assert [(e.onset, e.offset, e.emotion) for e in found] == marks
 
     @pytest.mark.parametrize("name", FILES)
@@ -299,7 +300,7 @@ class TestCorpus:
         root = table(tmp_path, ["clip,0.05,0.10,joy,100"], header)
         assert frames(Annotations(root)) == [(5, None, 9, "joy")]
         root = table(tmp_path, ["clip,0.05,0.10,joy,"], header)
-        assert "its rate is not told" in only_finding(Annotations(root)).what
+        assert "without a frame rate" in only_finding(Annotations(root)).what
 
     @pytest.mark.parametrize(
         ("row", "what", "place"),

@@ -364,9 +364,9 @@ def test_an_event_that_is_shorter_than_its_apex_loses_it(analysis, film):
     document.timeslots[end] = 650
     document.to_file(str(path))
     assert labels(film.parent)[0] == ("micro", 10, None, 12, "negative", ("4", "7"), 0.75)
-    told = [one for one in open_corpus("annotations", film.parent).findings()]
-    assert [one.severity for one in told] == ["warning", "note"]
-    assert told[0].place.startswith("tier face0.micro.apex")
+    said = [one for one in open_corpus("annotations", film.parent).findings()]
+    assert [one.severity for one in said] == ["warning", "note"]
+    assert said[0].place.startswith("tier face0.micro.apex")
 
 
 def test_an_event_that_is_added_in_elan_has_the_kind_of_its_tier(analysis, film):
@@ -418,9 +418,9 @@ def test_corrections_in_boris(write, forgetful, analysis, film):
     assert labels(film.parent) == [
         one if apexes else (*one[:2], None, *one[3:]) for one in CORRECTED
     ]
-    told = [one.what for one in open_corpus("annotations", film.parent).findings()]
-    assert any("the first counts" in one for one in told) == (forgetful and apexes)
-    assert any("apex of an event that is not there" in one for one in told) == apexes
+    said = [one.what for one in open_corpus("annotations", film.parent).findings()]
+    assert any("the first counts" in one for one in said) == (forgetful and apexes)
+    assert any("apex of an event that is not there" in one for one in said) == apexes
     for row in rows:
         row[1] = "anna"
     path.write_text(json.dumps(project))

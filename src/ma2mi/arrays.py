@@ -1,4 +1,4 @@
-"""One alias for each array that rooms hand to each other; NumPy's types do not tell shapes."""
+"""One alias for each array that rooms hand to each other; NumPy's types have no shapes."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One video of one person: a video file, or a folder of frames.
+    """One video of one subject: a video file, or a folder of frames.
 
     Args:
         path: the file or the folder.
@@ -110,14 +110,14 @@ class Event:
 
     Args:
         kind: "micro" (up to 1/2 s), "macro", "blink" or "speech"; "head" and "other" in rendered
-            videos; "" where nobody tells kinds apart.
+            videos; "" where kinds are not distinguished.
         onset, offset: first and last frame, counted from 0, inclusive.
-        apex: frame of the strongest movement, None where nobody marked it.
+        apex: frame of the strongest movement, None if it is not marked.
         emotion: the class, in the words of whoever names it; "" if unknown.
         action_units: FACS units, such as ("4", "L10").
-        subject: who shows it, "" where that goes without saying.
+        subject: who shows it, "" if unknown or the same throughout.
         video: name of the recording within its corpus, "" likewise.
-        face: number of the face in the video, None where there is one or nobody counted.
+        face: number of the face in the video, None where faces are not counted.
         score: a detector's confidence in [0, 1], None for what a coder marked.
         source: how it came to be known, "" if unknown.
     """
@@ -173,7 +173,7 @@ class Reading:
         probabilities: class name to probability, summing to 1.
         action_units: FACS unit to probability, each in [0, 1].
         intensity: largest movement of the skin in percent of the crop's width; None if unknown.
-        expression: probability that there is an expression at all; None if nobody asked.
+        expression: probability that there is an expression at all; None if it was not estimated.
         abstained: the model would rather not say; ``probabilities`` are what it leans to.
     """
 

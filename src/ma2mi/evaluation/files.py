@@ -1,6 +1,6 @@
 """Files of predictions and labels: the MEGC formats and plain tables, read, checked and written.
 
-What is read is valid: each reader tells the first wrong row by its line in the file.
+What is read is valid: each reader names the first wrong row by its line in the file.
 """
 
 from __future__ import annotations

@@ -300,7 +300,7 @@ class Strs:
         f1: harmonic mean of ``precision`` and ``recall``.
         uf1: mean of the classes' F1.
         uar: mean of the classes' recall; in mode "megc" of their precision, as the script has it.
-        right: hits whose emotion was told right.
+        right: hits with the right emotion.
         mode: "strict" or "megc".
     """
 

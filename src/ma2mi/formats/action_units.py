@@ -28,8 +28,8 @@ def parse_units(cell: object) -> Units:
     """Read a cell of action units.
 
     ``"4+L10"`` gives 4 and L10; ``"AU12B，T28"`` gives 12B and T28; ``12`` (a number) gives 12;
-    ``"12R"`` gives R12. Of ``"12 or 14"`` the first is taken and "or 14" told as unread; a unit
-    with "?" is taken and told. A unit marked ``(k)``, static in 4DME, is no movement and is
+    ``"12R"`` gives R12. Of ``"12 or 14"`` the first is taken and "or 14" reported as unread; a unit
+    with "?" is taken and reported. A unit marked ``(k)``, static in 4DME, is no movement and is
     dropped. Empty cells, "/", "-" and 0 are no unit. Prefixes are FACS' own: left, right, top,
     bottom, unilateral, asymmetric, and M for movements of the head.
 

@@ -18,7 +18,7 @@ from ma2mi.records import KINDS
 LONGEST_S = 10**7
 """Seconds, four months: a later time is a date, or was counted in other units."""
 
-_NOBODY = ("", "no focal subject", "n/a")
+_NO_SUBJECT = ("", "no focal subject", "n/a")
 _FACE = re.compile(r"face([0-9]{1,4})")
 _UNIT = re.compile(r"AU[LRTBUMA]?[0-9]{1,2}[A-E]?", re.IGNORECASE)
 _NUMBER = re.compile(r"#([0-9]{1,9})")
@@ -42,7 +42,7 @@ class Annotation:
         layer: ELAN's tier, BORIS' behavioral category.
         media: the video's name or path as the file gives it, "" if it does not.
         subject: who is seen, "" if the file does not say.
-        apex_s: a time within, None where nobody marked one.
+        apex_s: a time within, None if unmarked.
         aus: FACS units as written.
         kind: one of ``records.KINDS``, "" where the file does not say.
         fps: frames per second of a folder of frames.
@@ -79,7 +79,7 @@ class Annotation:
 
     @property
     def shown(self) -> str:
-        """Who is seen, as tools that know subjects alone are told: the subject, or "face0"."""
+        """The subject as written to tools that know no faces: the name, or "face0"."""
         return self.subject or ("" if self.face is None else f"face{self.face}")
 
     @property
@@ -237,6 +237,6 @@ class AnnotationFile:
 
 
 def focal_subject(subject: object) -> str:
-    """Who is seen, "" where the tool says that it is nobody."""
+    """The subject, "" where the tool says that there is none."""
     text = str(subject or "").strip()
-    return "" if text.lower() in _NOBODY else text
+    return "" if text.lower() in _NO_SUBJECT else text

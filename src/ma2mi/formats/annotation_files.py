@@ -49,8 +49,8 @@ def read_annotations(
     semicolons or tabs, and decimals have a point or a comma.
 
     Args:
-        file: its suffix tells the format, in any case.
-        faults: what was left out is added here; without it a ``LeftOut`` warning tells the first.
+        file: its suffix names the format, in any case.
+        faults: what was left out is added here; without it a ``LeftOut`` warning names the first.
         length_s: how long a video of that name plays, seconds, None if it is not at hand; for
             observations of several videos. By default the videos beside the file are measured.
 

@@ -99,7 +99,7 @@ def read_text(file: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 or UTF-32 as its byte order mark says.
 
     Raises:
-        CorpusError: it is in another encoding, which is named as far as its bytes tell; or as
+        CorpusError: it is in another encoding, which is named as far as its bytes show; or as
             ``read_bytes``.
     """
     return decode_text(read_bytes(file), file)
@@ -118,7 +118,7 @@ def decode_text(content: bytes, file: Path) -> str:
     except UnicodeDecodeError as error:
         if not encoding and b"\0" in content:
             raise CorpusError("is no text", where=file, cure="Save it as UTF-8") from error
-        name = f"damaged {encoding}" if encoding else _guess_encoding(content)
+        name = f"damaged {encoding}" if encoding else _likely_encoding(content)
         raise CorpusError(
             f"is not in UTF-8; by its bytes it is {name}",
             where=file,
@@ -126,8 +126,8 @@ def decode_text(content: bytes, file: Path) -> str:
         ) from error
 
 
-def _guess_encoding(content: bytes) -> str:
-    """What text that is not UTF-8 most likely is; a guess, for a message and nothing more."""
+def _likely_encoding(content: bytes) -> str:
+    """The most likely encoding of text that is not UTF-8; for a message and nothing more."""
     runs = re.findall(rb"[\x80-\xff]+", content)
     try:
         if re.search("[\u3041-\u30ff]{2}", content.decode("shift_jis")):
@@ -232,7 +232,7 @@ def _read_xlsx(file: Path, tab: str | None) -> Iterator[list[Line]]:
                 if name.startswith("xl/worksheets/")
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # styles and validations that nobody asked for
+            warnings.simplefilter("ignore")  # styles and validations, which are not read
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             written = openpyxl.load_workbook(file, read_only=True) if formulas else None
             try:
@@ -297,7 +297,7 @@ def _filled(cell: object) -> bool:
 
 
 def _merged(page: Any) -> list[tuple[int, int, int]]:
-    """Column from 0, first and last row of each merged range; a read-only tab does not tell."""
+    """Column from 0, first and last row of each merged range; read-only tabs lack them."""
     with page.parent._archive.open(page._worksheet_path) as part:
         found = re.findall(
             rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"',

@@ -42,7 +42,7 @@ class Finding:
 
     @classmethod
     def of(cls, error: Ma2miError, severity: Severity = "error") -> Finding:
-        """The finding that an error tells of; "sheet.xlsx, row 3" becomes file and place."""
+        """The finding of an error; "sheet.xlsx, row 3" becomes file and place."""
         match = _PLACE.match(error.where)
         file, place = (match[1], match[2] or "") if match else (error.where, "")
         return cls(severity, file, place, error.what, error.cure)
@@ -84,13 +84,13 @@ class Findings:
     def verdict(self) -> str:
         """One line: whether the copy can be used, and how much of it."""
         usable = f"{self.clips} clips of {self.subjects} subjects can be used"
-        told = ", ".join(
+        counts = ", ".join(
             f"{n} {severity}{'' if n == 1 else 's'}"
             for severity in ("error", "warning", "note")
             if (n := self.count(severity))
         )
         state = "ready" if self.passed else "not ready" if not self.clips else "incomplete"
-        return f"{state}: {usable}" + (f" ({told})" if told else "")
+        return f"{state}: {usable}" + (f" ({counts})" if counts else "")
 
     def to_json(self) -> str:
         """Everything, as JSON; the same copy gives the same text."""

@@ -17,7 +17,7 @@ from ma2mi.errors import CorpusError
 from ma2mi.formats.cells import Line, read_pages, shorten
 
 UNMARKED = ("", "/", "-", "-1", "nan", "none", "n/a", "na", "null")
-"""What stands in a cell of frames where nobody marked one."""
+"""What stands in a cell of frames where none is marked."""
 
 _HEADER_WITHIN = 40  # rows; SAMM's sheet has 13 rows of text above its header
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet program compute
@@ -35,7 +35,7 @@ class Row:
         number: as Excel counts, from 1.
         cells: our names of columns to what stands there.
         headers: our names of columns to the sheet's own.
-        fault: why nothing of the line can be believed, "" if it can; whoever asks is told.
+        fault: why nothing of the line can be used, "" if it can; reading a cell raises it.
     """
 
     file: Path
@@ -80,14 +80,14 @@ class Row:
             CorpusError: it is none.
         """
         text = self.text(column)
-        # Table programs write 3 as 3.0 in CSV; nobody counts more frames than nine digits.
+        # Table programs write 3 as 3.0 in CSV; no video has more frames than nine digits.
         match = re.fullmatch(r"([+-]?[0-9]{1,9})([.,]0*)?", unicodedata.normalize("NFKC", text))
         if match is None:
             raise self.error(column, f"{shorten(text)!r} is no whole number", "Correct the cell")
         return int(match[1])
 
     def frame(self, column: str) -> int | None:
-        """The cell as a frame number, None where nobody marked one (``UNMARKED``).
+        """The cell as a frame number, None where none is marked (``UNMARKED``).
 
         Raises:
             CorpusError: it is neither.
@@ -101,7 +101,7 @@ class Sheet:
 
     Args:
         file: where it was read from.
-        columns: our names of the columns that it has; tells its version.
+        columns: our names of the columns that it has; they show its version.
         rows: those that are not blank.
     """
 

@@ -1,4 +1,4 @@
-"""Reads annotations in tables, whatever made them: their columns tell."""
+"""Reads annotations in tables, whatever program made them, by their columns."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def named_subject(name: str) -> str:
 def _apex_s(
     row: Row, source: AnnotationFile, start_s: Fraction, end_s: Fraction
 ) -> Fraction | None:
-    """When the apex is seen; in earlier tables its share of the event's frames tells it.
+    """When the apex is seen; in earlier tables by its share of the event's frames.
 
     Raises:
         CorpusError: there is a time, or a frame, that cannot be read.

@@ -28,7 +28,7 @@ def bids_events(
             ``events.csv``; may be empty.
         columns: in their order; by default ``COLUMNS``, with face, score, flags and subject where
             an annotation has one of them.
-        subject: whom the file's name names; others are written.
+        subject: as in the file's name; other subjects get a column.
     """
     rows = [
         {

@@ -133,7 +133,7 @@ def _shift(
         if None not in lengths:
             return offset_s + sum((one for one in lengths if one), Fraction(0))
         try:
-            # The number of the frame in its own file tells when that file began.
+            # The number of the frame in its own file shows when that file began.
             within_s = parse_number(row.text("index")) / parse_number(row.text("fps"))
         except (ValueError, ZeroDivisionError) as error:
             raise row.error(

@@ -111,7 +111,7 @@ def _playlists(
     """What each player showed, and what its clock is behind the observation's.
 
     Raises:
-        CorpusError: no player showed anything, or nobody knows how long the media last.
+        CorpusError: no player showed anything, or the length of the media is not known.
     """
     info = as_dict(observation.get("media_info"))
     lengths, delays = as_dict(info.get("length")), as_dict(info.get("offset"))

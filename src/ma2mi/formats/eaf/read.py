@@ -24,13 +24,13 @@ _UNITS_S = {
 _MOST_PARENTS = 100  # tiers above a tier
 
 Times = Mapping[str, Fraction]
-"""Time slot to seconds; slots that nobody aligned are missing."""
+"""Time slot to seconds; unaligned slots are missing."""
 
 
 def read_elan(source: AnnotationFile) -> Iterator[Annotation]:
     """Every annotation of a document, tier by tier.
 
-    Slots that nobody aligned lie evenly between their aligned neighbours of the tier, and
+    Unaligned slots lie evenly between their aligned neighbours of the tier, and
     annotations that subdivide another one share its time evenly, as ELAN shows them. What our own
     tiers say of an event (``eaf_document``) comes with it, also from documents of ``analyze`` as
     earlier versions wrote them.
@@ -144,7 +144,7 @@ def _annotations(tier: Element) -> Iterator[Element]:
 def _between(
     tier: Element, order: dict[str, int], times: Times, source: AnnotationFile, layer: str
 ) -> Times:
-    """The slots of a tier that nobody aligned, evenly between those beside them."""
+    """The unaligned slots of a tier, evenly between those beside them."""
     named = (one.get(f"TIME_SLOT_REF{end}") for one in _annotations(tier) for end in (1, 2))
     slots = sorted({slot for slot in named if slot in order}, key=order.__getitem__)
     aligned = [at for at, slot in enumerate(slots) if slot in times]
@@ -158,8 +158,7 @@ def _between(
         source.say(
             "note",
             f"tier {layer}",
-            f"{len(found)} times that nobody aligned lie evenly between their neighbours, as in "
-            "ELAN",
+            f"{len(found)} unaligned times lie evenly between their neighbours, as in ELAN",
             "Align them in ELAN if they matter",
         )
     return found

@@ -1,4 +1,4 @@
-"""The roles of our tiers, told by their linguistic types, however a user names the tiers."""
+"""The roles of our tiers, known by their linguistic types, whatever a user calls the tiers."""
 
 from __future__ import annotations
 
