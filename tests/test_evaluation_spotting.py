@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.spotting import (
-    Event,
     SpottingCounts,
     apex_errors,
     count_hits,
     match_intervals,
-    other_words,
     spotting_scores,
     strs,
-    unplaced,
 )
-from ma2mi.records import Interval
+from ma2mi.evaluation.unplaced import other_words, unplaced
+from ma2mi.records import Event, Interval
 
 intervals = st.lists(
     st.tuples(st.integers(0, 30), st.integers(0, 15)).map(lambda o: Interval(o[0], o[0] + o[1])),

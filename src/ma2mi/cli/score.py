@@ -81,7 +81,7 @@ def score(
 
 def _name_unplaced(labels: list[Event], found: list[Event]) -> None:
     """Say which predictions can hit nothing; exit code 3 if a name seems spelled otherwise."""
-    from ma2mi.evaluation.spotting import other_words, unplaced
+    from ma2mi.evaluation.unplaced import other_words, unplaced
 
     outside = unplaced(labels, found)
     if outside:
