@@ -236,7 +236,7 @@ def test_the_folder_of_another_run_is_refused(grown, weights, tmp_path):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Painted subjects before a camera with H.264: three videos."""
+    """Synthetic subjects before a camera with H.264: three videos."""
     folder = tmp_path_factory.mktemp("adapt")
     write_corpus("synthetic-macro", folder, subjects=3, clips_per_subject=1, seed=3, size=160)
     return folder / "clips"

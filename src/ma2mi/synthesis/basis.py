@@ -41,7 +41,7 @@ class FlowBasis:
 
 
 def subject_fields(subject: SyntheticSubject, side: int = SIDE) -> NDArray[np.float32]:
-    """One painted subject's fields [tracks, 2, S, S], see :class:`FlowBasis`.
+    """One synthetic subject's fields [tracks, 2, S, S], see :class:`FlowBasis`.
 
     Analytic: bumps, lines and lids where ``facs.ACTION_UNITS`` puts them on this subject's face.
     """
@@ -76,7 +76,7 @@ def make_basis(
     jobs: int = 1,
     on_progress: OnProgress = ignore,
 ) -> FlowBasis:
-    """The fields of painted subjects.
+    """The fields of synthetic subjects.
 
     Args:
         subjects: how many.

@@ -248,7 +248,7 @@ def plan_expression(
 
 
 def begin_within(piece: Piece, rng: np.random.Generator) -> Piece:
-    """The expression as seen by who starts to record while it is held."""
+    """The expression in a video that starts while it is held."""
     event, share = piece.event, rng.uniform(0.0, 0.9)
     _, stop = _hold(piece)
     cut = int(event.apex + share * (stop - event.apex))
@@ -257,7 +257,7 @@ def begin_within(piece: Piece, rng: np.random.Generator) -> Piece:
 
 
 def end_within(piece: Piece, rng: np.random.Generator) -> Piece:
-    """The expression as seen by who stops to record while it is held."""
+    """The expression in a video that ends while it is held."""
     event, share = piece.event, rng.uniform(0.1, 1.0)
     _, stop = _hold(piece)
     last = int(event.apex + share * (stop - event.apex))

@@ -18,7 +18,7 @@ with optional_part("cv2", "video"):
     import cv2
 
 DETAIL = 1.5
-"""Painted pixels per canonical pixel."""
+"""Pixels of a layer per canonical pixel."""
 
 Map = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ def draw_layers(subject: SyntheticSubject) -> Layers:
 
 
 class _Easel:
-    """Canonical coordinates of every painted pixel, and the brushes that use them."""
+    """Canonical coordinates of every pixel of a layer, and the brushes that use them."""
 
     def __init__(self, subject: SyntheticSubject) -> None:
         self.subject = subject

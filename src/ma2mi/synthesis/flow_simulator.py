@@ -72,7 +72,7 @@ def sample_growth(
     Args:
         basis: the faces.
         settings: see :class:`DomainSettings`; ``peak`` is the late movement's. Every sample has an
-            expression, whatever ``still`` says.
+            expression, whatever ``still`` is.
         subjects: int64 [B], whose face each sample shows, rows of the basis.
         seed: any non-negative integers.
         share: size of the early movement relative to the late one, drawn by logarithm.

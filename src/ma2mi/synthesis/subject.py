@@ -17,7 +17,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SyntheticSubject:
-    """Who a face belongs to. Lengths are canonical pixels (x right, y down), colours RGB in [0, 1].
+    """The subject of a face. Lengths are canonical pixels (x right, y down), colours RGB in [0, 1].
 
     "L" is the subject's left, which a camera sees on the right.
     """

@@ -218,11 +218,11 @@ class _View:
         self.whole = (start <= 0).all() and (stop >= frame).all()
         if not self.whole:
             blur = max(4.0, 0.05 * float(self.size.max()))  # no streaks from single pixels
-            calm = cv2.GaussianBlur(self._resize(first), (0, 0), blur)[self.crop]
+            blurred = cv2.GaussianBlur(self._resize(first), (0, 0), blur)[self.crop]
             top, left = (part.start for part in self.place)
             bottom, right = frame - [part.stop for part in self.place]
             edge = (int(top), int(bottom), int(left), int(right))
-            self.wall = cv2.copyMakeBorder(calm, *edge, borderType=cv2.BORDER_REPLICATE)
+            self.wall = cv2.copyMakeBorder(blurred, *edge, borderType=cv2.BORDER_REPLICATE)
             self.seam = self._seam(start, stop, frame)
 
     def frame(self, image: Image) -> Image:

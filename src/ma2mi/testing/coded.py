@@ -70,7 +70,7 @@ class FakeClip:
 
 
 class CodedFake(Fake):
-    """A fake of a coded corpus. A subclass says which subjects show what, and writes the sheet."""
+    """A fake of a coded corpus. A subclass declares which subjects show what, and writes the sheet."""
 
     corpus: ClassVar[type[CodedCorpus]]
     faults = tuple(FAULTS)
@@ -231,7 +231,7 @@ class CodedFake(Fake):
 
 
 def _with_fault(clips: list[FakeClip], fault: str) -> list[FakeClip]:
-    """The clips as their rows tell them, the second one spoilt."""
+    """The clips as their rows have them, the second one spoilt."""
     rows = list(clips)
     if fault == "apex-slash":
         rows[1] = replace(rows[1], apex="/")

@@ -62,7 +62,7 @@ class MacroClip:
 
 
 def no_labels(out: Path, clips: Sequence[MacroClip]) -> None:
-    """Of corpora whose paths tell the words."""
+    """Of corpora whose paths hold the words."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MacroFake(Fake):
         codes: of the words that a small fake shows.
         place: clip and layout to the video, or the frames of its folder with ``{index}``, below
             the root.
-        write_labels: writes what tells the words beside the paths.
+        write_labels: writes the files that hold the words beside the paths.
         spell: the code of a word that the corpus' table does not list.
         rate: frames per second of video files.
         faults, layouts, versions: see :class:`Fake`.

@@ -106,7 +106,7 @@ def find_weights(name: Path | str) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What a folder of weights says of itself.
+    """The description in a folder of weights.
 
     Raises:
         CheckpointError: there are no weights in the folder, or its config is damaged.
@@ -339,7 +339,7 @@ def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) 
                 _, index, key = name.split("/")
                 state.setdefault(int(index), {})[key] = tensor
         if not isinstance(about, dict):
-            raise ValueError("it says nothing of itself")
+            raise ValueError("it has no description")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"no readable training state ({' '.join(str(error).split())})",

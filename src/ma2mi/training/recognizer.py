@@ -1,4 +1,4 @@
-"""A recognizer: one network that says class, action units, strength, and whether anything moved."""
+"""A recognizer: one network for class, action units, intensity, and whether anything moved."""
 
 from __future__ import annotations
 
