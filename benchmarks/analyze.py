@@ -2,9 +2,9 @@
 
 python benchmarks/analyze.py
 
-A painted person in 640 x 480 at 30 fps for one minute, and the same ten times over, made once below
+A synthetic subject in 640 x 480 at 30 fps for one minute, and the same ten times over, made once below
 --out. Each video is analysed in a process of its own, everything written but with ``--no-videos``
-in one more run; then once with a clock around each step. Steps are told in seconds of the
+in one more run; then once with a clock around each step. Steps are reported in seconds of the
 processor. py-feat's detector looks at the same file where it is installed (it needs torchvision,
 and fetches its models itself).
 """
@@ -50,21 +50,21 @@ def main() -> None:
     if options.watch:
         print(json.dumps(watched(options.watch, options.out, options.no_videos, options.clocked)))
         return
-    paths = paint(options.out)
+    paths = render(options.out)
     alone(paths[0], options.out)  # compiled code is kept for later processes
     peak = []
     for minutes, path in zip(MINUTES, paths, strict=True):
         for words in ((), ("--no-videos",)):
-            told = alone(path, options.out, *words)
+            figures = alone(path, options.out, *words)
             frames = minutes * 60 * FPS
             print(
-                f"{minutes} min {' '.join(words):<12} {frames / told['seconds']:.0f} frames/s, "
-                f"{minutes * 60 / told['seconds']:.1f} times real time, {told['events']} events, "
-                f"peak {told['mebibytes']:.0f} MiB",
+                f"{minutes} min {' '.join(words):<12} {frames / figures['seconds']:.0f} frames/s, "
+                f"{minutes * 60 / figures['seconds']:.1f} times real time, {figures['events']} events, "
+                f"peak {figures['mebibytes']:.0f} MiB",
                 flush=True,
             )
             if not words:
-                peak.append(told["mebibytes"])
+                peak.append(figures["mebibytes"])
     print(f"memory of the long run is {peak[1] / peak[0]:.2f} times that of the short one")
     spent = alone(paths[0], options.out, "--clocked")["spent"]
     whole = sum(spent.values())
@@ -73,7 +73,7 @@ def main() -> None:
     print(peer(paths[0]))
 
 
-def paint(out: Path) -> list[Path]:
+def render(out: Path) -> list[Path]:
     """Both videos; the same arguments give the same pictures."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{minutes}min.mp4" for minutes in MINUTES]
@@ -117,8 +117,8 @@ def watched(path: Path, out: Path, no_videos: bool, clocked: bool) -> dict[str, 
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     if spent:
         spent["rest"] = busy - sum(spent.values())
-    told = {"seconds": seconds, "mebibytes": peak_mebibytes(), "events": len(analysis.events)}
-    return {**told, "spent": spent}
+    figures = {"seconds": seconds, "mebibytes": peak_mebibytes(), "events": len(analysis.events)}
+    return {**figures, "spent": spent}
 
 
 def peak_mebibytes() -> float:

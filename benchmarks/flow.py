@@ -101,7 +101,7 @@ def astronaut() -> Array:
 
 
 def synthetic_face() -> Array:
-    """A painted subject at three times the size, eyes where ``align.Template`` has them."""
+    """A synthetic subject at three times the size, eyes where ``align.Template`` has them."""
     quiet = SyntheticSettings(size=1024, noise=0, blur_px=0, head_drift_px=0, head_tremor_px=0)
     clip = make_clip(make_subject(2), kind="micro", emotion="happiness", seed=0, settings=quiet)
     matrix = clip.head[0]

@@ -4,7 +4,7 @@ python benchmarks/leak.py [--out docs/images/leak.png]
 
 Flow images of a fake MEGC2019 tree get shuffled labels, so nothing can be learned and chance is
 all there is. The same run is scored twice: with the last epoch, and with the epoch that is best on
-each left-out person.
+each left-out subject.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def draw_picture(result: object, path: Path) -> None:
     axes = figure.subplots()
     rows = (
         ("honest: last epoch", False, "#2a6f97"),
-        ("epoch chosen on the test person", True, "#b00020"),
+        ("epoch chosen on the test subject", True, "#b00020"),
     )
     for place, (_, best, colour) in enumerate(reversed(rows)):
         pool = result.pool(best_on_test=best)
@@ -63,7 +63,7 @@ def draw_picture(result: object, path: Path) -> None:
     axes.axvline(1 / 3, color="#8d99ae", ls="--")
     axes.text(1 / 3 + 0.005, 1.42, "chance", color="#8d99ae")
     axes.set_xlim(0, 1)
-    axes.set_xlabel("UAR on shuffled labels, 95 % interval over people")
+    axes.set_xlabel("UAR on shuffled labels, 95 % interval over subjects")
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, metadata={"Software": None})

@@ -2,9 +2,9 @@
 
 python benchmarks/prepare.py
 
-2,000 painted frames (40 folders of 50 JPEG files, 640 x 480, 200 fps, one expression each, faces
+2,000 synthetic frames (40 folders of 50 JPEG files, 640 x 480, 200 fps, one expression each, faces
 about 280 px), made once below --out. Prepared with one and with two processes, once more with a
-clock around each step, and once killed (-9) half-way and started again. Steps are told in seconds
+clock around each step, and once killed (-9) half-way and started again. Steps are reported in seconds
 of the processor, which others on a shared machine disturb less.
 """
 
@@ -33,7 +33,7 @@ from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.video import write_frames
 
 CLIPS, LENGTH = 40, 50
-PEOPLE = 8
+SUBJECTS = 8
 FPS = Fraction(200)
 STEPS = ("decode", "detect", "align", "measure", "write")
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="Only prepare into this folder.")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    expressions = paint(options.out)
+    expressions = render(options.out)
     if options.store:
         prepare_all(expressions, options.store, options.jobs)
         return
@@ -66,12 +66,12 @@ def main() -> None:
     print("stores are equal" if len(set(digests.values())) == 1 else "STORES DIFFER")
 
 
-def paint(out: Path) -> list[Expression]:
-    """The recordings, painted once; the same arguments give the same pictures."""
+def render(out: Path) -> list[Expression]:
+    """The recordings, rendered once; the same arguments give the same pictures."""
     expressions = []
     for number in range(CLIPS):
         scene = make_clip(
-            make_subject(number % PEOPLE),
+            make_subject(number % SUBJECTS),
             kind="micro",
             emotion=("happiness", "surprise", "disgust")[number % 3],
             seed=number,
@@ -87,7 +87,7 @@ def paint(out: Path) -> list[Expression]:
                 for at in range(LENGTH)
             )
             write_frames(folder, wide, pattern="img{index}.jpg")
-        recording = Recording(folder, f"p{number % PEOPLE}", folder.name, "painted", FPS)
+        recording = Recording(folder, f"p{number % SUBJECTS}", folder.name, "synthetic", FPS)
         expressions.append(Expression("micro", 10, LENGTH // 2, LENGTH - 11, recording=recording))
     return expressions
 

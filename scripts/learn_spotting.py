@@ -160,7 +160,7 @@ def measured(what: Video, cache: Path) -> Measured:
 
 
 def with_more(what: Video, measured: Measured) -> Measured:
-    """The track with micro-expressions added that nobody had to render."""
+    """The track with micro-expressions added without rendering them."""
     track, events = measured
     seconds = what.seconds
     quiet = {"blink_rate": 0.0, "gaze_rate": 0.0}

@@ -1,6 +1,6 @@
 """What MA2MI brings, and what brings nothing: ``python benchmarks/ma2mi/ablate.py --jobs 2``.
 
-Painted macro video to pre-train on; painted and rendered subjects with micro-expressions to be read
+Synthetic macro video to pre-train on; synthetic and rendered subjects with micro-expressions to be read
 by a ridge on the frozen network, leave one subject out, with all labels and with few labelled
 subjects (the same draws for every row). Every row is held against a named control by a permutation
 test over subjects, seeds and draws pooled. What is measured stays below --out and counts as long as
@@ -75,7 +75,7 @@ def run(
         )
     if tasks:
         # Made here with all processes; the rest waits until a row asks for it.
-        study.worlds  # noqa: B018
+        study.domains  # noqa: B018
         study.pairs(BOTH)
     joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch=jobs)(
         joblib.delayed(measure)(row, seed, setup) for row, seed in tasks

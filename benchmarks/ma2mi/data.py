@@ -1,6 +1,6 @@
-"""The study's data: painted subjects to learn from, and painted and rendered ones to be read.
+"""The study's data: synthetic subjects to learn from, and and rendered heads to be read.
 
-Three parts that share nobody. The rendered heads are another renderer's: other geometry, skin and
+Three parts that share no subject. The rendered heads are another renderer's: other geometry, skin and
 light, other shapes of the action units; the same face tracker and the same flow measure them.
 """
 
@@ -56,8 +56,8 @@ class Setup:
 
     Args:
         out: everything is kept below it.
-        macro: painted subjects to pre-train on, a fifth of whom judge it; ``clips`` videos each.
-        micro: painted subjects with ``clips`` labelled micro-expressions each.
+        macro: synthetic subjects to pre-train on, a fifth of which is held out; ``clips`` videos each.
+        micro: synthetic subjects with ``clips`` labelled micro-expressions each.
         heads: rendered subjects, likewise.
         steps: of every pre-training; None leaves each its own.
         real: folder of real video, which need not be there.
@@ -82,7 +82,7 @@ class Data:
 
     def pretraining(self, videos: int, settings: PairSettings) -> Pairs:
         """Pairs of the first so many macro videos: of as many subjects and emotions as can be."""
-        corpus = self._painted("synthetic-macro", self.setup.macro, MACRO_SEED)
+        corpus = self._corpus("synthetic-macro", self.setup.macro, MACRO_SEED)
         chosen = in_turn(corpus.recordings(), self.setup.clips)[:videos]
         keys, _ = cut_recordings(chosen, self.store, jobs=self.jobs)
         return measure_movements(self.store, keys, settings, jobs=self.jobs)[0]
@@ -94,9 +94,9 @@ class Data:
         return measure_movements(self.store, keys, settings, jobs=self.jobs)[0]
 
     @cached_property
-    def painted(self) -> LabelledPairs:
+    def synthetic(self) -> LabelledPairs:
         """Micro-expressions of 0.2 to 0.7 px by the renderer of the macro videos."""
-        return self._marked(self._painted("synthetic-micro", self.setup.micro, MICRO_SEED))
+        return self._marked(self._corpus("synthetic-micro", self.setup.micro, MICRO_SEED))
 
     @cached_property
     def rendered(self) -> LabelledPairs:
@@ -113,7 +113,7 @@ class Data:
     def _root(self, name: str, subjects: int) -> Path:
         return self.setup.out / f"{name}-{subjects}x{self.setup.clips}"
 
-    def _painted(self, name: str, subjects: int, seed: int) -> Corpus:
+    def _corpus(self, name: str, subjects: int, seed: int) -> Corpus:
         root = self._root(name, subjects)
         if (root / "manifest.csv").is_file():  # it is written last
             return open_corpus(name, root)

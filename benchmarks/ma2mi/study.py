@@ -42,7 +42,8 @@ from ma2mi.training.ridge import DualRidge
 
 #: Labelled subjects; 0 is all others. Of the rendered ones fewer, for the time that it takes.
 FEW = 5
-SIZES = {"painted": (0, 2, FEW, 10), "rendered": (0, FEW)}
+SIZES = {"synthetic": (0, 2, FEW, 10), "rendered": (0, FEW)}
+_BEFORE = {"painted": "synthetic"}  # what results of earlier versions call a renderer
 DRAWS = 5
 #: Figures are taken once in so many steps.
 EPOCH_STEPS = 100
@@ -80,10 +81,10 @@ class Study:
         self._pairs: dict[str, Pairs] = {}
 
     @cached_property
-    def worlds(self) -> dict[str, LabelledPairs]:
+    def domains(self) -> dict[str, LabelledPairs]:
         """Labelled subjects by renderer; the rendered ones need anny."""
         with alone(self.setup.out / "data.lock"):
-            found = {"painted": self.data.painted}
+            found = {"synthetic": self.data.synthetic}
             try:
                 found["rendered"] = self.data.rendered
             except MissingPart as error:
@@ -107,8 +108,8 @@ class Study:
             return None
         tree = json.loads(path.read_text())
         return {
-            world: {int(size): np.array(counts) for size, counts in sizes.items()}
-            for world, sizes in tree["confusions"].items()
+            _BEFORE.get(domain, domain): {int(n): np.array(counts) for n, counts in sizes.items()}
+            for domain, sizes in tree["confusions"].items()
         }
 
     def measure(self, row: Row, seed: int) -> float:
@@ -119,8 +120,10 @@ class Study:
         start = time.process_time()
         learned = self.pretrained(row.learned, seed) if row.learned else None
         found = {
-            world: self._confusions(*self._entered(row, seed, learned, marked), marked, seed, world)
-            for world, marked in self.worlds.items()
+            domain: self._confusions(
+                *self._entered(row, seed, learned, marked), marked, seed, domain
+            )
+            for domain, marked in self.domains.items()
         }
         took = time.process_time() - start
         text = json.dumps({"row": row.name, "seed": seed, "cpu_s": took, "confusions": found})
@@ -222,7 +225,7 @@ class Study:
         return mean, axes[:, -COMPONENTS:]
 
     def _confusions(
-        self, learner: Learner, clips: Clips, labelled: LabelledPairs, seed: int, world: str
+        self, learner: Learner, clips: Clips, labelled: LabelledPairs, seed: int, domain: str
     ) -> dict[int, list[Any]]:
         options: dict[str, Any] = {
             "labels": labelled.labels,
@@ -239,7 +242,7 @@ class Study:
         )
         found = {0: everyone[:, None].tolist()}
         most = len(everyone) - 1
-        sizes = [size for size in SIZES[world] if 0 < size <= most]
+        sizes = [size for size in SIZES[domain] if 0 < size <= most]
         if not sizes:
             return found
         curve = run_learning_curve(learner, clips, sizes=sizes, draws=DRAWS, **options)

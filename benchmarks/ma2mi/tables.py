@@ -19,18 +19,18 @@ import ma2mi
 from ma2mi.evaluation.statistics import PairedTest, bootstrap, permutation_test, score_named
 from ma2mi.training.checkpoint import read_config
 
-#: A difference is told as one below this p.
+#: A difference is reported as one below this p.
 LEVEL = 0.05
 #: What MA2MI was to show at ``FEW`` labelled subjects: renderer, against what, by how much; and
 #: how sure of it.
 AIMS = (
-    ("painted", RANDOM, 0.10),
-    ("painted", "flow-pca", 0.04),
-    ("painted", "pixels-rbf", 0.04),
+    ("synthetic", RANDOM, 0.10),
+    ("synthetic", "flow-pca", 0.04),
+    ("synthetic", "pixels-rbf", 0.04),
     ("rendered", RANDOM, 0.0),
 )
 AIM_P = 0.01
-#: How far from chance the subject may be told by the codes.
+#: How far from chance the subject may be read off the codes.
 SUBJECT_MARGIN = 0.05
 BRIEF_NAME = f"{OURS}, {SHORT} steps"
 
@@ -49,10 +49,10 @@ class Table:
             row.name: {seed: r for seed in seeds if (r := study.result(row, seed))} for row in rows
         }
 
-    def counts(self, name: str, world: str, size: int, seeds: Sequence[int]) -> Counts:
+    def counts(self, name: str, domain: str, size: int, seeds: Sequence[int]) -> Counts:
         """[subjects, seeds and draws, 3, 3]; what knows no seeds counts for each."""
         own = self.results[name]
-        some = [own.get(seed, own[min(own)])[world][size] for seed in seeds]
+        some = [own.get(seed, own[min(own)])[domain][size] for seed in seeds]
         return np.concatenate(some, axis=1)
 
     def seeds_of(self, row: Row) -> list[int]:
@@ -64,13 +64,13 @@ class Table:
         other = list(self.results[against.name]) if against.seeded else own
         return [seed for seed in own if seed in other]
 
-    def lines(self, world: str) -> Iterator[str]:
+    def lines(self, domain: str) -> Iterator[str]:
         """One renderer's subjects."""
-        there = [r for own in self.results.values() for r in own.values() if world in r]
+        there = [r for own in self.results.values() for r in own.values() if domain in r]
         if not there:
             yield "Not measured: no such subjects (they need `pip install 'ma2mi[heads]'`)."
             return
-        sizes = [size for size in SIZES[world] if size in there[0][world]]
+        sizes = [size for size in SIZES[domain] if size in there[0][domain]]
         few = FEW if FEW in sizes else sizes[-1]
         heads = " | ".join("all" if size == 0 else f"{size} subjects" for size in sizes)
         gains = " | ".join(f"at {size or 'all'}, p" for size in dict.fromkeys((few, 0)))
@@ -78,11 +78,11 @@ class Table:
         yield "|---" * (len(sizes) + 4 + (few != 0)) + "|"
         for row in self.rows:
             if seeds := self.seeds_of(row):
-                counts = {size: self.counts(row.name, world, size, seeds) for size in sizes}
+                counts = {size: self.counts(row.name, domain, size, seeds) for size in sizes}
                 cells = [_estimate(counts[size]) for size in sizes]
                 if row.against:
                     cells += [row.against] + [
-                        _gain(counts[size], self.counts(row.against, world, size, seeds))
+                        _gain(counts[size], self.counts(row.against, domain, size, seeds))
                         for size in dict.fromkeys((few, 0))
                     ]
                 else:
@@ -100,22 +100,22 @@ class Table:
             if what is None or row.settings:  # those are read by a part of themselves
                 continue
             folders = [self.study.folder(what, seed) for seed in self.seeds]
-            told = [read_config(f)["figures"] for f in folders if (f / "config.json").is_file()]
-            if not told:
+            figures = [read_config(f)["figures"] for f in folders if (f / "config.json").is_file()]
+            if not figures:
                 continue
             steps = self.study.steps(what)
             if what.init:
                 steps += self.study.steps(what.init)
-            if "gain" in told[0]:
-                gain = np.mean([t["gain"] for t in told])
+            if "gain" in figures[0]:
+                gain = np.mean([one["gain"] for one in figures])
                 cells = [f"(gain over copying {gain:+.1%})", "", "", "", ""]
             else:
-                mean = {k: float(np.mean([t[k] for t in told])) for k in told[0]}
+                mean = {k: float(np.mean([one[k] for one in figures])) for k in figures[0]}
                 cells = [f"{mean['retrieval']:.0%}", f"{mean['units']:.3f}"]
                 off = abs(mean["subject"] - mean["subject_chance"])
                 cells += [f"{mean['subject']:.3f}", f"{mean['subject_chance']:.3f}"]
                 cells += ["yes" if off <= SUBJECT_MARGIN else "no"]
-            yield f"| {row.name} | {len(told)} | {steps} | {' | '.join(cells)} |"
+            yield f"| {row.name} | {len(figures)} | {steps} | {' | '.join(cells)} |"
 
 
 def _estimate(counts: Counts) -> str:
@@ -157,17 +157,17 @@ def commit() -> str:
     return shown.stdout.strip() or "no git checkout"
 
 
-def verdicts(table: Table, world: str) -> Iterator[str]:
+def verdicts(table: Table, domain: str) -> Iterator[str]:
     """The rows at few labelled subjects in words: better, worse, or what brings nothing."""
     found: dict[str, list[str]] = {"better": [], "worse": [], "nothing": []}
     for row in table.rows:
         seeds = table.seeds_of(row)
-        if not (row.against and seeds and world in table.results[row.name][seeds[0]]):
+        if not (row.against and seeds and domain in table.results[row.name][seeds[0]]):
             continue
-        size = FEW if FEW in table.results[row.name][seeds[0]][world] else 0
+        size = FEW if FEW in table.results[row.name][seeds[0]][domain] else 0
         test = compared(
-            table.counts(row.name, world, size, seeds),
-            table.counts(row.against, world, size, seeds),
+            table.counts(row.name, domain, size, seeds),
+            table.counts(row.against, domain, size, seeds),
         )
         word = "nothing" if test.p >= LEVEL else "better" if test.difference > 0 else "worse"
         found[word].append(f"{row.name} ({test.difference:+.3f} against {row.against})")
@@ -183,18 +183,18 @@ def aims(table: Table) -> Iterator[str]:
     """What MA2MI was to show at few labelled subjects, and whether it does."""
     rows = {row.name: row for row in table.rows if table.results[row.name]}
     for name in (OURS, BRIEF_NAME):
-        for world, against, least in AIMS:
+        for domain, against, least in AIMS:
             if name not in rows or against not in rows:
                 continue
             seeds = table.seeds_of(replace(rows[name], against=against))
             there = [table.results[one] for one in (name, against)]
-            if not seeds or any(world not in own[min(own)] for own in there):
+            if not seeds or any(domain not in own[min(own)] for own in there):
                 continue
-            size = FEW if FEW in there[0][seeds[0]][world] else 0
-            test = compared(*(table.counts(one, world, size, seeds) for one in (name, against)))
+            size = FEW if FEW in there[0][seeds[0]][domain] else 0
+            test = compared(*(table.counts(one, domain, size, seeds) for one in (name, against)))
             shown = test.difference >= least and test.p < AIM_P
             yield (
-                f"| {name} | {world} | {against} | {least:+.2f} | {test.difference:+.3f} "
+                f"| {name} | {domain} | {against} | {least:+.2f} | {test.difference:+.3f} "
                 f"| {p_of(test.p)} | {'yes' if shown else 'no'} |"
             )
 
@@ -215,9 +215,9 @@ def summary(table: Table) -> str:
             f"are measured; {table.study.cpu_s() / 60:.0f} minutes of one core, the data not "
             f"counted. {missing(table)}",
             "",
-            f"### Painted subjects ({size.micro}, {size.clips} micro-expressions each)",
+            f"### Synthetic subjects ({size.micro}, {size.clips} micro-expressions each)",
             "",
-            *table.lines("painted"),
+            *table.lines("synthetic"),
             "",
             f"### Rendered heads ({size.heads}, {size.clips} micro-expressions each)",
             "",
@@ -233,9 +233,9 @@ def summary(table: Table) -> str:
             "|---|---|---|---|---|---|---|",
             *aims(table),
             "",
-            f"### In words: painted subjects, {FEW} of them labelled",
+            f"### In words: synthetic subjects, {FEW} of them labelled",
             "",
-            *verdicts(table, "painted"),
+            *verdicts(table, "synthetic"),
             "",
             f"### In words: rendered heads, {FEW} of them labelled",
             "",
@@ -261,8 +261,8 @@ python benchmarks/ma2mi/ablate.py --jobs 2            # goes on if killed; --ful
 python benchmarks/ma2mi/ablate.py --jobs 2 --readme   # writes this page
 ```
 
-Three parts that share nobody: {macro} painted subjects in macro video (30 fps, H.264; {clips} of
-each, 100 of these videos are learned from unless a row says otherwise), {micro} painted subjects
+Three parts that share no subject: {macro} synthetic subjects in macro video (30 fps, H.264; {clips} of
+each, 100 of these videos are learned from unless a row says otherwise), {micro} synthetic subjects
 with {clips} micro-expressions each (0.2 to 0.7 px of a 224 px crop, 200 fps), and {heads} rendered
 heads (`synthesis/head_video.py`: other geometry, skin, light and shapes of the action
 units) with {clips} each, of the same size. All are tracked and measured as a user's video is.
@@ -281,5 +281,5 @@ is a kernel ridge on the flow. Rows of {short} steps are for comparison with eac
 fewer seeds unless `--full`; the others took 300 steps of {batch} pairs. "units" and "subject" are
 the probe's (`training/probe.py`): area under the ROC curve of a ridge on synthetic action units,
 and how often the code names the subject, which should be within 0.05 of chance. `zero` learned with
-labels, from painted subjects and rendered heads of other seeds.
+labels, from synthetic subjects and rendered heads of other seeds.
 """

@@ -1,13 +1,13 @@
 """Does MA2MI help the recipe of "zero"? ``python benchmarks/ma2mi/zero_and_ma2mi.py --out DIR``.
 
-Three ways, each against as many steps without MA2MI, on worlds that no network here was trained in:
+Three ways, each against as many steps without MA2MI, in domains that no network here was trained in:
 (a) MA2MI on the simulator, then the supervised recipe; (b) both losses together; (c) the shipped
 weights adapted to a camera's unlabelled videos (``ma2mi adapt``), their answers held. The control
 of (c) is the shipped weights themselves: steps that only hold answers leave them where they are
 (``tests/test_adapt.py``).
 
-(a) and (b) learn from painted subjects' analytic fields alone, at 64 px, in a few hundred steps: a
-small copy of the recipe, the same for all. Worlds that judge: painted subjects of other seeds,
+(a) and (b) learn from synthetic subjects' analytic fields alone, at 64 px, in a few hundred steps: a
+small copy of the recipe, the same for all. Domains of the evaluation: synthetic subjects of other seeds,
 measured by OpenCV's TV-L1 and by Farneback's flow; rendered heads (anny), which move by another
 law; and, for (c), the camera: noise, flicker and H.264. p by permutation over subjects, the seeds'
 answers pooled. Every step keeps its result below --out; killed, the script goes on where it was.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "zero"))
 
-from evaluate_zero import Judged, ask, measured, rendered
+from evaluate_zero import EvaluationSet, compute_logits, measured, rendered
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
 from train_zero import ZeroSettings, train_zero
 
@@ -62,11 +62,11 @@ Counts = NDArray[np.int64]
 
 #: Steps: of MA2MI in (a), the first of them all; of all in (a) and (b); of adapting in (c).
 BEFORE, ALL, ADAPTING = 100, 300, 80
-#: Subjects who train: how many, and the first seed.
+#: Subjects to train on: how many, and the first seed.
 TRAINING = (64, 1000)
-#: Pairs that judge, ten of each subject, and the first seed.
-JUDGING = (200, 9000)
-#: Rendered heads that judge: how many, and the first seed; "zero" was trained on 0 to 47.
+#: Pairs to evaluate on, ten of each subject, and the first seed.
+EVALUATED = (200, 9000)
+#: Rendered heads to evaluate on: how many, and the first seed; "zero" was trained on 0 to 47.
 HEADS = (16, 48)
 #: Videos of the camera to adapt to: subjects, videos of each, the first seed.
 FILMED = (16, 1, 9500)
@@ -101,7 +101,7 @@ QUESTIONS = (
 
 
 class Study:
-    """The worlds, and what each network says in them, each made once."""
+    """The domains, and each network's confusions in them, each computed once."""
 
     def __init__(self, out: Path, jobs: int) -> None:
         self.out, self.jobs = out, jobs
@@ -112,23 +112,23 @@ class Study:
         return make_basis(*TRAINING, jobs=self.jobs)
 
     @cached_property
-    def painted(self) -> dict[str, Judged]:
+    def synthetic(self) -> dict[str, EvaluationSet]:
         """The same pairs by two estimators, as movement and as images."""
         path = self.out / "judging.npz"
         methods = ("opencv-tvl1", "farneback")
         if not path.is_file():
-            write_pairs(path, *JUDGING, methods, jobs=self.jobs)
-        person = np.load(path)["person"]
+            write_pairs(path, *EVALUATED, methods, jobs=self.jobs)
+        subject = np.load(path)["person"]
         return {
             f"{method}, {'images' if image else 'movement'}": measured(
-                read_pairs(path, method), person, image
+                read_pairs(path, method), subject, image
             )
             for method in methods
             for image in (False, True)
         }
 
     @cached_property
-    def heads(self) -> dict[str, Judged]:
+    def heads(self) -> dict[str, EvaluationSet]:
         path = self.out / "heads.safetensors"
         if not path.is_file():
             write_head_bank(path, *HEADS, size=SIDE, jobs=self.jobs)
@@ -140,7 +140,7 @@ class Study:
         }
 
     @cached_property
-    def camera(self) -> dict[str, Judged]:
+    def camera(self) -> dict[str, EvaluationSet]:
         path = self.out / "camera.npz"
         if not path.is_file():
             parts = []
@@ -163,19 +163,21 @@ class Study:
         }
 
     @property
-    def worlds(self) -> dict[str, Judged]:
-        return {**self.painted, **self.heads}
+    def domains(self) -> dict[str, EvaluationSet]:
+        return {**self.synthetic, **self.heads}
 
     def confusions(self, arm: str, seed: int) -> dict[str, Counts]:
-        """World to [subjects, 3, 3]."""
+        """Domain to [subjects, 3, 3]."""
         own = arm.startswith("c") or arm == "shipped"
         seed = 0 if arm == "shipped" else seed
         path = self.out / "results" / f"{arm}-{seed}.json"
         if not path.is_file():
             began = time.process_time()
             net, size = self._net(arm, seed)
-            worlds = {**self.worlds, **(self.camera if own else {})}
-            found = {name: _judge(net, world, size).tolist() for name, world in worlds.items()}
+            domains = {**self.domains, **(self.camera if own else {})}
+            found = {
+                name: _confusions_in(net, domain, size).tolist() for name, domain in domains.items()
+            }
             path.parent.mkdir(exist_ok=True)
             replace_file(path, json.dumps(found).encode())
             print(f"{arm}-{seed}: {time.process_time() - began:.0f} s", flush=True)
@@ -229,17 +231,17 @@ class Study:
         """Movements in the camera's videos, through the whole pipeline."""
         folder = self.out / "videos"
         subjects, each, first = FILMED
-        for person in range(first, first + subjects):
+        for subject in range(first, first + subjects):
             for at in range(each):
-                path = folder / f"s{person}" / f"{at}.mp4"
+                path = folder / f"s{subject}" / f"{at}.mp4"
                 if not path.is_file():
                     clip = make_clip(
-                        make_subject(person),
+                        make_subject(subject),
                         kind="macro",
-                        emotion=EMOTIONS[(person * each + at) % len(EMOTIONS)],
+                        emotion=EMOTIONS[(subject * each + at) % len(EMOTIONS)],
                         seed=at,
                         fps=Fraction(CAMERA_FPS),
-                        settings=_camera_settings(np.random.default_rng([person, at])),
+                        settings=_camera_settings(np.random.default_rng([subject, at])),
                     )
                     write_video(path, clip.frames(), CAMERA_FPS, crf=CRF)
         store = ClipStore(self.out / "clips", Recipe(size=128))
@@ -266,10 +268,10 @@ def _film_pair(number: int, folder: Path) -> dict[str, Any]:
     """One micro-expression before the camera; see ``pairs.make_pair``."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([CAMERA[1], number])
-    person = CAMERA[1] + number // 10
+    subject = CAMERA[1] + number // 10
     emotion = EMOTIONS[DRAWN[rng.integers(12)] if rng.random() < 0.85 else rng.integers(8)]
     clip = make_clip(
-        make_subject(person),
+        make_subject(subject),
         kind="micro",
         emotion=emotion,
         seed=int(rng.integers(1e6)),
@@ -297,7 +299,7 @@ def _film_pair(number: int, folder: Path) -> dict[str, Any]:
     return {
         "label": CLASS_OF.get(emotion, 0),
         "units": [float(unit in units) for unit in UNITS],
-        "person": person,
+        "person": subject,
         "flow": (flow(crops[0], crops[1][None])[0] * (100 / 112)).astype(np.float16),
     }
 
@@ -308,27 +310,29 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
     part.rename(path)
 
 
-def _judge(net: Backbone, world: Judged, size: int) -> Counts:
+def _confusions_in(net: Backbone, domain: EvaluationSet, size: int) -> Counts:
     """[subjects, 3, 3] of the classes' plain logits, without a prior."""
-    guess = ask(net, world.actions, size)[:, :3].argmax(1).numpy()
-    moves = world.label >= 0
-    return subject_confusions(world.label[moves], guess[moves], world.person[moves].astype(str), 3)
+    predicted = compute_logits(net, domain.actions, size)[:, :3].argmax(1).numpy()
+    moves = domain.label >= 0
+    return subject_confusions(
+        domain.label[moves], predicted[moves], domain.subject[moves].astype(str), 3
+    )
 
 
-def _together(worlds: dict[str, Counts]) -> Counts:
-    """Confusions of all worlds: subjects of one kind count once, however often they are judged."""
+def _together(domains: dict[str, Counts]) -> Counts:
+    """Confusions of all domains: subjects of one kind count once, however often they are evaluated."""
     kinds: dict[str, Counts] = {}
-    for name, counts in worlds.items():
+    for name, counts in domains.items():
         kind = name.partition(",")[0]
-        kind = "painted" if kind in ("opencv-tvl1", "farneback") else kind
+        kind = "synthetic" if kind in ("opencv-tvl1", "farneback") else kind
         kinds[kind] = kinds[kind] + counts if kind in kinds else counts
     return np.concatenate(list(kinds.values()))
 
 
 def table(study: Study, seeds: range, questions: list[Question]) -> list[str]:
-    """The results in Markdown. "all worlds" is the question asked; p of the others by Holm."""
+    """The results in Markdown. "all domains" is the question asked; p of the others by Holm."""
     lines = [
-        "| question | world | MA2MI | control | difference | p | p (Holm) |",
+        "| question | domain | MA2MI | control | difference | p | p (Holm) |",
         "|---|---|---|---|---|---|---|",
     ]
     for question in questions:
@@ -339,7 +343,7 @@ def table(study: Study, seeds: range, questions: list[Question]) -> list[str]:
         sums = [
             {name: sum(run[name] for run in runs) for name in runs[0]} for runs in (arm, control)
         ]
-        ours, theirs = ({"all worlds": _together(s), **s} for s in sums)
+        ours, theirs = ({"all domains": _together(s), **s} for s in sums)
         tests = {name: permutation_test(ours[name], theirs[name]) for name in ours}
         corrected = holm([tests[name].p for name in list(tests)[1:]]).tolist()
         for (name, test), p in zip(tests.items(), [None, *corrected], strict=True):

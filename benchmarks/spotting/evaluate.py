@@ -100,7 +100,7 @@ class Result:
 # -- videos --------------------------------------------------------------------------------------
 
 
-def painted(video: LongVideo, seed: int) -> Rendered:
+def faces(video: LongVideo, seed: int) -> Rendered:
     """As it was planned, by the renderer that the scorer learned from."""
     return video
 
@@ -112,7 +112,7 @@ def heads(video: LongVideo, seed: int) -> Rendered:
     return HeadVideo(video, head_seed=FIRST_HEAD + seed)
 
 
-RENDERERS: dict[str, Callable[[LongVideo, int], Rendered]] = {"painted": painted, "heads": heads}
+RENDERERS: dict[str, Callable[[LongVideo, int], Rendered]] = {"faces": faces, "heads": heads}
 
 
 def plan(what: Video, lifelike: bool) -> LongVideo:
@@ -264,10 +264,10 @@ def table(results: Sequence[Result], scorer: str) -> Iterator[str]:
     off = interval(apexes, lambda c: _ratio(c[..., 1], c[..., 0]) / 1000, digits=0)
     yield f"\napex of {hits} hits: off by {off} ms; inside {_share(inside, hits):.0%}"
     truth = [(r.subject, one) for r in results for one in r.truth if one.kind in EXPRESSIONS]
-    guess = [(r.subject, e) for r in results for e in r.events[scorer] if e.kind in EXPRESSIONS]
+    predicted = [(r.subject, e) for r in results for e in r.events[scorer] if e.kind in EXPRESSIONS]
     score = strs(
         [one.as_event(subject) for subject, one in truth],
-        [one.as_event(subject) for subject, one in guess],
+        [one.as_event(subject) for subject, one in predicted],
         classes=LABEL_SETS["synthetic-3"].classes,
     )
     yield f"STRS {score.strs:.3f} (micro and macro, three classes)"
@@ -303,7 +303,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=0.0, help="0: 1.5 at 30, 0.7 at 200 fps")
     parser.add_argument("--density", type=float, default=0.0, help="0: 2.5 at 30, 3 at 200 fps")
     parser.add_argument("--lifelike", action="store_true", help="large expressions, talk, 3-D head")
-    parser.add_argument("--renderer", default="painted", choices=[*RENDERERS])
+    parser.add_argument("--renderer", default="faces", choices=[*RENDERERS])
     parser.add_argument("--coded", action="store_true", help="as H.264, not as rendered")
     parser.add_argument("--crf", type=int, default=20, help="of H.264; larger is worse")
     parser.add_argument("--weights", default="zero", help="recognizer")

@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subjects", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=1.0, help="of each subject and scene")
-    parser.add_argument("--renderer", default="painted", choices=[*RENDERERS])
+    parser.add_argument("--renderer", default="faces", choices=[*RENDERERS])
     parser.add_argument("--coded", action="store_true", help="as H.264, not as rendered")
     parser.add_argument("--crf", type=int, default=20, help="of H.264; larger is worse")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Synthetic long videos to evaluate spotting on: who, what happens, and how it is filmed."""
+"""Synthetic long videos to evaluate spotting on: the subject, what happens, and how it is filmed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SCENES = {
     "only the head moves, or a photograph in a hand": (QUIET, 0.3),
     "head, gaze and blinks": ({}, 0.3),
 }
-"""Scenes in which nobody makes an expression: what the painted scene has, and head moves a second.
+"""Scenes without an expression: what the scene has, and head moves a second.
 Heads move as a picture does (shift, turn, nearer), not in depth."""
 
 

@@ -1,4 +1,4 @@
-"""Calibrate a recognizer on one synthetic world, and measure it on others, for its card."""
+"""Calibrate a recognizer on one synthetic domain, and measure it on others, for its card."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ JUDGING_PEOPLE = range(5040, 5080)
 
 PRIOR = (250, 109, 83)
 """Clips of each class in the MEGC2019 composite, as published (See et al., FG 2019): negative,
-positive, surprise. Negative movements are the common ones in every corpus; the training world
+positive, surprise. Negative movements are the common ones in every corpus; the training domain
 draws all three alike."""
 
 KEPT_MOVEMENTS = 0.95
-"""Share of the calibrating world's expressions that the movement threshold lets pass."""
+"""Share of the calibrating domain's expressions that the movement threshold lets pass."""
 
 SURE = 0.9
-"""What it answers should be right this often on the calibrating world; else it abstains."""
+"""What it answers should be right this often on the calibrating domain; else it abstains."""
 
 OTHER_HEADS = DomainSettings(
     peak=(0.05, 1.0), bend_deg=18, asymmetry=0.8, head=0.4, noise=0.2, dropped=0.25
@@ -51,56 +51,56 @@ OTHER_HEADS = DomainSettings(
 """Heads that move by another law: weaker, more askew, under more noise and head motion."""
 
 
-class Judged(NamedTuple):
+class EvaluationSet(NamedTuple):
     """Movements with their truth.
 
     Attributes:
         actions: as the network sees them, [N, 3, S, S].
         label, units: as in ``flow_simulator.Sample``.
-        person: [N].
+        subject: [N].
     """
 
     actions: torch.Tensor
     label: NDArray[np.int64]
     units: NDArray[np.float32]
-    person: NDArray[np.int64]
+    subject: NDArray[np.int64]
 
 
-def measured(pairs: MeasuredPairs, person: NDArray[np.int64], image: bool) -> Judged:
+def measured(pairs: MeasuredPairs, subject: NDArray[np.int64], image: bool) -> EvaluationSet:
     """Measured pairs, as percent of movement or as the MEGC2019 layout has them."""
     flow = torch.from_numpy(pairs.flow.astype(np.float32))
     actions = as_flow_image(flow) if image else as_action(flow)
-    return Judged(actions, pairs.label, pairs.units, person)
+    return EvaluationSet(actions, pairs.label, pairs.units, subject)
 
 
-def painted(out: Path, method: str, people: range, image: bool) -> Judged:
+def painted(out: Path, method: str, people: range, image: bool) -> EvaluationSet:
     """The judging pairs of these people, measured by ``method``."""
     with np.load(out / "judging.npz") as file:
         keep = np.isin(file["person"], people)
-        person = file["person"][keep]
-    return measured(read_pairs(out / "judging.npz", method, keep), person, image)
+        subject = file["person"][keep]
+    return measured(read_pairs(out / "judging.npz", method, keep), subject, image)
 
 
-def rendered(fields: NDArray[np.float32], image: bool, seed: int = 0) -> Judged:
+def rendered(fields: NDArray[np.float32], image: bool, seed: int = 0) -> EvaluationSet:
     """Samples of heads that never trained, moving by another law; one batch a head."""
     parts = []
-    world = OTHER_HEADS
+    domain = OTHER_HEADS
     if image:
-        world = world.model_copy(
+        domain = domain.model_copy(
             update={"eyes_apart": OFF_TEMPLATE.eyes_apart, "eyes_y": OFF_TEMPLATE.eyes_y}
         )
-    for person, field in enumerate(fields):
-        sample = sample_flow(FlowBasis(field[None]), world, 100, (900, seed, person, image))
+    for subject, field in enumerate(fields):
+        sample = sample_flow(FlowBasis(field[None]), domain, 100, (900, seed, subject, image))
         shown = as_flow_image(sample.flow) if image else as_action(sample.flow)
-        parts.append((shown, sample.label.numpy(), sample.units.numpy(), np.full(100, person)))
-    actions, label, units, person = zip(*parts, strict=True)
-    return Judged(
-        torch.cat(actions), np.concatenate(label), np.concatenate(units), np.concatenate(person)
+        parts.append((shown, sample.label.numpy(), sample.units.numpy(), np.full(100, subject)))
+    actions, label, units, subject = zip(*parts, strict=True)
+    return EvaluationSet(
+        torch.cat(actions), np.concatenate(label), np.concatenate(units), np.concatenate(subject)
     )
 
 
 @torch.no_grad()
-def ask(net: Backbone, actions: torch.Tensor, size: int) -> torch.Tensor:
+def compute_logits(net: Backbone, actions: torch.Tensor, size: int) -> torch.Tensor:
     """Logits [N, outputs], a mean of the movement and its mirror image."""
     net.eval()
     sign = torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
@@ -114,11 +114,11 @@ def ask(net: Backbone, actions: torch.Tensor, size: int) -> torch.Tensor:
 
 def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer:
     """The network with temperatures and thresholds chosen on the calibrating people."""
-    worlds = [painted(out, "opencv-tvl1", CALIBRATING_PEOPLE, image) for image in (True, False)]
-    logits = torch.cat([ask(net, world.actions, settings.size) for world in worlds])
-    label = torch.from_numpy(np.concatenate([world.label for world in worlds]))
-    units = torch.from_numpy(np.concatenate([world.units for world in worlds])).double()
-    # The calibrating world draws classes by its own shares; the prior is that of the field.
+    domains = [painted(out, "opencv-tvl1", CALIBRATING_PEOPLE, image) for image in (True, False)]
+    logits = torch.cat([compute_logits(net, domain.actions, settings.size) for domain in domains])
+    label = torch.from_numpy(np.concatenate([domain.label for domain in domains]))
+    units = torch.from_numpy(np.concatenate([domain.units for domain in domains])).double()
+    # The calibrating domain draws classes by its own shares; the prior is that of the field.
     prior = np.log(np.array(PRIOR) / sum(PRIOR) * len(CLASSES))
     own = np.log(np.bincount(label, minlength=3) / len(label) * len(CLASSES))
     c, u = len(CLASSES), len(UNITS)
@@ -152,8 +152,8 @@ def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer
         "unit_bias": (round(float(unit_fit[1:].mean()), 4),) * u,
     }
     said = calibrate(logits, RecognizerSettings(**described))
-    probable, guess = said.classes.softmax(1).max(1)
-    described["abstain_below"] = surest(probable.numpy(), (guess == label).numpy())
+    probable, predicted = said.classes.softmax(1).max(1)
+    described["abstain_below"] = surest(probable.numpy(), (predicted == label).numpy())
     movement = said.movement.sigmoid().numpy()
     described["movement_threshold"] = round(float(np.quantile(movement, 1 - KEPT_MOVEMENTS)), 4)
     config = {
@@ -200,24 +200,28 @@ def commit() -> str:
     return git("log", "-1", "--format=%h", "--abbrev=12") + changed
 
 
-def judge(recognizer: Recognizer, world: Judged) -> dict[str, Any]:
-    """Scores of one world, with intervals over people."""
-    said = calibrate(ask(recognizer.net, world.actions, recognizer.size), recognizer.settings)
+def judge(recognizer: Recognizer, domain: EvaluationSet) -> dict[str, Any]:
+    """Scores of one domain, with intervals over people."""
+    said = calibrate(
+        compute_logits(recognizer.net, domain.actions, recognizer.size), recognizer.settings
+    )
     chance = said.classes.softmax(1).numpy()
     movement = said.movement.sigmoid().numpy()
-    moves = world.label >= 0
-    guess = chance.argmax(1)
+    moves = domain.label >= 0
+    predicted = chance.argmax(1)
     confusions = subject_confusions(
-        world.label[moves], guess[moves], world.person[moves].astype(str), len(CLASSES)
+        domain.label[moves], predicted[moves], domain.subject[moves].astype(str), len(CLASSES)
     )
-    present = world.units.any(axis=0)
+    present = domain.units.any(axis=0)
     unit_guess = (said.units.sigmoid().numpy() > 0.5).astype(np.int64)
     unit_counts = subject_unit_counts(
-        world.units[:, present].astype(np.int64), unit_guess[:, present], world.person.astype(str)
+        domain.units[:, present].astype(np.int64),
+        unit_guess[:, present],
+        domain.subject.astype(str),
     )
     threshold = recognizer.settings.movement_threshold
     answered = (chance.max(1) >= recognizer.settings.abstain_below)[moves]
-    right = (guess == world.label)[moves]
+    right = (predicted == domain.label)[moves]
     return {
         "uf1": bootstrap(confusions, "uf1"),
         "uar": bootstrap(confusions, "uar"),
@@ -237,7 +241,7 @@ def write_card(
     recognizer: Recognizer, settings: ZeroSettings, out: Path, heads: NDArray[np.float32]
 ) -> str:
     """Measure, draw the calibration curve, and say it all in words."""
-    worlds = {
+    domains = {
         "painted people, Farneback's flow, as movement": painted(
             out, "farneback", JUDGING_PEOPLE, False
         ),
@@ -250,10 +254,10 @@ def write_card(
         "rendered heads, other law, as movement": rendered(heads, False),
         "rendered heads, other law, as 28 px images": rendered(heads, True),
     }
-    judged = {name: judge(recognizer, world) for name, world in worlds.items()}
+    judged = {name: judge(recognizer, domain) for name, domain in domains.items()}
     draw_calibration(judged, out / "calibration.png")
     rows = [
-        "| world | clips / people | UF1 | UAR | unit F1 | answered | right of those |",
+        "| domain | clips / people | UF1 | UAR | unit F1 | answered | right of those |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, told in judged.items():
@@ -323,17 +327,17 @@ gated corpus had a part in it. It sees movement alone, not the face that moves.
 
 **What it is not.** No lie detector, no diagnosis, and no way to know what somebody feels: it says
 which of three words coders tend to give such a movement. Show its answers as candidates for a
-person to review. The EU AI Act bans emotion recognition at work and in schools.
+subject to review. The EU AI Act bans emotion recognition at work and in schools.
 
 ## Measured
 
-Worlds that it was not trained in: people of other seeds, other estimators, heads that move by
+Domains that it was not trained in: people of other seeds, other estimators, heads that move by
 another law. 95 % intervals over people (BCa). These are synthetic; on real corpora expect less.
 
 {table}
 
 Of still samples of the rendered heads, {still} are told to be still at the threshold that lets
-{kept} of the calibrating world's expressions pass.
+{kept} of the calibrating domain's expressions pass.
 
 ![calibration](calibration.png)
 

@@ -1,10 +1,10 @@
 """Make the shipped weights "zero" from nothing: ``python scripts/zero/make.py --out runs/zero``.
 
-Nothing that anybody filmed is used. Worlds that train: painted people's analytic fields, rendered
-heads (anny), and painted pairs measured by our flow. What is chosen after training (temperatures,
-thresholds) is chosen on people of other seeds, measured by OpenCV's TV-L1. What the card says is
-measured on others again, by Farneback's flow and on heads that moved by another law. Every step
-keeps its result below --out; killed, the script goes on where it was.
+No real recording is used. Domains of the training: analytic fields of synthetic subjects, rendered
+heads (anny), and synthetic pairs measured by our flow. What is chosen after training (temperatures,
+thresholds) is chosen on subjects of other seeds, measured by OpenCV's TV-L1. The card's figures are
+measured on others again, by Farneback's flow and with a second, independently written face model.
+Every step keeps its result below --out; killed, the script goes on where it was.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from ma2mi.synthesis.heads import read_head_bank, write_head_bank
 from ma2mi.training.checkpoint import WEIGHTS
 from ma2mi.training.recognizer import Recognizer
 
-PAINTED = (160, 1000)
-"""People of the analytic fields: how many, and the first seed."""
+SUBJECTS = (160, 1000)
+"""Subjects of the analytic fields: how many, and the first seed."""
 HEADS = 60
 TRAINING_HEADS = 48
 TRAINING_PAIRS = (1200, 20_000)
-JUDGING_PAIRS = (800, 5_000)
-"""80 people; the first half calibrates, the second is for the card."""
+EVALUATION_PAIRS = (800, 5_000)
+"""80 subjects; the first half calibrates, the second is for the card."""
 
 
-def make_worlds(out: Path, jobs: int) -> None:
-    """Everything that training and judging need, as files."""
+def make_domains(out: Path, jobs: int) -> None:
+    """Everything that training and evaluation need, as files."""
     if not (out / "basis.npy").is_file():
         np.save(
             out / "basis-part.npy",
-            make_basis(*PAINTED, jobs=jobs, on_progress=printer("people")).fields,
+            make_basis(*SUBJECTS, jobs=jobs, on_progress=printer("subjects")).fields,
         )
         (out / "basis-part.npy").rename(out / "basis.npy")
     if not (out / "heads.safetensors").is_file():
@@ -49,14 +49,14 @@ def make_worlds(out: Path, jobs: int) -> None:
         )
     for name, (count, first), methods in (
         ("training.npz", TRAINING_PAIRS, ("thin-plate",)),
-        ("judging.npz", JUDGING_PAIRS, ("thin-plate", "opencv-tvl1", "farneback")),
+        ("judging.npz", EVALUATION_PAIRS, ("thin-plate", "opencv-tvl1", "farneback")),
     ):
         if not (out / name).is_file():
             write_pairs(out / name, count, first, methods, jobs=jobs, on_progress=printer(name))
 
 
 def training_basis(out: Path) -> FlowBasis:
-    """Painted people, and the training heads as often: three times each."""
+    """The synthetic subjects, and the training heads as often: three times each."""
     heads = head_fields(out)[:TRAINING_HEADS]
     return FlowBasis(np.concatenate([np.load(out / "basis.npy"), heads, heads, heads]))
 
@@ -94,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
-    make_worlds(out, options.jobs)
+    make_domains(out, options.jobs)
     settings = ZeroSettings(model=options.model, steps=options.steps, seed=options.seed)
     net = train_zero(
         training_basis(out),
@@ -107,9 +107,9 @@ def main() -> None:
     recognizer = calibrate_on(net, settings, out)
     card = write_card(recognizer, settings, out, head_fields(out)[TRAINING_HEADS:])
     Recognizer(net, recognizer.config).save_pretrained(out / "weights")
-    told_hash = hashlib.sha256((out / "weights" / WEIGHTS).read_bytes()).hexdigest()
-    config = recognizer.config | {"weights_sha256": told_hash}
-    card = card.replace("@HASH@", told_hash)
+    weights_hash = hashlib.sha256((out / "weights" / WEIGHTS).read_bytes()).hexdigest()
+    config = recognizer.config | {"weights_sha256": weights_hash}
+    card = card.replace("@HASH@", weights_hash)
     for folder in filter(None, (out / "weights", options.weights)):
         Recognizer(net, config, card).save_pretrained(folder)
         replace_file(folder / "calibration.png", (out / "calibration.png").read_bytes())

@@ -1,4 +1,4 @@
-"""Level (b) of the worlds: two painted images, and the flow that an estimator sees between them."""
+"""Synthetic pairs: two rendered images, and the flow that an estimator measures between them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ CLASS_OF = {"happiness": 1, "surprise": 2}
 
 
 def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, object]:
-    """One pair of the person ``first + number // 10``; labels, and a flow for each method."""
+    """One pair of the subject ``first + number // 10``; labels, and a flow for each method."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([first, number])
-    person = first + number // 10
+    subject = first + number // 10
     emotion = EMOTIONS[DRAWN[rng.integers(12)] if rng.random() < 0.85 else rng.integers(8)]
     settings = SyntheticSettings(
         size=int(rng.integers(220, 360)),
@@ -44,14 +44,14 @@ def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, ob
         padding_frames=2,
     )
     clip = make_clip(
-        make_subject(person),
+        make_subject(subject),
         kind="micro",
         emotion=emotion,
         seed=int(rng.integers(1e6)),
         fps=Fraction((60, 100, 200)[rng.integers(3)]),
         settings=settings,
     )
-    # Nobody marks the apex to the frame.
+    # Coders do not mark the apex to the frame.
     apex = int(np.clip(clip.apex + rng.integers(-3, 4), clip.onset + 2, clip.offset))
     onset, later = clip.frame(clip.onset), clip.frame(apex)
     scale = rng.uniform(0.85, 1.2)
@@ -73,7 +73,7 @@ def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, ob
     return {
         "label": CLASS_OF.get(emotion, 0),
         "units": [float(unit in units) for unit in UNITS],
-        "person": person,
+        "person": subject,
         **{
             method: (flow(first_crop, second_crop[None], method=method)[0] * (100 / SIDE)).astype(  # type: ignore[arg-type]
                 np.float16
@@ -92,7 +92,7 @@ def write_pairs(
     jobs: int,
     on_progress: OnProgress = ignore,
 ) -> None:
-    """``count`` pairs of people from seed ``first`` on, ten each; parts are kept until all are."""
+    """``count`` pairs of subjects from seed ``first`` on, ten each; parts are kept until all are."""
     parts = [path.with_suffix(f".{start:05d}.npz") for start in range(0, count, CHUNK)]
 
     def write_part(at: int) -> None:
