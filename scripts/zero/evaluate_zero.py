@@ -1,4 +1,4 @@
-"""Calibrate a recognizer on one synthetic domain, and measure it on others, for its card."""
+"""Calibrate a recognizer in one synthetic domain, and evaluate it in others, for its card."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
 from ma2mi.training.simulated import MeasuredPairs
 from ma2mi.training.views import one_thread
 
-CALIBRATING_PEOPLE = range(5000, 5040)
-JUDGING_PEOPLE = range(5040, 5080)
+CALIBRATION_SUBJECTS = range(5000, 5040)
+EVALUATION_SUBJECTS = range(5040, 5080)
 
 PRIOR = (250, 109, 83)
 """Clips of each class in the MEGC2019 composite, as published (See et al., FG 2019): negative,
@@ -40,15 +40,15 @@ positive, surprise. Negative movements are the common ones in every corpus; the 
 draws all three alike."""
 
 KEPT_MOVEMENTS = 0.95
-"""Share of the calibrating domain's expressions that the movement threshold lets pass."""
+"""Share of the calibration domain's expressions that the movement threshold lets pass."""
 
-SURE = 0.9
-"""What it answers should be right this often on the calibrating domain; else it abstains."""
+RIGHT_SHARE = 0.9
+"""Share of right predictions on the calibration domain, below which it abstains."""
 
 OTHER_HEADS = DomainSettings(
     peak=(0.05, 1.0), bend_deg=18, asymmetry=0.8, head=0.4, noise=0.2, dropped=0.25
 )
-"""Heads that move by another law: weaker, more askew, under more noise and head motion."""
+"""Movement of unseen heads: weaker, less symmetric, under more noise and head motion."""
 
 
 class EvaluationSet(NamedTuple):
@@ -73,16 +73,16 @@ def measured(pairs: MeasuredPairs, subject: NDArray[np.int64], image: bool) -> E
     return EvaluationSet(actions, pairs.label, pairs.units, subject)
 
 
-def painted(out: Path, method: str, people: range, image: bool) -> EvaluationSet:
-    """The judging pairs of these people, measured by ``method``."""
+def synthetic(out: Path, method: str, subjects: range, image: bool) -> EvaluationSet:
+    """Pairs of these subjects, measured by ``method``."""
     with np.load(out / "judging.npz") as file:
-        keep = np.isin(file["person"], people)
+        keep = np.isin(file["person"], subjects)
         subject = file["person"][keep]
     return measured(read_pairs(out / "judging.npz", method, keep), subject, image)
 
 
 def rendered(fields: NDArray[np.float32], image: bool, seed: int = 0) -> EvaluationSet:
-    """Samples of heads that never trained, moving by another law; one batch a head."""
+    """Samples of heads that were not trained on, with other movement settings; one batch a head."""
     parts = []
     domain = OTHER_HEADS
     if image:
@@ -104,21 +104,23 @@ def compute_logits(net: Backbone, actions: torch.Tensor, size: int) -> torch.Ten
     """Logits [N, outputs], a mean of the movement and its mirror image."""
     net.eval()
     sign = torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
-    said = []
+    output = []
     with one_thread():
         for part in actions.split(64):
             shown = functional.interpolate(part, size=(size, size), mode="bilinear")
-            said.append((net(None, shown) + net(None, shown.flip(3) * sign)).double() / 2)
-    return torch.cat(said)
+            output.append((net(None, shown) + net(None, shown.flip(3) * sign)).double() / 2)
+    return torch.cat(output)
 
 
 def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer:
-    """The network with temperatures and thresholds chosen on the calibrating people."""
-    domains = [painted(out, "opencv-tvl1", CALIBRATING_PEOPLE, image) for image in (True, False)]
+    """The network with temperatures and thresholds chosen on the calibration subjects."""
+    domains = [
+        synthetic(out, "opencv-tvl1", CALIBRATION_SUBJECTS, image) for image in (True, False)
+    ]
     logits = torch.cat([compute_logits(net, domain.actions, settings.size) for domain in domains])
     label = torch.from_numpy(np.concatenate([domain.label for domain in domains]))
     units = torch.from_numpy(np.concatenate([domain.units for domain in domains])).double()
-    # The calibrating domain draws classes by its own shares; the prior is that of the field.
+    # The calibration domain draws classes by its own shares; the prior is that of the field.
     prior = np.log(np.array(PRIOR) / sum(PRIOR) * len(CLASSES))
     own = np.log(np.bincount(label, minlength=3) / len(label) * len(CLASSES))
     c, u = len(CLASSES), len(UNITS)
@@ -151,10 +153,12 @@ def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer
         # One bias for all: how common a unit is differs from corpus to corpus.
         "unit_bias": (round(float(unit_fit[1:].mean()), 4),) * u,
     }
-    said = calibrate(logits, RecognizerSettings(**described))
-    probable, predicted = said.classes.softmax(1).max(1)
-    described["abstain_below"] = surest(probable.numpy(), (predicted == label).numpy())
-    movement = said.movement.sigmoid().numpy()
+    output = calibrate(logits, RecognizerSettings(**described))
+    probable, predicted = output.classes.softmax(1).max(1)
+    described["abstain_below"] = abstention_threshold(
+        probable.numpy(), (predicted == label).numpy()
+    )
+    movement = output.movement.sigmoid().numpy()
     described["movement_threshold"] = round(float(np.quantile(movement, 1 - KEPT_MOVEMENTS)), 4)
     config = {
         "model": settings.model,
@@ -169,12 +173,14 @@ def calibrate_on(net: Backbone, settings: ZeroSettings, out: Path) -> Recognizer
     return Recognizer(net, config)
 
 
-def surest(probable: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """The lowest probability from which on answers are right ``SURE`` of the time; at most that of
-    the upper half, so that it does answer."""
+def abstention_threshold(probable: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The lowest probability from which on predictions are right ``RIGHT_SHARE`` of the time.
+
+    At most that of the upper half, so that it does not abstain too often.
+    """
     order = np.argsort(-probable)
     share = np.cumsum(right[order]) / np.arange(1, len(right) + 1)
-    enough = np.flatnonzero(share >= SURE)
+    enough = np.flatnonzero(share >= RIGHT_SHARE)
     last = max(int(enough[-1]) if len(enough) else 0, len(right) // 2)
     return round(float(probable[order[last]]), 4)
 
@@ -200,27 +206,27 @@ def commit() -> str:
     return git("log", "-1", "--format=%h", "--abbrev=12") + changed
 
 
-def judge(recognizer: Recognizer, domain: EvaluationSet) -> dict[str, Any]:
-    """Scores of one domain, with intervals over people."""
-    said = calibrate(
+def evaluate(recognizer: Recognizer, domain: EvaluationSet) -> dict[str, Any]:
+    """Scores in one domain, with intervals over subjects."""
+    output = calibrate(
         compute_logits(recognizer.net, domain.actions, recognizer.size), recognizer.settings
     )
-    chance = said.classes.softmax(1).numpy()
-    movement = said.movement.sigmoid().numpy()
+    chance = output.classes.softmax(1).numpy()
+    movement = output.movement.sigmoid().numpy()
     moves = domain.label >= 0
     predicted = chance.argmax(1)
     confusions = subject_confusions(
         domain.label[moves], predicted[moves], domain.subject[moves].astype(str), len(CLASSES)
     )
     present = domain.units.any(axis=0)
-    unit_guess = (said.units.sigmoid().numpy() > 0.5).astype(np.int64)
+    unit_predicted = (output.units.sigmoid().numpy() > 0.5).astype(np.int64)
     unit_counts = subject_unit_counts(
         domain.units[:, present].astype(np.int64),
-        unit_guess[:, present],
+        unit_predicted[:, present],
         domain.subject.astype(str),
     )
     threshold = recognizer.settings.movement_threshold
-    answered = (chance.max(1) >= recognizer.settings.abstain_below)[moves]
+    kept = (chance.max(1) >= recognizer.settings.abstain_below)[moves]
     right = (predicted == domain.label)[moves]
     return {
         "uf1": bootstrap(confusions, "uf1"),
@@ -228,10 +234,10 @@ def judge(recognizer: Recognizer, domain: EvaluationSet) -> dict[str, Any]:
         "unit_f1": bootstrap(unit_counts, mean_unit_f1_of),
         "units": int(present.sum()),
         "clips": int(moves.sum()),
-        "people": len(confusions),
-        "answered": float(answered.mean()),
-        "right_of_answered": float(right[answered].mean()),
-        "still_told": float((movement[~moves] < threshold).mean()) if (~moves).any() else None,
+        "subjects": len(confusions),
+        "not_abstained": float(kept.mean()),
+        "right_of_them": float(right[kept].mean()),
+        "still": float((movement[~moves] < threshold).mean()) if (~moves).any() else None,
         "chance": chance[moves].max(1),
         "right": right,
     }
@@ -240,36 +246,36 @@ def judge(recognizer: Recognizer, domain: EvaluationSet) -> dict[str, Any]:
 def write_card(
     recognizer: Recognizer, settings: ZeroSettings, out: Path, heads: NDArray[np.float32]
 ) -> str:
-    """Measure, draw the calibration curve, and say it all in words."""
+    """Measure, draw the calibration curve, and write the card."""
     domains = {
-        "painted people, Farneback's flow, as movement": painted(
-            out, "farneback", JUDGING_PEOPLE, False
+        "synthetic faces, Farneback's flow, as movement": synthetic(
+            out, "farneback", EVALUATION_SUBJECTS, False
         ),
-        "painted people, Farneback's flow, as 28 px images": painted(
-            out, "farneback", JUDGING_PEOPLE, True
+        "synthetic faces, Farneback's flow, as 28 px images": synthetic(
+            out, "farneback", EVALUATION_SUBJECTS, True
         ),
-        "painted people, OpenCV's TV-L1, as 28 px images": painted(
-            out, "opencv-tvl1", JUDGING_PEOPLE, True
+        "synthetic faces, OpenCV's TV-L1, as 28 px images": synthetic(
+            out, "opencv-tvl1", EVALUATION_SUBJECTS, True
         ),
-        "rendered heads, other law, as movement": rendered(heads, False),
-        "rendered heads, other law, as 28 px images": rendered(heads, True),
+        "unseen heads, other settings, as movement": rendered(heads, False),
+        "unseen heads, other settings, as 28 px images": rendered(heads, True),
     }
-    judged = {name: judge(recognizer, domain) for name, domain in domains.items()}
-    draw_calibration(judged, out / "calibration.png")
+    scores = {name: evaluate(recognizer, domain) for name, domain in domains.items()}
+    draw_calibration(scores, out / "calibration.png")
     rows = [
-        "| domain | clips / people | UF1 | UAR | unit F1 | answered | right of those |",
+        "| domain | clips / subjects | UF1 | UAR | unit F1 | not abstained | right of those |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, told in judged.items():
+    for name, score in scores.items():
         rows.append(
-            f"| {name} | {told['clips']} / {told['people']} | {told['uf1']} | {told['uar']} | "
-            f"{told['unit_f1']} | {told['answered']:.0%} | {told['right_of_answered']:.0%} |"
+            f"| {name} | {score['clips']} / {score['subjects']} | {score['uf1']} | {score['uar']} | "
+            f"{score['unit_f1']} | {score['not_abstained']:.0%} | {score['right_of_them']:.0%} |"
         )
     recognizer.config["card"] = {
-        name: {key: str(told[key]) for key in ("uf1", "uar", "unit_f1", "clips", "people")}
-        for name, told in judged.items()
+        name: {key: str(score[key]) for key in ("uf1", "uar", "unit_f1", "clips", "subjects")}
+        for name, score in scores.items()
     }
-    still = judged["rendered heads, other law, as movement"]["still_told"]
+    still = scores["unseen heads, other settings, as movement"]["still"]
     about = recognizer.config["recipe"]
     described = recognizer.settings
     return CARD.format(
@@ -288,12 +294,12 @@ def write_card(
     )
 
 
-def draw_calibration(judged: dict[str, dict[str, Any]], path: Path) -> None:
-    """How often an answer of a given probability is right."""
+def draw_calibration(scores: dict[str, dict[str, Any]], path: Path) -> None:
+    """How often a prediction of a given probability is right."""
     figure, axes = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
     axes.plot([1 / 3, 1], [1 / 3, 1], color="0.7", lw=1, zorder=0)
-    for name, told in judged.items():
-        chance, right = told["chance"], told["right"]
+    for name, score in scores.items():
+        chance, right = score["chance"], score["right"]
         parts = np.array_split(np.argsort(chance), 8)
         axes.plot(
             [chance[part].mean() for part in parts],
@@ -320,30 +326,31 @@ Reads a small facial movement, from onset to apex: negative, positive or surpris
 {units}; how strong; and whether there is an expression at all. `{model}`, {parameters:,}
 parameters, stored in half precision.
 
-**Learned from nothing that anybody filmed.** {samples:,} movements of people who do not exist:
-painted faces' analytic fields, rendered heads (anny), painted pairs measured by ma2mi's flow; units
-by emotion from the FACS literature (`ma2mi.motion.facs`). No real face and no annotation of a
+**Trained without a real recording.** {samples:,} movements of people who do not exist:
+analytic fields of synthetic faces, rendered heads (anny), synthetic pairs measured by ma2mi's flow;
+units by emotion from the FACS literature (`ma2mi.motion.facs`). No real face and no annotation of a
 gated corpus had a part in it. It sees movement alone, not the face that moves.
 
-**What it is not.** No lie detector, no diagnosis, and no way to know what somebody feels: it says
-which of three words coders tend to give such a movement. Show its answers as candidates for a
-subject to review. The EU AI Act bans emotion recognition at work and in schools.
+**What it is not.** No lie detector, no diagnosis, and no way to know what a person feels: it predicts
+which of three words coders tend to give such a movement. Show its predictions as candidates for a
+person to review. The EU AI Act bans emotion recognition at work and in schools.
 
 ## Measured
 
-Domains that it was not trained in: people of other seeds, other estimators, heads that move by
-another law. 95 % intervals over people (BCa). These are synthetic; on real corpora expect less.
+Domains that it was not trained in: subjects of other seeds, other estimators, and unseen
+rendered heads whose movement is weaker, less symmetric and noisier. 95 % intervals over subjects
+(BCa). These are synthetic; on real corpora expect less.
 
 {table}
 
-Of still samples of the rendered heads, {still} are told to be still at the threshold that lets
-{kept} of the calibrating domain's expressions pass.
+Of still samples of the rendered heads, {still} are classified as still at the threshold that lets
+{kept} of the calibration domain's expressions pass.
 
 ![calibration](calibration.png)
 
 ## Chosen, and on what
 
-On 40 other painted people measured by OpenCV's TV-L1: temperature {temperature}; it abstains where
+On 40 other synthetic subjects measured by OpenCV's TV-L1: temperature {temperature}; it abstains where
 no class reaches {abstain} or the expression's own probability is below {movement}. The class prior
 ({prior} added to the logits) is the published share of classes in the MEGC2019 composite (250, 109
 and 83 clips); set it to zeros for equal classes. Nothing was chosen on real labels.

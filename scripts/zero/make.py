@@ -3,7 +3,7 @@
 No real recording is used. Domains of the training: analytic fields of synthetic subjects, rendered
 heads (anny), and synthetic pairs measured by our flow. What is chosen after training (temperatures,
 thresholds) is chosen on subjects of other seeds, measured by OpenCV's TV-L1. The card's figures are
-measured on others again, by Farneback's flow and with a second, independently written face model.
+measured on others again, by Farneback's flow and on unseen heads with other movement settings.
 Every step keeps its result below --out; killed, the script goes on where it was.
 """
 
