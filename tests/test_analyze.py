@@ -23,7 +23,7 @@ from ma2mi.analysis import AnalysisSettings, VideoAnalyzer, analyze, watch_frame
 from ma2mi.analysis import batch as batches
 from ma2mi.analysis import run as analysis_run
 from ma2mi.analysis.evidence import Evidence, Stretch
-from ma2mi.analysis.faces import Sample
+from ma2mi.analysis.faces import ValueSample
 from ma2mi.analysis.results_folder import folder_name
 from ma2mi.analysis.run import analyze_camera
 from ma2mi.analysis.state import STATE
@@ -48,7 +48,7 @@ COUNT = 200
 FILES = {
     "analysis.json", "events.csv", "events.columns.json", "candidates.csv",
     "candidates.columns.json", "frames.csv", "frames.columns.json",
-    "report.html", "annotated.mp4",
+    "report.html", "environment.json", "annotated.mp4",
 }  # fmt: skip
 
 
@@ -389,7 +389,7 @@ def test_iou():
 
 
 def test_a_sample_is_spread_evenly_and_small():
-    sample = Sample()
+    sample = ValueSample()
     for value in range(100_000):
         sample.add(float(value))
     assert 512 <= len(sample.values) <= 1024

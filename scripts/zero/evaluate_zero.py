@@ -56,7 +56,7 @@ class EvaluationSet(NamedTuple):
 
     Attributes:
         actions: as the network sees them, [N, 3, S, S].
-        label, units: as in ``flow_simulator.Sample``.
+        label, units: as in ``flow_simulator.FlowSample``.
         subject: [N].
     """
 

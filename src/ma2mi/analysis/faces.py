@@ -101,7 +101,7 @@ class FaceAnalyzer:
         self.row: dict[str, Any] = {}
         self.frames = 0
         self.first_s = self.last_s = 0.0
-        self.sizes = Sample()
+        self.sizes = ValueSample()
         self._tracker = RegionTracker(CROP, rate=settings.rate)
         self._quality = QualityMonitor()
         self._spotter = Spotter(settings.spotting)
@@ -351,7 +351,7 @@ class FinishedFace:
         return replace(self._facts, quality=quality)
 
 
-class Sample:
+class ValueSample:
     """Evenly spread values of a long series, at most 1024, for medians in constant memory."""
 
     def __init__(self) -> None:

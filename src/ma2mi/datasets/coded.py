@@ -65,7 +65,7 @@ class Mark:
         return self.row.where() if self.row else self.clip
 
 
-class Reading(NamedTuple):
+class CopyContents(NamedTuple):
     """What a copy holds: expressions that can be used, and what was odd."""
 
     expressions: tuple[Expression, ...]
@@ -212,7 +212,7 @@ class CodedCorpus(Corpus):
         )
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> CopyContents:
         """Everything that is in the sheet and the names of the frames; read once."""
         found: list[Finding] = []
         expressions: list[Expression] = []
@@ -255,7 +255,7 @@ class CodedCorpus(Corpus):
             for clip, folder in self.folders.items()
             if clip not in coded
         )
-        return Reading(tuple(expressions), tuple(found))
+        return CopyContents(tuple(expressions), tuple(found))
 
     def _repaired(self, mark: Mark, found: list[Finding]) -> Mark:
         for repair in self.repairs:

@@ -64,7 +64,7 @@ class Seen:
 
 
 @dataclass(eq=False, slots=True)
-class _Track:
+class _BlurTrack:
     number: int
     box: Box
     born_s: float
@@ -147,8 +147,8 @@ class FaceSearch:
     def __init__(self, tiles: TileSearch | None = None) -> None:
         self.tiles = tiles or TileSearch()
         self._cuts = CutDetector()
-        self._tracks: list[_Track] = []
-        self._missing: list[_Track] = []
+        self._tracks: list[_BlurTrack] = []
+        self._missing: list[_BlurTrack] = []
         self._count = 0
 
     def push(self, image: Image, time_s: float) -> Seen:
@@ -189,14 +189,16 @@ class FaceSearch:
             ):
                 others.append(box)
                 continue
-            kept.append(_Track(self._count, box, time_s, time_s))
+            kept.append(_BlurTrack(self._count, box, time_s, time_s))
             self._count += 1
             self._find_missing(box, time_s)
         self._tracks, self._missing = kept, self._missing[-MOST_MISSING:]
         faces = {track.number: track.box for track in kept}
         return Seen(time_s, faces, tuple(others), not self._missing)
 
-    def _match(self, proposed: list[Floats], time_s: float) -> tuple[list[_Track], list[_Track]]:
+    def _match(
+        self, proposed: list[Floats], time_s: float
+    ) -> tuple[list[_BlurTrack], list[_BlurTrack]]:
         """The faces that go on and those that do not; what they take leaves ``proposed``."""
         kept, lost = [], []
         for track in self._tracks:
@@ -328,7 +330,7 @@ def _coming_and_going(seen: Seen, around: Sequence[Seen], shape: Sequence[int]) 
             )
 
 
-def _go_on(track: _Track, box: Box, time_s: float) -> None:
+def _go_on(track: _BlurTrack, box: Box, time_s: float) -> None:
     step_s = max(time_s - track.time_s, 1e-3)
     share = min(1.0, step_s / STEADY_S)
     (x, y), (old_x, old_y), (way_x, way_y) = middle(box), middle(track.box), track.way
@@ -340,7 +342,7 @@ def _go_on(track: _Track, box: Box, time_s: float) -> None:
     track.frames += 1
 
 
-def _leaves(track: _Track, image: Image) -> bool:
+def _leaves(track: _BlurTrack, image: Image) -> bool:
     """Whether the face is cut by the picture's edge, or about to go over it."""
     x0, y0, x1, y1 = track.box
     height, width = image.shape[:2]

@@ -23,7 +23,7 @@ from ma2mi.synthesis.flow_views import disturb, draw_views, through
 UNITS = ("1", "2", "4", "5", "6", "7", "9", "10", "12", "14", "15", "17")
 
 
-class Sample(NamedTuple):
+class FlowSample(NamedTuple):
     """A batch of labelled movements.
 
     Attributes:
@@ -105,7 +105,7 @@ def sample_growth(
 
 def sample_flow(
     basis: FlowBasis, settings: DomainSettings, count: int, seed: tuple[int, ...]
-) -> Sample:
+) -> FlowSample:
     """``count`` samples; the same for the same arguments.
 
     Args:
@@ -128,7 +128,7 @@ def sample_flow(
     # A disturbance of weight 1 moves a third as far as a full unit does, were the peak 1 %.
     flow = through(skin + extra * unit / 3, draw_views(count, settings, generator))
     flow = disturb(flow, unit, settings, generator)
-    return Sample(flow, label, units, torch.where(moves, peak, 0.0))
+    return FlowSample(flow, label, units, torch.where(moves, peak, 0.0))
 
 
 Planes = NDArray[np.float32]

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ma2mi.synthesis.basis import FlowBasis
 from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
 from ma2mi.synthesis.flow_inputs import as_action, as_flow_image
-from ma2mi.synthesis.flow_simulator import Sample, sample_flow
+from ma2mi.synthesis.flow_simulator import FlowSample, sample_flow
 from ma2mi.synthesis.flow_views import resample_flow
 
 #: Little room around a measured pair: its crop was drawn off the template when it was rendered.
@@ -112,13 +112,15 @@ class SimulatedBatches(Dataset[SimulatedBatch]):
             ]
         return SimulatedBatch(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _measured(self, count: int, domain: DomainSettings, seed: tuple[int, int, int]) -> Sample:
+    def _measured(
+        self, count: int, domain: DomainSettings, seed: tuple[int, int, int]
+    ) -> FlowSample:
         assert self.pairs is not None
         rng = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         rows = rng.integers(len(self.pairs.label), size=count)
         flow = torch.from_numpy(self.pairs.flow[rows].astype(np.float32))
-        return Sample(
+        return FlowSample(
             resample_flow(flow, domain, generator),
             torch.from_numpy(self.pairs.label[rows]),
             torch.from_numpy(self.pairs.units[rows]),
@@ -126,7 +128,7 @@ class SimulatedBatches(Dataset[SimulatedBatch]):
         )
 
 
-def _shown(sample: Sample, image: bool, size: int) -> SimulatedBatch:
+def _shown(sample: FlowSample, image: bool, size: int) -> SimulatedBatch:
     action = as_flow_image(sample.flow) if image else as_action(sample.flow)
     action = functional.interpolate(action, size=(size, size), mode="bilinear")
     peak = torch.full_like(sample.peak, torch.nan) if image else sample.peak
