@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ma2mi.motion import REGIONS
 from ma2mi.motion.shape import Shape
 from ma2mi.spotting import BEGUN, LASTS, SPEECH, MovementTrack, Spotted, Spotter, SpottingSettings
-from ma2mi.spotting.spotter import spot_candidates
+from ma2mi.spotting.whole_track import spot_candidates
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,8 @@ from ma2mi.spotting.block import SCALES_S, pulse
 from ma2mi.spotting.records import BEGUN, BLINK, HEAD, LASTS, SPEECH, MovementTrack, Spotted
 from ma2mi.spotting.scorer import FEATURES, Scorer, learned_scorer
 from ma2mi.spotting.settings import SpottingSettings
-from ma2mi.spotting.spotter import Spotter, spot, spot_candidates
+from ma2mi.spotting.spotter import Spotter
+from ma2mi.spotting.whole_track import spot, spot_candidates
 
 __all__ = [
     "BEGUN",

@@ -33,6 +33,11 @@ class Blink:
     def interval(self) -> tuple[float, float]:
         return self.onset_s, self.offset_s
 
+    @property
+    def times_s(self) -> tuple[float, float, float]:
+        """Onset, apex and offset."""
+        return self.onset_s, self.apex_s, self.offset_s
+
 
 def find_blinks(
     times: Floats, eye: Floats, typical: float, settings: SpottingSettings

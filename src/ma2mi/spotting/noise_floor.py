@@ -41,7 +41,7 @@ CODED_PX = 0.02  # is the codec's refreshing, whose floor is that of coded video
 LEAST_PX = 1e-3
 
 
-class NoiseFloor:
+class RunningNoiseFloor:
     """Remembers the noise of the last seconds, and how far the eyes were open.
 
     Args:
