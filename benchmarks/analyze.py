@@ -2,8 +2,8 @@
 
 python benchmarks/analyze.py
 
-A synthetic subject in 640 x 480 at 30 fps for one minute, and the same ten times over, made once below
---out. Each video is analysed in a process of its own, everything written but with ``--no-videos``
+A synthetic subject in 640 x 480 at 30 fps for one minute, and the same ten times over, made once
+below --out. Each video is analysed in a process of its own, everything written but with ``--no-videos``
 in one more run; then once with a clock around each step. Steps are reported in seconds of the
 processor. py-feat's detector looks at the same file where it is installed (it needs torchvision,
 and fetches its models itself).
@@ -59,7 +59,8 @@ def main() -> None:
             frames = minutes * 60 * FPS
             print(
                 f"{minutes} min {' '.join(words):<12} {frames / figures['seconds']:.0f} frames/s, "
-                f"{minutes * 60 / figures['seconds']:.1f} times real time, {figures['events']} events, "
+                f"{minutes * 60 / figures['seconds']:.1f} times real time, "
+                f"{figures['events']} events, "
                 f"peak {figures['mebibytes']:.0f} MiB",
                 flush=True,
             )

@@ -4,8 +4,8 @@ python benchmarks/prepare.py
 
 2,000 synthetic frames (40 folders of 50 JPEG files, 640 x 480, 200 fps, one expression each, faces
 about 280 px), made once below --out. Prepared with one and with two processes, once more with a
-clock around each step, and once killed (-9) half-way and started again. Steps are reported in seconds
-of the processor, which others on a shared machine disturb less.
+clock around each step, and once killed (-9) half-way and started again. Steps are reported in
+seconds of the processor, which others on a shared machine disturb less.
 """
 
 from __future__ import annotations

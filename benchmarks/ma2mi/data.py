@@ -1,7 +1,7 @@
-"""The study's data: synthetic subjects to learn from, and and rendered heads to be read.
+"""The study's data: synthetic faces and rendered heads, to learn from and to be read.
 
-Three parts that share no subject. The rendered heads are another renderer's: other geometry, skin and
-light, other shapes of the action units; the same face tracker and the same flow measure them.
+Three parts that share no subject. The rendered heads are another renderer's: other geometry, skin
+and light, other shapes of the action units; the same face tracker and the same flow measure them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Setup:
 
     Args:
         out: everything is kept below it.
-        macro: synthetic subjects to pre-train on, a fifth of which is held out; ``clips`` videos each.
+        macro: synthetic subjects to pre-train on, a fifth of them held out; ``clips`` videos each.
         micro: synthetic subjects with ``clips`` labelled micro-expressions each.
         heads: rendered subjects, likewise.
         steps: of every pre-training; None leaves each its own.

@@ -1,16 +1,16 @@
 """Does MA2MI help the recipe of "zero"? ``python benchmarks/ma2mi/zero_and_ma2mi.py --out DIR``.
 
-Three ways, each against as many steps without MA2MI, in domains that no network here was trained in:
+Three ways, each against as many steps without MA2MI, in domains without training samples:
 (a) MA2MI on the simulator, then the supervised recipe; (b) both losses together; (c) the shipped
-weights adapted to a camera's unlabelled videos (``ma2mi adapt``), their answers held. The control
-of (c) is the shipped weights themselves: steps that only hold answers leave them where they are
+weights adapted to a camera's unlabelled videos (``ma2mi adapt``), their outputs held. The control
+of (c) is the shipped weights themselves: steps that only hold outputs leave them where they are
 (``tests/test_adapt.py``).
 
-(a) and (b) learn from synthetic subjects' analytic fields alone, at 64 px, in a few hundred steps: a
-small copy of the recipe, the same for all. Domains of the evaluation: synthetic subjects of other seeds,
-measured by OpenCV's TV-L1 and by Farneback's flow; rendered heads (anny), which move by another
-law; and, for (c), the camera: noise, flicker and H.264. p by permutation over subjects, the seeds'
-answers pooled. Every step keeps its result below --out; killed, the script goes on where it was.
+(a) and (b) learn from analytic fields of synthetic subjects alone, at 64 px, in a few hundred steps:
+a small copy of the recipe, the same for all. Domains of the evaluation: synthetic subjects of other
+seeds, measured by OpenCV's TV-L1 and by Farneback's flow; rendered heads (anny) with other movement
+settings; and, for (c), the camera: noise, flicker and H.264. p by permutation over subjects, the
+predictions of all seeds pooled. Every step keeps its result below --out; killed, the script goes on where it was.
 """
 
 from __future__ import annotations
@@ -320,7 +320,7 @@ def _confusions_in(net: Backbone, domain: EvaluationSet, size: int) -> Counts:
 
 
 def _together(domains: dict[str, Counts]) -> Counts:
-    """Confusions of all domains: subjects of one kind count once, however often they are evaluated."""
+    """Confusions of all domains: subjects of one kind count once, in however many they are."""
     kinds: dict[str, Counts] = {}
     for name, counts in domains.items():
         kind = name.partition(",")[0]

@@ -1,4 +1,4 @@
-"""Synthetic long videos to evaluate spotting on: the subject, what happens, and how it is filmed."""
+"""Synthetic long videos to evaluate spotting on: subject, events, and how they are filmed."""
 
 from __future__ import annotations
 

@@ -268,8 +268,8 @@ def write_card(
     ]
     for name, score in scores.items():
         rows.append(
-            f"| {name} | {score['clips']} / {score['subjects']} | {score['uf1']} | {score['uar']} | "
-            f"{score['unit_f1']} | {score['not_abstained']:.0%} | {score['right_of_them']:.0%} |"
+            f"| {name} | {score['clips']} / {score['subjects']} | {score['uf1']} | "
+            f"{score['uar']} | {score['unit_f1']} | {score['not_abstained']:.0%} | {score['right_of_them']:.0%} |"
         )
     recognizer.config["card"] = {
         name: {key: str(score[key]) for key in ("uf1", "uar", "unit_f1", "clips", "subjects")}
@@ -331,9 +331,9 @@ analytic fields of synthetic faces, rendered heads (anny), synthetic pairs measu
 units by emotion from the FACS literature (`ma2mi.motion.facs`). No real face and no annotation of a
 gated corpus had a part in it. It sees movement alone, not the face that moves.
 
-**What it is not.** No lie detector, no diagnosis, and no way to know what a person feels: it predicts
-which of three words coders tend to give such a movement. Show its predictions as candidates for a
-person to review. The EU AI Act bans emotion recognition at work and in schools.
+**What it is not.** No lie detector, no diagnosis, and no way to know what a person feels: it
+predicts which of three words coders tend to give such a movement. Show its predictions as
+candidates for a person to review. The EU AI Act bans emotion recognition at work and in schools.
 
 ## Measured
 
@@ -350,8 +350,8 @@ Of still samples of the rendered heads, {still} are classified as still at the t
 
 ## Chosen, and on what
 
-On 40 other synthetic subjects measured by OpenCV's TV-L1: temperature {temperature}; it abstains where
-no class reaches {abstain} or the expression's own probability is below {movement}. The class prior
+On 40 other synthetic subjects measured by OpenCV's TV-L1: temperature {temperature}; it abstains
+where no class reaches {abstain} or the expression's own probability is below {movement}. The class prior
 ({prior} added to the logits) is the published share of classes in the MEGC2019 composite (250, 109
 and 83 clips); set it to zeros for equal classes. Nothing was chosen on real labels.
 

@@ -92,7 +92,7 @@ def write_pairs(
     jobs: int,
     on_progress: OnProgress = ignore,
 ) -> None:
-    """``count`` pairs of subjects from seed ``first`` on, ten each; parts are kept until all are."""
+    """``count`` pairs, ten a subject from seed ``first`` on; parts are kept until all are done."""
     parts = [path.with_suffix(f".{start:05d}.npz") for start in range(0, count, CHUNK)]
 
     def write_part(at: int) -> None:

@@ -17,8 +17,8 @@ class Mmew(CodedCorpus):
 
     The folder is called "repression" where the sheet has "others"; the sheet's word counts. In
     copies that go round, 16 rows have an apex or offset that is not in their folder: each is
-    reported and left out, since the right one is unknown. Its macro-expressions are single pictures and
-    not read.
+    reported and left out, since the right one is unknown. Its macro-expressions are single
+    pictures and not read.
     """
 
     about = DataSheet(

@@ -70,7 +70,7 @@ class FakeClip:
 
 
 class CodedFake(Fake):
-    """A fake of a coded corpus. A subclass declares which subjects show what, and writes the sheet."""
+    """A fake of a coded corpus. A subclass declares the subjects, and writes the sheet."""
 
     corpus: ClassVar[type[CodedCorpus]]
     faults = tuple(FAULTS)
