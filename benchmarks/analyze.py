@@ -3,10 +3,10 @@
 python benchmarks/analyze.py
 
 A synthetic subject in 640 x 480 at 30 fps for one minute, and the same ten times over, made once
-below --out. Each video is analysed in a process of its own, everything written but with ``--no-videos``
-in one more run; then once with a clock around each step. Steps are reported in seconds of the
-processor. py-feat's detector looks at the same file where it is installed (it needs torchvision,
-and fetches its models itself).
+below --out. Each video is analysed in a process of its own, everything written but with
+``--no-videos`` in one more run; then once with a clock around each step. Steps are reported in
+seconds of the processor. py-feat's detector looks at the same file where it is installed (it needs
+torchvision, and fetches its models itself).
 """
 
 from __future__ import annotations

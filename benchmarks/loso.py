@@ -3,8 +3,9 @@
 python benchmarks/loso.py
 
 442 flow images of 68 fake subjects (``ma2mi.testing.megc2019_flow``), 6,272 features of an
-untrained backbone. "plain loop" is what scripts do: for every fold and candidate strength, scikit-learn's
-RidgeClassifier on the features as they are. The controls on the flow itself are timed, too.
+untrained backbone. "plain loop" is what scripts do: for every fold and candidate strength,
+scikit-learn's RidgeClassifier on the features as they are. The controls on the flow itself are
+timed, too.
 """
 
 from __future__ import annotations

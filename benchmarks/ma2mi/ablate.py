@@ -1,7 +1,7 @@
 """What MA2MI brings, and what brings nothing: ``python benchmarks/ma2mi/ablate.py --jobs 2``.
 
-Synthetic macro video to pre-train on; synthetic faces and rendered heads with micro-expressions, read
-by a ridge on the frozen network, leave one subject out, with all labels and with few labelled
+Synthetic macro video to pre-train on; synthetic faces and rendered heads with micro-expressions,
+read by a ridge on the frozen network, leave one subject out, with all labels and with few labelled
 subjects (the same draws for every row). Every row is held against a named control by a permutation
 test over subjects, seeds and draws pooled. What is measured stays below --out and counts as long as
 the package does not change; killed, it goes on.

@@ -262,9 +262,9 @@ python benchmarks/ma2mi/ablate.py --jobs 2 --readme   # writes this page
 ```
 
 Three parts that share no subject: {macro} synthetic subjects in macro video (30 fps, H.264; {clips}
-of each, 100 of these videos are learned from unless a row says otherwise), {micro} synthetic subjects
-with {clips} micro-expressions each (0.2 to 0.7 px of a 224 px crop, 200 fps), and {heads} rendered
-heads (`synthesis/head_video.py`: other geometry, skin, light and shapes of the action
+of each, 100 of these videos are learned from unless a row says otherwise), {micro} synthetic
+subjects with {clips} micro-expressions each (0.2 to 0.7 px of a 224 px crop, 200 fps), and {heads}
+rendered heads (`synthesis/head_video.py`: other geometry, skin, light and shapes of the action
 units) with {clips} each, of the same size. All are tracked and measured as a user's video is.
 
 The network (`miacnet-tiny`, 112 px) is frozen; the product's ridge reads its grid, mirrored views

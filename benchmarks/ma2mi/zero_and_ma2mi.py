@@ -6,11 +6,12 @@ weights adapted to a camera's unlabelled videos (``ma2mi adapt``), their outputs
 of (c) is the shipped weights themselves: steps that only hold outputs leave them where they are
 (``tests/test_adapt.py``).
 
-(a) and (b) learn from analytic fields of synthetic subjects alone, at 64 px, in a few hundred steps:
-a small copy of the recipe, the same for all. Domains of the evaluation: synthetic subjects of other
-seeds, measured by OpenCV's TV-L1 and by Farneback's flow; rendered heads (anny) with other movement
-settings; and, for (c), the camera: noise, flicker and H.264. p by permutation over subjects, the
-predictions of all seeds pooled. Every step keeps its result below --out; killed, the script goes on where it was.
+(a) and (b) learn from analytic fields of synthetic subjects alone, at 64 px, in a few hundred
+steps: a small copy of the recipe, the same for all. Domains of the evaluation: synthetic subjects
+of other seeds, measured by OpenCV's TV-L1 and by Farneback's flow; rendered heads (anny) with other
+movement settings; and, for (c), the camera: noise, flicker and H.264. p by permutation over
+subjects, the predictions of all seeds pooled. Every step keeps its result below --out; killed, the
+script goes on where it was.
 """
 
 from __future__ import annotations

@@ -269,7 +269,8 @@ def write_card(
     for name, score in scores.items():
         rows.append(
             f"| {name} | {score['clips']} / {score['subjects']} | {score['uf1']} | "
-            f"{score['uar']} | {score['unit_f1']} | {score['not_abstained']:.0%} | {score['right_of_them']:.0%} |"
+            f"{score['uar']} | {score['unit_f1']} | {score['not_abstained']:.0%} | "
+            f"{score['right_of_them']:.0%} |"
         )
     recognizer.config["card"] = {
         name: {key: str(score[key]) for key in ("uf1", "uar", "unit_f1", "clips", "subjects")}
@@ -351,9 +352,9 @@ Of still samples of the rendered heads, {still} are classified as still at the t
 ## Chosen, and on what
 
 On 40 other synthetic subjects measured by OpenCV's TV-L1: temperature {temperature}; it abstains
-where no class reaches {abstain} or the expression's own probability is below {movement}. The class prior
-({prior} added to the logits) is the published share of classes in the MEGC2019 composite (250, 109
-and 83 clips); set it to zeros for equal classes. Nothing was chosen on real labels.
+where no class reaches {abstain} or the expression's own probability is below {movement}. The class
+prior ({prior} added to the logits) is the published share of classes in the MEGC2019 composite
+(250, 109 and 83 clips); set it to zeros for equal classes. Nothing was chosen on real labels.
 
 ## Made by
 
