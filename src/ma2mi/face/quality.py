@@ -1,4 +1,4 @@
-"""Is a recording good enough? Frame rate, size, blur, compression, flicker, head, hidden parts.
+"""How good a recording is: frame rate, size, blur, compression, flicker, head, hidden parts.
 
 Limits are this project's own choice, written down in ``Limits``; the reasons carry the numbers, so
 that a reader may disagree.

@@ -31,7 +31,7 @@ _STYLE: Any = [
     },
 ]
 BLUE, GREY, RED = "#2a6f97", "#8d99ae", "#c1666b"
-#: Lines of a chart in their order; told apart with every common colour blindness (Okabe and Ito).
+#: Lines of a chart in their order; distinct under every common colour blindness (Okabe and Ito).
 LINES = ("#8d99ae", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^vP<>"
 Draw = TypeVar("Draw", bound=Callable[..., bytes])
