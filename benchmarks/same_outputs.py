@@ -50,7 +50,7 @@ LEFT_OUT = re.compile(
     rb"|in \d+ s on |\d+ s; look at|commit [0-9a-f]{12}|<td>[0-9a-f]{40}</td>"
     rb'|name="ma2mi-page" content="[0-9a-f]+"'
 )
-NOT_COMPARED = ("timings.csv", ".origin", ".written.json")
+NOT_COMPARED = ("timings.csv", "environment.json", ".origin", ".written.json")
 
 
 def run(code: Path, folder: Path) -> None:

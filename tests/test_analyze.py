@@ -38,7 +38,8 @@ from ma2mi.report.videos import coarse
 from ma2mi.spotting import Spotted, SpottingSettings
 from ma2mi.spotting.records import BLINK, HEAD
 from ma2mi.synthesis import make_subject
-from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.video import Frame, camera, read_frames
 from ma2mi.video.camera import camera_frames
 from smiles import pull_corners

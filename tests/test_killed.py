@@ -83,7 +83,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
         and "tensorboard" not in path.parts
-        and path.name != "timings.csv"
+        and path.name not in ("timings.csv", "environment.json")
         and (not path.name.startswith(".") or path.name == ".origin")
     }
 

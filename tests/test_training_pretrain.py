@@ -366,7 +366,11 @@ def test_weights_that_are_no_longer_finite_end_the_run(grown, tmp_path, monkeypa
 
     with pytest.raises(SettingsError, match=r"not finite at the end of epoch 1"):
         pretrain(grown, tmp_path, make_settings(loop={"epoch_steps": 1}))
-    assert {p.name for p in tmp_path.iterdir()} <= {"settings.json", "tensorboard"}
+    assert {p.name for p in tmp_path.iterdir()} <= {
+        "settings.json",
+        "environment.json",
+        "tensorboard",
+    }
 
 
 def test_more_epochs_go_on_and_are_told(grown, tmp_path):

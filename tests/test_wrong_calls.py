@@ -76,6 +76,7 @@ NEEDED = {
     "root": "nowhere",
     "runs": "nowhere",
     "run": "nowhere",
+    "results": "nowhere",
     "predictions": "nowhere.csv",
     "truth": "nowhere.csv",
 }

@@ -15,6 +15,7 @@ from ma2mi.analysis.evidence import Evidence, draw_card, heat_map, loop_frames
 from ma2mi.analysis.faces import DecidedEvent
 from ma2mi.analysis.state import STATE
 from ma2mi.arrays import Image
+from ma2mi.environment import write_environment
 from ma2mi.errors import VideoError, store_error
 from ma2mi.formats.exports import EXPORTS
 from ma2mi.formats.tables import FrameTable
@@ -132,6 +133,7 @@ class ResultsWriter:
                 if format_name != "json"
             ),
             self._clear_loops,
+            lambda: write_environment(self.folder, show_command=bool(analysis.source)),
             lambda: EXPORTS["json"](analysis, self.folder),
         ]
         for number, step in enumerate(steps):

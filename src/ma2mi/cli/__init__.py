@@ -37,6 +37,7 @@ from ma2mi.cli import (
 from ma2mi.cli.configuration import changed, configure
 from ma2mi.cli.console import list_failures, shown_log, visible
 from ma2mi.cli.settings import checked, refuse_empty
+from ma2mi.environment import note_command
 from ma2mi.errors import Ma2miError, store_error
 
 #: Commands that keep what is finished, so that the same call goes on after Ctrl-C.
@@ -165,6 +166,7 @@ def _run() -> int:
     try:
         refuse_empty(sys.argv[1:], [info.callback for _, info in commands()])
         found = configure(sys.argv[1:], _options())
+        note_command(sys.argv[1:])
         with changed(found.changes):
             done = app(
                 found.words, standalone_mode=False, default_map=found.default_map, prog_name="ma2mi"

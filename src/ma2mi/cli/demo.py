@@ -210,7 +210,8 @@ def _analyze_video(folder: Path, seed: int) -> Path:
     from ma2mi.analysis import analyze
     from ma2mi.cli.analyze import count_events
     from ma2mi.synthesis import make_subject
-    from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+    from ma2mi.synthesis.long_video import make_long_video
+    from ma2mi.synthesis.long_video_settings import LongVideoSettings
     from ma2mi.video import write_video
 
     fps = Fraction(30)

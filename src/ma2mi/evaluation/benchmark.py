@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ma2mi import _version
+from ma2mi.environment import code_commit
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.checks import (
     check_databases,
@@ -27,7 +28,7 @@ from ma2mi.evaluation.folds import fold_result, run_fold
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
-from ma2mi.evaluation.provenance import code_commit, hash_data, plain_values
+from ma2mi.evaluation.provenance import hash_data, plain_values
 from ma2mi.evaluation.results import RunResult
 from ma2mi.evaluation.run_folder import CodeChanged, RunFolder
 from ma2mi.evaluation.run_record import FoldResult, RunRecord

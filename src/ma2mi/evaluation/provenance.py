@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -51,17 +49,3 @@ def hash_data(
         clips_hash = hashlib.sha256(head + np.ascontiguousarray(clips).tobytes()).hexdigest()
     table = [list(map(str, keys)), truth.tolist(), ids.tolist(), list(bases), clips_hash]
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()
-
-
-@cache
-def code_commit() -> str | None:
-    """The commit of the checkout that ma2mi runs from, with "-dirty" if changed; None elsewhere."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None  # no git here, or a checkout without a commit
-    return shown.stdout.strip()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ma2mi.environment import ENVIRONMENT, write_environment
 from ma2mi.errors import EvaluationError, store_error
 from ma2mi.evaluation.results import RunResult, Tree
 from ma2mi.evaluation.run_record import FoldResult, Record, RunRecord
@@ -75,6 +76,7 @@ class RunFolder:
     ::
 
         run.json                      what is run, on what, with which code
+        environment.json              command line, libraries, machine
         folds/<seed>-<n>-<fold>.json  one fold
         predictions.csv               one row a clip and seed
         scores.json                   the scores
@@ -116,6 +118,7 @@ class RunFolder:
         except OSError as error:
             raise store_error(error, self.path) from error
         replace_file(sheet, _json(record.model_dump(mode="json", by_alias=True), indent=2).encode())
+        write_environment(self.path)
 
     def _refuse_other(self, found: RunRecord) -> None:
         # Another commit may be a change of the documentation; another version is not.
@@ -173,7 +176,7 @@ class RunFolder:
         (self.path / WRITTEN).unlink(missing_ok=True)
         replace_file(self.path / "predictions.csv", predictions_csv(result).encode())
         replace_file(self.path / "scores.json", _json(result.scores(), indent=2).encode())
-        names = ["run.json", "predictions.csv", "scores.json"]
+        names = ["run.json", ENVIRONMENT, "predictions.csv", "scores.json"]
         names += sorted(f"folds/{path.name}" for path in (self.path / "folds").glob("*.json"))
         list_written(self.path, names)
 

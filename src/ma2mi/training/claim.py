@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from safetensors import SafetensorError, safe_open
 
 from ma2mi import _version
+from ma2mi.environment import write_environment
 from ma2mi.errors import Ma2miError, SettingsError, store_error
 from ma2mi.evaluation.run_folder import CodeChanged, flat, named_differences
 from ma2mi.files import code_digest, digest, hold, replace_file
@@ -119,6 +120,7 @@ def _claim(out: Path, meant: Mapping[str, Any], epochs: str, refused: str) -> di
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store_error(error, out) from error
+    write_environment(out)
     replace_file(out / SETTINGS, json.dumps(tree, indent=2, sort_keys=True).encode())
     return tree
 
