@@ -44,6 +44,7 @@ PARSED = ("--camera", "--cluster", "--devices", "demo", "synthetic-macro", "synt
 #: The fakes that stand for DIR, a licensed copy.
 LICENSED = ("casme2", "samm", "smic", "megc2019-flow")
 
+MADE = ("talk.mp4", "my_videos", "my_study", "my_annotations", "runs/mine")
 TABLES = {
     "predictions.csv": "key,label\na,negative\nb,positive\nc,negative\nd,surprise\n",
     "truth.csv": "key,label\na,negative\nb,positive\nc,surprise\nd,surprise\n",
@@ -106,6 +107,8 @@ class Inputs:
                 path.write_text(TABLES[name], "utf-8")
             elif path.parent.name == "licensed":
                 write_fake(path.name, path)
+            elif name == "my_annotations":
+                write_fake("annotations", path)
             else:
                 {
                     "my_study": self.study,
@@ -148,7 +151,7 @@ def inputs(tmp_path_factory):
 def provide(text, inputs, folder):
     """Copy what the text names and does not make itself."""
     made = set(re.findall(r"--out (\S+)", text))
-    for name in ("talk.mp4", "my_videos", "my_study", "runs/mine", *TABLES):
+    for name in (*MADE, *TABLES):
         if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) and name not in made:
             target = folder / name
             target.parent.mkdir(exist_ok=True)
