@@ -428,6 +428,42 @@ def test_corrections_in_boris(write, forgetful, analysis, film):
     assert recording.subject == "anna"
 
 
+SAID = '"Events are candidates for a person to review, ranked by how far they stand out."'
+CODED = "Observation id,Description,Subject,Behavior,Behavioral category,Modifier #1,Modifier #2"
+TABULAR = f"""\
+{CODED},Behavior type,Time,Media file name,Comment
+talk,{SAID},face0,micro,,negative,"AU4,AU7",START,0.500,talk.mp4,#1; score 0.75
+talk,{SAID},face0,apex,,micro,,POINT,0.700,talk.mp4,
+talk,{SAID},face0,micro,,negative,"AU4,AU7",STOP,1.000,talk.mp4,
+talk,{SAID},face0,blink,,,,START,1.100,talk.mp4,#2; score 0.75
+talk,{SAID},face0,blink,,,,STOP,1.350,talk.mp4,
+talk,{SAID},face0,macro,,None,"AU4,AU7",START,1.500,talk.mp4,#3; score 0.75
+talk,{SAID},face0,macro,,None,"AU4,AU7",STOP,2.800,talk.mp4,
+"""
+AGGREGATED = f"""\
+{CODED},Behavior type,Start (s),Stop (s),Media file name,Comment start
+talk,{SAID},face0,micro,Not defined,negative,"AU4,AU7",STATE,0.500,1.000,talk.mp4,#1; score 0.75
+talk,{SAID},face0,macro,Not defined,None,"AU4,AU7",STATE,1.500,2.800,talk.mp4,#3; score 0.75
+talk,{SAID},face0,blink,Not defined,,,STATE,1.100,1.350,talk.mp4,#2; score 0.75
+talk,{SAID},face0,apex,Not defined,micro,,POINT,0.700,0.700,talk.mp4,
+"""
+
+
+@pytest.mark.parametrize("text", [TABULAR, AGGREGATED], ids=["tabular", "aggregated"])
+def test_tables_that_boris_exports_of_our_project(text, film):
+    (film.parent / "events.csv").write_text(text)
+    assert labels(film.parent) == [FOUND[0], ("macro", 30, None, 55, *FOUND[1][4:])]
+
+
+def test_events_of_others_that_are_called_like_kinds_keep_their_word(film):
+    text = TABULAR.replace(SAID, '"my study"').replace("face0", "anna")
+    (film.parent / "events.csv").write_text(
+        "\n".join(text.splitlines()[:2] + text.splitlines()[3:4])
+    )
+    (one,) = read_annotations(film.parent / "events.csv")
+    assert (one.label, one.kind, one.subject) == ("micro", "", "anna")
+
+
 @pytest.mark.parametrize("earlier", [False, True])
 def test_corrections_in_the_table_of_bids(earlier, analysis, film):
     path = write_bids(analysis, film.parent)[0]

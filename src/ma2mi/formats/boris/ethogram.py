@@ -7,6 +7,10 @@ from ma2mi.records import KINDS
 AUTHOR = "ma2mi"
 """How the description of our own projects begins."""
 
+OBSERVATION = "Events are candidates"
+"""How the description of their observations begins (``responsible.CANDIDATES``): all that tables
+exported from them keep of it."""
+
 EVENT = "event"
 DESCRIPTIONS = {str(kind): words for kind, words in KINDS.items()} | {EVENT: "event of no kind"}
 """Codes of behaviors that stand for kinds; BORIS wants a code even where there is no kind."""

@@ -16,6 +16,7 @@ from ma2mi.formats.annotation import (
     read_words,
 )
 from ma2mi.formats.boris.ethogram import (
+    APEX,
     APEX_SET,
     AUTHOR,
     CLASS_SET,
@@ -85,6 +86,20 @@ class Ethogram:
             else one
             for one in events
         ]
+
+
+def table_ethogram(events: Iterable[CodedEvent]) -> Ethogram:
+    """What the codes of a table mean that BORIS exported from a project of ours."""
+    chosen: dict[str, bool] = {}
+    for one in events:
+        chosen[one.label] = chosen.get(one.label, False) or bool(one.modifiers.strip("|"))
+    behaviors = {}
+    for code, has_modifiers in chosen.items():
+        base = of_lane(code, chosen)
+        names = [APEX_SET] if base == APEX else [CLASS_SET, UNITS_SET] if has_modifiers else []
+        sets = {str(number): {"name": name} for number, name in enumerate(names)}
+        behaviors[code] = {"code": code, "description": base, "modifiers": sets}
+    return Ethogram({"project_description": AUTHOR, "behaviors_conf": behaviors})
 
 
 def join(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from ma2mi.errors import CorpusError
 from ma2mi.formats.annotation import Annotation, AnnotationFile, focal_subject
+from ma2mi.formats.boris.ethogram import OBSERVATION
+from ma2mi.formats.boris.events import join, table_ethogram
 from ma2mi.formats.boris.pairs import CodedEvent, pair_events
 from ma2mi.formats.cells import parse_number
 from ma2mi.formats.sheets import Row
@@ -21,6 +24,10 @@ AGGREGATED = {
     "layer": ("behavioral category",),
     "media": ("media file name", "media file", "media file path"),
     "subject": ("subject",),
+    "modifiers": ("modifiers", "modifier #1"),
+    "units": ("modifier #2",),
+    "comment": ("comment", "comment start"),
+    "description": ("description",),
     "source": ("source",),
     "offset": ("time offset (s)",),
     "type": ("observation type",),
@@ -35,6 +42,9 @@ TABULAR = {
     "media": ("media file name", "media file", "media file path"),
     "subject": ("subject",),
     "modifiers": ("modifiers", "modifier #1"),
+    "units": ("modifier #2",),
+    "comment": ("comment", "comment start"),
+    "description": ("description",),
     "observation": ("observation id",),
     "source": ("source",),
     "offset": ("time offset (s)",),
@@ -46,6 +56,7 @@ TABULAR = {
 
 def aggregated(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]:
     """Rows with start and stop."""
+    pairs = []
     for row in rows:
         try:
             place = f"row {row.number}"
@@ -53,20 +64,14 @@ def aggregated(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotati
             stop_s = source.seconds(row.text("stop"), f"{place}, column Stop (s)")
             source.rise(start_s, stop_s, place)
             shift_s = _shift(row, start_s, source)
+            if shift_s is None:
+                continue
+            start = _event(row, start_s - shift_s)
         except CorpusError as error:
             source.note(error)
             continue
-        if shift_s is None:
-            continue
-        yield Annotation(
-            start_s - shift_s,
-            stop_s - shift_s,
-            row.text("label"),
-            row.text("layer"),
-            _media(row),
-            focal_subject(row.text("subject")),
-            where=row.where(),
-        )
+        pairs.append((start, replace(start, time_s=stop_s - shift_s), row))
+    yield from _annotations(pairs, source)
 
 
 def tabular(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]:
@@ -74,34 +79,59 @@ def tabular(rows: Iterable[Row], source: AnnotationFile) -> Iterator[Annotation]
     events, by_place = [], {}
     for row in rows:
         try:
-            place = f"row {row.number}"
-            time_s = source.seconds(row.text("time"), f"{place}, column Time")
+            time_s = source.seconds(row.text("time"), f"row {row.number}, column Time")
             role = row.text("role").upper()
             shift_s = _shift(row, time_s, source, ends=role == "STOP")
+            if shift_s is None:
+                continue
+            event = _event(row, time_s - shift_s, role)
         except CorpusError as error:
             source.note(error)
             continue
-        if shift_s is None:
-            continue
-        label, subject = row.text("label"), focal_subject(row.text("subject"))
-        role = role if role in ("START", "STOP", "POINT") else ""
-        media = _media(row)
-        state = (row.text("observation"), media, subject, label, row.text("modifiers"))
-        event = CodedEvent(
-            place, time_s - shift_s, label, row.text("layer"), subject, state, role, media
-        )
         events.append(event)
-        by_place[place] = row
-    for start, stop in pair_events(events, source):
-        yield Annotation(
+        by_place[event.place] = row
+    pairs = pair_events(events, source)
+    yield from _annotations([(one, end, by_place[one.place]) for one, end in pairs], source)
+
+
+def _event(row: Row, time_s: Fraction, role: str = "") -> CodedEvent:
+    """What a row says of a moment."""
+    label, subject = row.text("label"), focal_subject(row.text("subject"))
+    media, chosen, units = _media(row), row.text("modifiers"), row.text("units")
+    return CodedEvent(
+        f"row {row.number}",
+        time_s,
+        label,
+        row.text("layer"),
+        subject,
+        (row.text("observation"), media, subject, label, chosen),
+        role if role in ("START", "STOP", "POINT") else "",
+        media,
+        f"{chosen}|{units}" if units else chosen,
+        row.text("comment"),
+    )
+
+
+def _annotations(
+    pairs: list[tuple[CodedEvent, CodedEvent, Row]], source: AnnotationFile
+) -> Iterator[Annotation]:
+    """The stretches between starts and stops; events of our own projects put together again."""
+    ours = []
+    for start, stop, row in pairs:
+        plain = Annotation(
             start.time_s,
             stop.time_s,
             start.label,
             start.layer,
             start.media,
             start.subject,
-            where=by_place[start.place].where(),
+            where=row.where(),
         )
+        if row.text("description").startswith(OBSERVATION):
+            ours.append((start, stop, plain))
+        else:
+            yield plain
+    yield from join(ours, table_ethogram(start for start, _, _ in ours), source)
 
 
 def _media(row: Row) -> str:
