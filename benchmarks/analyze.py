@@ -32,7 +32,8 @@ from ma2mi.face.quality_monitor import QualityMonitor
 from ma2mi.motion.region_tracker import RegionTracker
 from ma2mi.spotting import Spotter
 from ma2mi.synthesis import SyntheticSettings, make_subject
-from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.training.recognizer import Recognizer
 
 FPS = 30

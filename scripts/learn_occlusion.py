@@ -35,7 +35,7 @@ from ma2mi.face.landmarks import Face
 from ma2mi.face.occlusion import AREAS, HIDDEN, Network, measure_parts
 from ma2mi.files import replace_file
 from ma2mi.synthesis.head_video import make_head_video
-from ma2mi.synthesis.long_video import LongVideoSettings
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.synthesis.occluders import OCCLUDERS, covered_areas
 from ma2mi.video import read_frames
 

@@ -43,11 +43,8 @@ from ma2mi.records import Interval
 from ma2mi.spotting import FEATURES, MovementTrack, Scorer, SpottingSettings, spot_candidates
 from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.head_video import HeadVideo
-from ma2mi.synthesis.long_video import (
-    GroundTruthEvent,
-    LongVideoSettings,
-    make_long_video,
-)
+from ma2mi.synthesis.long_video import GroundTruthEvent, make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.synthesis.webcam import WebcamSettings, webcam
 from ma2mi.video import Frame
 

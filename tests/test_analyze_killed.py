@@ -17,7 +17,8 @@ import pytest
 import processes
 from ma2mi.files import hold, results_folder
 from ma2mi.synthesis import make_subject
-from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.video import write_video
 
 pytestmark = pytest.mark.slow

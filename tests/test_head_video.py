@@ -17,7 +17,8 @@ from ma2mi.motion import REGIONS, FlowSettings, flow
 from ma2mi.synthesis import SyntheticSettings, make_subject
 from ma2mi.synthesis.head_video import HeadPose, HeadVideo, make_head_video
 from ma2mi.synthesis.heads import LANDMARKS
-from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 
 # Building anny's cache takes minutes where it was never used; with it these tests take seconds.
 pytestmark = pytest.mark.slow

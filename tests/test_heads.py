@@ -13,7 +13,7 @@ pytest.importorskip("cv2")
 from ma2mi.errors import CorpusError, MissingPart, SettingsError
 from ma2mi.face.align import Template
 from ma2mi.motion.facs import ACTION_UNITS
-from ma2mi.synthesis import heads
+from ma2mi.synthesis import head_bank, heads
 from ma2mi.synthesis.heads import LANDMARKS, UNIT_SHAPES, UNITS
 
 # Building anny's cache takes minutes where it was never used; with it these tests take seconds.
@@ -123,13 +123,15 @@ def test_field_is_the_same_at_another_size(head):
 @needs_anny
 def test_bank_resumes_and_reads_back(head, tmp_path):
     file = tmp_path / "bank.safetensors"
-    parts = heads._parts(file, 112)
+    parts = head_bank._parts(file, 112)
     parts.mkdir(parents=True)
-    heads._write_head(5, 112, parts / "5.safetensors")
+    head_bank._write_head(5, 112, parts / "5.safetensors")
     told = []
-    heads.write_head_bank(file, 2, 5, on_progress=lambda now: told.append((now.done, now.total)))
+    head_bank.write_head_bank(
+        file, 2, 5, on_progress=lambda now: told.append((now.done, now.total))
+    )
     assert told == [(1, 2), (2, 2)]
-    first, second = heads.read_head_bank(file)
+    first, second = head_bank.read_head_bank(file)
     assert (first.seed, second.seed) == (5, 6)
     assert first.fields.tobytes() == head.fields.tobytes()
     assert list(tmp_path.iterdir()) == [file]
@@ -150,7 +152,7 @@ def test_what_users_get_wrong(tmp_path, monkeypatch):
     wrong = tmp_path / "bank.safetensors"
     wrong.write_text("no bank")
     with pytest.raises(CorpusError, match="no bank of heads"):
-        heads.read_head_bank(wrong)
+        head_bank.read_head_bank(wrong)
     monkeypatch.setitem(sys.modules, "warp", None)
     with pytest.raises(MissingPart, match=r"ma2mi\[heads\]"):
         heads._head_model.__wrapped__()

@@ -9,27 +9,26 @@ import pytest
 from ma2mi.errors import SettingsError
 from ma2mi.motion import REGIONS
 from ma2mi.synthesis import SyntheticSettings, make_subject
-from ma2mi.synthesis.behaviour import (
+from ma2mi.synthesis.expression_plan import (
     BROWS,
-    OTHERS,
     PROTOTYPES,
     UPPER_FACE,
     begin_within,
     end_within,
     plan_expression,
-    plan_other,
-    plan_talk,
-    plan_turns,
 )
 from ma2mi.synthesis.long_video import (
     ExpressionSettings,
     LongVideo,
-    LongVideoSettings,
     PoseSettings,
     TalkSettings,
     make_long_video,
 )
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.synthesis.movement import face_field, peak_displacement
+from ma2mi.synthesis.other_plan import OTHERS, plan_other
+from ma2mi.synthesis.pose_plan import plan_turns
+from ma2mi.synthesis.speech_plan import plan_talk
 
 SMALL = LongVideoSettings(
     duration_s=30,

@@ -7,11 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ma2mi.models.backbone import flatten_grid  # noqa: E402
-
 from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
+from ma2mi.models.backbone import flatten_grid  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
-from ma2mi.models.miacnet import PARTS, inverse, look_from, sampled  # noqa: E402
+from ma2mi.models.part_finder import PARTS, inverse, look_from, sampled  # noqa: E402
 from ma2mi.training.checkpoint import load_backbone, open_backbone, save_model  # noqa: E402
 
 MIACNETS = [name for name in MODELS if name.startswith("miacnet")]

@@ -12,15 +12,8 @@ from ma2mi.errors import SettingsError  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
 from ma2mi.synthesis.basis import make_basis  # noqa: E402
-from ma2mi.training.movements import (  # noqa: E402
-    EACH,
-    STILL,
-    NuisanceSettings,
-    SimulatedMovements,
-    SimulatorSettings,
-    VideoMovements,
-    normalised,
-)
+from ma2mi.training.movement_settings import STILL, NuisanceSettings, SimulatorSettings  # noqa: E402
+from ma2mi.training.movements import EACH, SimulatedMovements, VideoMovements, normalised  # noqa: E402
 
 SIZE = 64
 ALL = np.arange(36)

@@ -13,9 +13,10 @@ from torch.nn import functional  # noqa: E402
 from ma2mi.errors import SettingsError  # noqa: E402
 from ma2mi.models.backbone import Grid  # noqa: E402
 from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
-from ma2mi.models.miacnet import PARTS  # noqa: E402
+from ma2mi.models.part_finder import PARTS  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
-from ma2mi.training.movements import NuisanceSettings, VideoMovements  # noqa: E402
+from ma2mi.training.movement_settings import NuisanceSettings  # noqa: E402
+from ma2mi.training.movements import VideoMovements  # noqa: E402
 from ma2mi.training.pretext import (  # noqa: E402
     FutureMovement,
     FutureMovementSettings,

@@ -11,7 +11,8 @@ from sklearn.linear_model import Ridge  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
 from ma2mi.models.catalog import build_model  # noqa: E402
-from ma2mi.training.movements import NuisanceSettings, VideoMovements  # noqa: E402
+from ma2mi.training.movement_settings import NuisanceSettings  # noqa: E402
+from ma2mi.training.movements import VideoMovements  # noqa: E402
 from ma2mi.training.pretext import FutureMovement, FutureMovementSettings  # noqa: E402
 from ma2mi.training.probe import (  # noqa: E402
     PROBED,

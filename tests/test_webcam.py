@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from ma2mi.errors import SettingsError, VideoError
 from ma2mi.face.detect import FaceDetector
 from ma2mi.synthesis import SyntheticSettings, make_subject
-from ma2mi.synthesis.long_video import LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.synthesis.webcam import WebcamSettings, noise_deviation, webcam, write_webcam
 
 BARE = WebcamSettings(

@@ -34,7 +34,8 @@ from ma2mi.files import replace_file
 from ma2mi.progress import Progress
 from ma2mi.records import Recording
 from ma2mi.synthesis import make_subject
-from ma2mi.synthesis.long_video import GroundTruthEvent, LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import GroundTruthEvent, make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 
 SIZE = 112
 PROTOCOL = protocol("synthetic-3")

@@ -48,11 +48,11 @@ from ma2mi.motion import flow
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
 from ma2mi.synthesis.flow_simulator import UNITS
-from ma2mi.synthesis.heads import read_head_bank, write_head_bank
+from ma2mi.synthesis.head_bank import read_head_bank, write_head_bank
 from ma2mi.training.adapt import AdaptSettings, adapt
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.loop import LoopSettings
-from ma2mi.training.movements import NuisanceSettings, SimulatorSettings
+from ma2mi.training.movement_settings import NuisanceSettings, SimulatorSettings
 from ma2mi.training.pretext import FutureMovementSettings
 from ma2mi.training.pretrain import PretrainSettings, pretrain
 from ma2mi.training.recognizer import load_model

@@ -41,7 +41,8 @@ from ma2mi.files import replace_file
 from ma2mi.records import EXPRESSIONS, DetectedEvent, Event, Interval
 from ma2mi.spotting import SpottingSettings
 from ma2mi.synthesis import make_subject
-from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import LongVideo, make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.recognizer import Recognizer, load_model
 from ma2mi.video import ahead

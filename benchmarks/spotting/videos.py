@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ma2mi.synthesis import SyntheticSettings, make_subject
-from ma2mi.synthesis.long_video import LongVideo, LongVideoSettings, make_long_video
+from ma2mi.synthesis.long_video import LongVideo, make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.video import Frame, read_frames, write_video
 
 FIRST_SUBJECT, FIRST_NO_EVENT = 1000, 3000  # seeds of subjects

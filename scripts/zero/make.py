@@ -22,7 +22,7 @@ from train_zero import ZeroSettings, train_zero
 from ma2mi.files import replace_file
 from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
-from ma2mi.synthesis.heads import read_head_bank, write_head_bank
+from ma2mi.synthesis.head_bank import read_head_bank, write_head_bank
 from ma2mi.training.checkpoint import WEIGHTS
 from ma2mi.training.recognizer import Recognizer
 

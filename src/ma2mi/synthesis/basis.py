@@ -13,6 +13,7 @@ from ma2mi.motion.facs import ACTION_UNITS, SIDES, Side
 from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis.movement import FACE, MOUTH_IN_FACE, Track, grid, unit_field
 from ma2mi.synthesis.subject import FACE_SIDE, SyntheticSubject, make_subject
+from ma2mi.workers import ending_with_this
 
 #: Side of the fields in cells: a cell is an eighth of an eye's width.
 SIDE = 64
@@ -84,7 +85,7 @@ def make_basis(
         jobs: processes, as joblib counts them.
         on_progress: called after each subject.
     """
-    tasks = (joblib.delayed(_fields_of)(seed + i) for i in range(subjects))
+    tasks = (joblib.delayed(ending_with_this(_fields_of))(seed + i) for i in range(subjects))
     fields = []
     for one in joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks):
         fields.append(one)

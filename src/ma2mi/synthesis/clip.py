@@ -134,7 +134,7 @@ class SyntheticClip:
             gaze += turn[:, None] * rng.normal(0, (2.0, 0.7))
         self.gaze = np.clip(gaze, (-5, -2), (5, 2)).astype(np.float32)
         if rng.random() < settings.speech_rate:
-            beat = np.abs(_slow(rng, time, 2.0, 6.0)).clip(0, 2) * 0.25
+            beat = np.abs(slow_curve(rng, time, 2.0, 6.0)).clip(0, 2) * 0.25
             for number, share in (("25", 1.0), ("26", 0.6), ("20", 0.3)):
                 for side in SIDES:
                     earlier = self.tracks.get((number, side), 0)
@@ -145,13 +145,15 @@ class SyntheticClip:
         time = np.arange(self.frame_count) / float(self.fps)
         shift = rng.normal(0, 3, 2)[:, None] + np.stack(
             [
-                settings.head_drift_px * _slow(rng, time, 0.1, 1.0)
-                + settings.head_tremor_px * _slow(rng, time, 4.0, 9.0)
+                settings.head_drift_px * slow_curve(rng, time, 0.1, 1.0)
+                + settings.head_tremor_px * slow_curve(rng, time, 4.0, 9.0)
                 for _ in range(2)
             ]
         )
-        turn = np.deg2rad(rng.normal(0, 2) + settings.head_turn_deg * _slow(rng, time, 0.1, 1.0))
-        nearer = 0.004 * settings.head_drift_px * _slow(rng, time, 0.1, 0.6)
+        turn = np.deg2rad(
+            rng.normal(0, 2) + settings.head_turn_deg * slow_curve(rng, time, 0.1, 1.0)
+        )
+        nearer = 0.004 * settings.head_drift_px * slow_curve(rng, time, 0.1, 0.6)
         zoom = settings.size / CANVAS * rng.uniform(1.06, 1.18) * (1 + nearer)
         cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
         centre, middle = CANVAS / 2, (settings.size - 1) / 2
@@ -162,7 +164,7 @@ class SyntheticClip:
         self.head[:, 0, 2] = middle + moved[0] - (cos - sin) * centre
         self.head[:, 1, 2] = middle + moved[1] - (sin + cos) * centre
         mains = np.sin(2 * np.pi * rng.uniform(8, 14) * time + rng.uniform(0, 6))
-        slow = _slow(rng, time, 0.2, 2.0)
+        slow = slow_curve(rng, time, 0.2, 2.0)
         self.light = (1 + settings.flicker * (mains + slow) / 1.4).astype(np.float32)
 
     @cached_property
@@ -249,7 +251,9 @@ def _course(
     return np.asarray(curve**power, np.float32)
 
 
-def _slow(rng: np.random.Generator, time: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
+def slow_curve(
+    rng: np.random.Generator, time: np.ndarray, low_hz: float, high_hz: float
+) -> np.ndarray:
     """A smooth random curve of about unit deviation between two frequencies."""
     hertz = rng.uniform(low_hz, high_hz, 4)
     phase = rng.uniform(0, 2 * np.pi, 4)

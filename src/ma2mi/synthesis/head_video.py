@@ -33,12 +33,8 @@ from ma2mi.synthesis.head_skin import (
     make_textured_head,
 )
 from ma2mi.synthesis.heads import LANDMARKS
-from ma2mi.synthesis.long_video import (
-    GroundTruthEvent,
-    LongVideo,
-    LongVideoSettings,
-    make_long_video,
-)
+from ma2mi.synthesis.long_video import GroundTruthEvent, LongVideo, make_long_video
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.synthesis.movement import face_field, peak_displacement
 from ma2mi.synthesis.subject import FACE_SIDE, make_subject
 

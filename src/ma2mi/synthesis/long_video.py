@@ -7,30 +7,25 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from ma2mi.errors import SettingsError
 from ma2mi.motion.facs import EMOTIONS, SIDES
 from ma2mi.motion.regions import EYE_DISTANCE, REGIONS
 from ma2mi.records import EventKind, Interval, Kind
 from ma2mi.synthesis.behaviour import (
-    BROWS,
     ExpressionSettings,
     GroundTruthEvent,
     Piece,
     PoseSettings,
     TalkSettings,
-    begin_within,
-    end_within,
-    follow_poses,
-    plan_expression,
-    plan_other,
-    plan_talk,
-    plan_turns,
 )
-from ma2mi.synthesis.clip import SyntheticClip, _slow, make_clip
+from ma2mi.synthesis.clip import SyntheticClip, make_clip, slow_curve
+from ma2mi.synthesis.expression_plan import BROWS, begin_within, end_within, plan_expression
+from ma2mi.synthesis.long_video_settings import LongVideoSettings
 from ma2mi.synthesis.movement import FACE, MOUTH, Track, face_field
-from ma2mi.synthesis.settings import Range, SyntheticSettings
+from ma2mi.synthesis.other_plan import plan_other
+from ma2mi.synthesis.pose_plan import follow_poses, plan_turns
+from ma2mi.synthesis.speech_plan import plan_talk
 from ma2mi.synthesis.subject import CANVAS, SyntheticSubject
 
 __all__ = [
@@ -51,79 +46,6 @@ NECK = 70.0
 
 _DRAWS = 20  # of a lifelike plan, whose pieces may at first be too long for it
 _SPEECH = (("25", 1.0), ("26", 0.6), ("20", 0.3))
-
-
-class LongVideoSettings(BaseModel):
-    """What happens in a long video.
-
-    Args:
-        duration_s: length.
-        micro_count, macro_count, speech_count: how many of each; none overlaps another.
-        apart_s: least rest between two of them.
-        speech_duration_s: range of the length of an utterance.
-        head_move_rate: times a second that the head goes to another pose.
-        head_move_px, head_move_deg: deviation of these poses, in 224 px crops and degrees.
-        head_move_duration_s: range of the time that it takes.
-        other_count: swallowing, yawns and the like, see ``behaviour.OTHERS``.
-        expressions: how large and long macro-expressions are; without it as in a short clip.
-        talk: speech in syllables and phrases; without it the mouth moves by filtered noise.
-        pose: turns, nods and leans of the head; without it the head moves as a picture does.
-        scene: everything else; its ``padding_frames`` and ``speech_rate`` mean nothing here, and
-            with ``expressions`` its ``macro_intensity`` and ``macro_duration_s`` neither.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    duration_s: float = Field(600.0, gt=0)
-    micro_count: int = Field(20, ge=0)
-    macro_count: int = Field(10, ge=0)
-    speech_count: int = Field(10, ge=0)
-    apart_s: float = Field(1.0, ge=0)
-    speech_duration_s: Range = (1.5, 6.0)
-    head_move_rate: float = Field(0.1, ge=0)
-    head_move_px: float = Field(5.0, ge=0)
-    head_move_deg: float = Field(2.0, ge=0)
-    head_move_duration_s: Range = (0.4, 1.5)
-    other_count: int = Field(0, ge=0)
-    expressions: ExpressionSettings | None = None
-    talk: TalkSettings | None = None
-    pose: PoseSettings | None = None
-    scene: SyntheticSettings = SyntheticSettings()
-
-    @classmethod
-    def lifelike(
-        cls, duration_s: float = 60.0, *, scene: SyntheticSettings | None = None
-    ) -> LongVideoSettings:
-        """What a webcam sees of a subject that talks, shows expressions and moves the head.
-
-        A minute holds 5 macro-expressions, 2 micro-expressions, 2 utterances and 2 other movements.
-
-        Args:
-            duration_s: length; below 6 s nothing but the head, blinks and gaze moves.
-            scene: size, blinks, noise and so on; by default micro-expressions reach 0.3 to 1.5 px.
-        """
-        minutes = duration_s / 60
-        return cls(
-            duration_s=duration_s,
-            micro_count=round(2 * minutes),
-            macro_count=round(5 * minutes),
-            speech_count=round(2 * minutes),
-            other_count=round(2 * minutes),
-            speech_duration_s=(2.0, 9.0),
-            expressions=ExpressionSettings(),
-            talk=TalkSettings(),
-            pose=PoseSettings(),
-            scene=scene or SyntheticSettings(micro_peak_px=(0.3, 1.5), neck_follows=True),
-        )
-
-    def per_minute(self, minutes: float) -> LongVideoSettings:
-        """The same density of events over another length, at least one of each kind kept."""
-        share = minutes * 60 / self.duration_s
-        counts = {
-            name: max(1, round(getattr(self, name) * share)) if getattr(self, name) else 0
-            for name in ("micro_count", "macro_count", "speech_count", "other_count")
-        }
-        return self.model_copy(update={"duration_s": minutes * 60, **counts})
 
 
 class LongVideo(SyntheticClip):
@@ -287,7 +209,7 @@ class LongVideo(SyntheticClip):
         length = round(rng.uniform(*self.plan.speech_duration_s) * float(self.fps))
         time = np.arange(length) / float(self.fps)
         ramp = np.clip(np.minimum(time, time[-1] - time) / 0.15, 0, 1)
-        beat = np.abs(_slow(rng, time, 2.0, 6.0)).clip(0, 2) * 0.25 * ramp
+        beat = np.abs(slow_curve(rng, time, 2.0, 6.0)).clip(0, 2) * 0.25 * ramp
         tracks: dict[Track, NDArray[np.float32]] = {
             (number, side): (share * beat).astype(np.float32)
             for number, share in _SPEECH

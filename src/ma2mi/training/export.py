@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ma2mi import _version
 from ma2mi.errors import CheckpointError, optional_part
 from ma2mi.files import replace_file
-from ma2mi.models.miacnet import FaceTransformer
+from ma2mi.models.face_encoder import FaceTransformer
 from ma2mi.training.recognizer import Recognizer, calibrate
 from ma2mi.training.views import one_thread
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ma2mi.clips.batches import Batch
 from ma2mi.models.backbone import Backbone, ConvStage
-from ma2mi.models.miacnet import FaceConv
+from ma2mi.models.face_encoder import FaceConv
 
 #: Standard deviation over faces that a position grid starts with (measured: 0.53 on synthetic
 #: faces, 0.62 on real ones) and is asked to keep.

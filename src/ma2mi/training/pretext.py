@@ -22,8 +22,9 @@ from torch.nn import functional
 
 from ma2mi.errors import SettingsError
 from ma2mi.models.backbone import Backbone, ConvStage, Grid
-from ma2mi.models.miacnet import inverse, sampled
-from ma2mi.training.movements import Movements, NuisanceSettings, SimulatorSettings
+from ma2mi.models.part_finder import inverse, sampled
+from ma2mi.training.movement_settings import NuisanceSettings, SimulatorSettings
+from ma2mi.training.movements import Movements
 
 #: Cells per side of what codes are read off: where something moves is part of what moves.
 CELLS = 4
