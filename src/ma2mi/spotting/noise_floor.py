@@ -13,7 +13,7 @@ from ma2mi.spotting.settings import SpottingSettings
 Floats = NDArray[np.float64]
 
 QUIETEST = 0.1
-"""The floor is what the quietest tenth of the recording shows: of a person who moves all the time,
+"""The floor is what the quietest tenth of the recording shows: of a subject who moves all the time,
 the typical second shows movement."""
 QUIETEST_TO_TYPICAL = 1.2
 """Pure noise has a median second this much above its quietest tenth, measured on still recordings:
