@@ -125,34 +125,12 @@ def boris_project(
         behaviors: of the ethogram, even if nothing was coded by them.
     """
     found = media or [BorisMedia(one) for one in dict.fromkeys(a.media for a in annotations)]
-    known = [one for one in found if one.length_s is not None and one.fps is not None]
     coding = _Coding(behaviors)
     for one in sorted(annotations, key=lambda one: one.start_s):
         coding.add(one)
+    rows = coding.rows()
+    codes = list(coding.behaviors.values())
     subjects = dict.fromkeys((*faces, *(one.shown for one in annotations if one.shown)))
-    observation = {
-        "file": {
-            str(player): [one.path for one in found] if player == 1 else [] for player in _PLAYERS
-        },
-        "type": "MEDIA",
-        "date": EPOCH,
-        "description": description,
-        "time offset": 0.0,
-        "events": coding.rows(),
-        "observation time interval": [0, 0],
-        "independent_variables": {},
-        "visualize_spectrogram": False,
-        "visualize_waveform": False,
-        "close_behaviors_between_videos": False,
-        "scan_sampling_time": 0,
-        "media_info": {
-            "length": {one.path: one.length_s for one in known},
-            "fps": {one.path: one.fps for one in known},
-            "hasVideo": {one.path: True for one in found},
-            "hasAudio": {one.path: False for one in found},
-            "offset": {"1": 0.0},
-        },
-    }
     project = {
         "time_format": "hh:mm:ss",
         "project_date": EPOCH,
@@ -163,17 +141,45 @@ def boris_project(
             str(number): {"key": "", "name": subject, "description": ""}
             for number, subject in enumerate(subjects)
         },
-        "behaviors_conf": {
-            str(number): one.as_tree() for number, one in enumerate(coding.behaviors.values())
-        },
-        "behavioral_categories": sorted({one.category for one in coding.behaviors.values()} - {""}),
+        "behaviors_conf": {str(number): one.as_tree() for number, one in enumerate(codes)},
+        "behavioral_categories": sorted({one.category for one in codes} - {""}),
         "independent_variables": {},
         "coding_map": {},
         "behaviors_coding_map": [],
-        "observations": {name: observation},
+        "observations": {name: _observation(found, rows, description)},
         "converters": {},
     }
     return as_json(project)
+
+
+def _observation(
+    media: Sequence[BorisMedia], rows: list[list[Any]], description: str
+) -> dict[str, Any]:
+    """One observation; all its media are of the first player."""
+    known = [one for one in media if one.length_s is not None and one.fps is not None]
+    return {
+        "file": {
+            str(player): [one.path for one in media] if player == 1 else [] for player in _PLAYERS
+        },
+        "type": "MEDIA",
+        "date": EPOCH,
+        "description": description,
+        "time offset": 0.0,
+        "events": rows,
+        "observation time interval": [0, 0],
+        "independent_variables": {},
+        "visualize_spectrogram": False,
+        "visualize_waveform": False,
+        "close_behaviors_between_videos": False,
+        "scan_sampling_time": 0,
+        "media_info": {
+            "length": {one.path: one.length_s for one in known},
+            "fps": {one.path: one.fps for one in known},
+            "hasVideo": {one.path: True for one in media},
+            "hasAudio": {one.path: False for one in media},
+            "offset": {"1": 0.0},
+        },
+    }
 
 
 class _Coding:
