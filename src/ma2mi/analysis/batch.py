@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from ma2mi.errors import one_line
 from ma2mi.files import digest, holds_results
 from ma2mi.records import Analysis
 from ma2mi.video import list_others, list_videos, needs_rate
+from ma2mi.workers import ending_with_this
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +111,17 @@ def analyze_all(
         for path, name, fps in named:
             yield _try(path, name, out, {**options, "fps": fps})
         return
-    work = partial(_try_alone, os.getpid())
+    work = ending_with_this(partial(_try_alone, os.getpid()))
     tasks = [delayed(work)(path, name, out, {**options, "fps": fps}) for path, name, fps in named]
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
 
 
 def _try_alone(parent: int, path: Path, name: str, out: Path, options: dict[str, Any]) -> Outcome:
-    """A video in a process of its own, which ends with the one that started it."""
-    if os.getppid() == parent:  # with one core to use, joblib starts no process
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        with one_thread_each():
-            return _try(path, name, out, options)
-    return _try(path, name, out, options)
-
-
-def _end_with(parent: int) -> None:
-    """Without this, the workers of a killed run would write on beside the next one."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
+    """A video in a process of its own; with one core to use, joblib starts none."""
+    if os.getppid() != parent:
+        return _try(path, name, out, options)
+    with one_thread_each():
+        return _try(path, name, out, options)
 
 
 def _try(path: Path, name: str, out: Path, options: dict[str, Any]) -> Outcome:

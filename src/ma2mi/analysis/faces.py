@@ -132,18 +132,7 @@ class FaceAnalyzer:
         self._times.append(_FrameTime(detected.index, detected.time_s))
         right, left = face.points[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(np.float64)
         self.sizes.add(float(np.hypot(*(left - right))))
-        x0, y0, x1, y1 = face.box
-        self.row = {
-            "frame": detected.index,
-            "face_id": self.face_id,
-            "timestamp": detected.time_s,
-            "confidence": face.confidence,
-            "success": 1,
-            "face_x": x0,
-            "face_y": y0,
-            "face_w": x1 - x0,
-            "face_h": y1 - y0,
-        }
+        self.row = _row(detected, self.face_id, face)
         try:
             sample = self._tracker.push(detected.image, face, detected.time_s, detected.index)
         except MotionError:
@@ -330,6 +319,22 @@ class FaceAnalyzer:
         if at > 0 and frame - numbers[at - 1] < numbers[at] - frame:
             at -= 1
         return self._times[at].time_s
+
+
+def _row(detected: DetectedFrame, face_id: int, face: Face) -> dict[str, Any]:
+    """The row of ``frames.csv`` as far as detection knows it."""
+    x0, y0, x1, y1 = face.box
+    return {
+        "frame": detected.index,
+        "face_id": face_id,
+        "timestamp": detected.time_s,
+        "confidence": face.confidence,
+        "success": 1,
+        "face_x": x0,
+        "face_y": y0,
+        "face_w": x1 - x0,
+        "face_h": y1 - y0,
+    }
 
 
 class FinishedFace:

@@ -103,24 +103,8 @@ class ResultsWriter:
             The analysis with its last notes, as it was written.
         """
         self._forget_red(analysis)
-        steps: list[Callable[[], object]] = []
         notes: list[str] = []
-        if videos:
-            magnified = partial(
-                write_magnified, self._loops_shown(analysis), self.folder / MAGNIFIED
-            )
-            steps.append(partial(_write_video, magnified, MAGNIFIED, notes))
-        if videos and path is not None:
-            named = replace(analysis, source=str(path))
-            annotated = partial(
-                write_annotated,
-                named,
-                self._table.path,
-                self.folder / ANNOTATED,
-                fps=fps,
-                blur=self.blur,
-            )
-            steps.append(partial(_write_video, annotated, ANNOTATED, notes))
+        steps = self._video_steps(analysis, path, fps, notes) if videos else []
         if self.blur:
             steps.append(partial(_write_video, self._check_blurred, "what was blurred", notes))
         videos_written = len(steps)
@@ -144,6 +128,24 @@ class ResultsWriter:
                 step()
         on_progress(Progress("write", len(steps), len(steps)))
         return analysis
+
+    def _video_steps(
+        self, analysis: Analysis, path: Path | None, fps: Fraction | None, notes: list[str]
+    ) -> list[Callable[[], object]]:
+        """What writes the videos; their errors go to the notes."""
+        magnified = partial(write_magnified, self._loops_shown(analysis), self.folder / MAGNIFIED)
+        steps: list[Callable[[], object]] = [partial(_write_video, magnified, MAGNIFIED, notes)]
+        if path is not None:
+            annotated = partial(
+                write_annotated,
+                replace(analysis, source=str(path)),
+                self._table.path,
+                self.folder / ANNOTATED,
+                fps=fps,
+                blur=self.blur,
+            )
+            steps.append(partial(_write_video, annotated, ANNOTATED, notes))
+        return steps
 
     def card(self, event: DetectedEvent) -> Card:
         """The pictures of an event, read from the folder."""

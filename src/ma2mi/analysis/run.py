@@ -22,6 +22,7 @@ from ma2mi.analysis.state import read_state, write_state
 from ma2mi.analysis.stream import VideoAnalyzer
 from ma2mi.analysis.summary import summarise
 from ma2mi.errors import VideoError, optional_part
+from ma2mi.face.track import Detector, default_detector
 from ma2mi.files import digest, file_name
 from ma2mi.formats.exports import without_paths
 from ma2mi.progress import OnProgress, Progress, ignore
@@ -39,7 +40,6 @@ from ma2mi.video.camera import camera_frames
 with optional_part("cv2", "video"):
     import cv2
 if TYPE_CHECKING:
-    from ma2mi.face.track import Detector
     from ma2mi.training.recognizer import Recognizer
 
 SAVE_S = 60.0  # how often an unfinished analysis is kept, so that a long video can be resumed
@@ -104,31 +104,18 @@ def analyze(
         "fps": str(fps) if fps else None,
         "input": content,
     }
-    if not show_paths:
-        name = f"video-{content[:8]}"
+    name = name if show_paths else f"video-{content[:8]}"
     name, source = file_name(name) if name else folder_name(path), path_text(path)
+    progress = on_progress or ignore
     with own_folder(out, name, source, about) as target:
         if target.done is not None:
             return target.done
-        known = {"detector": detector or _face_detector(), "recognizer": recognizer}
-        analyzer, events, writer_state = _begin(target.work, about, known, settings)
-        with results_writer(target.work, recognizer, blur_faces, writer_state) as writer:
-
-            def save(events: list[DetectedEvent]) -> None:
-                if target.work is not None and writer is not None:
-                    state = {"analyzer": analyzer, "events": events, "writer": writer.state()}
-                    write_state(target.work, about, state, known)
-
-            frames = read_frames(path, fps=fps, start=analyzer.frames)
+        known = {"detector": detector or default_detector(), "recognizer": recognizer}
+        with _begun(target.work, about, known, settings) as (analyzer, events, writer, save):
+            frames, total = read_frames(path, fps=fps, start=analyzer.frames), _frame_count(info)
             with _notes() as notes:
                 analyze_frames(
-                    frames,
-                    analyzer,
-                    writer,
-                    events,
-                    total=_frame_count(info),
-                    on_progress=on_progress or ignore,
-                    save=None if blur_faces else save,  # a state shows faces in clear
+                    frames, analyzer, writer, events, total=total, on_progress=progress, save=save
                 )
             notes += target.notes
             analysis = summarise(
@@ -137,22 +124,48 @@ def analyze(
             analysis = analysis if show_paths else without_paths(analysis, path)
             if writer is not None:
                 analysis = writer.finish(
-                    analysis, path, fps=fps, videos=videos, on_progress=on_progress or ignore
+                    analysis, path, fps=fps, videos=videos, on_progress=progress
                 )
     return analysis
 
 
-def _begin(
+Begun = tuple[
+    VideoAnalyzer,
+    list[DetectedEvent],
+    ResultsWriter | None,
+    Callable[[list[DetectedEvent]], None] | None,
+]
+
+
+@contextmanager
+def _begun(
     work: Path | None,
     about: Mapping[str, Any],
     known: Mapping[str, Any],
     settings: AnalysisSettings,
-) -> tuple[VideoAnalyzer, list[DetectedEvent], Mapping[str, Any] | None]:
-    """The analyzer, its events so far and the writer's state: as they were kept, or new ones."""
+) -> Iterator[Begun]:
+    """Analyzer, events so far, writer and what saves them: as they were kept, or new ones.
+
+    Args:
+        work: folder of the results while they are written; None where nothing is written.
+        about: what the results depend on.
+        known: detector and recognizer, which are not kept.
+        settings: of a new analyzer.
+    """
     state = read_state(work, about, known) if work else None
     if state is None:
-        return VideoAnalyzer(known["detector"], known["recognizer"], settings), [], None
-    return state["analyzer"], state["events"], state["writer"]
+        analyzer = VideoAnalyzer(known["detector"], known["recognizer"], settings)
+        state = {"analyzer": analyzer, "events": [], "writer": None}
+    analyzer, blur = state["analyzer"], about["blur_faces"]
+    with results_writer(work, known["recognizer"], blur, state["writer"]) as writer:
+
+        def save(events: list[DetectedEvent]) -> None:
+            if work is not None and writer is not None:
+                kept = {"analyzer": analyzer, "events": events, "writer": writer.state()}
+                write_state(work, about, kept, known)
+
+        # A state shows faces in clear.
+        yield analyzer, state["events"], writer, None if blur else save
 
 
 def analyze_camera(
@@ -184,7 +197,7 @@ def analyze_camera(
     }
     source = f"camera {number}"
     name = f"camera{number}-{datetime.now():%Y%m%d-%H%M%S}"
-    analyzer = VideoAnalyzer(detector or _face_detector(), recognizer, settings)
+    analyzer = VideoAnalyzer(detector or default_detector(), recognizer, settings)
     with (
         own_folder(out, name, source, about) as target,
         results_writer(target.work, recognizer, blur_faces) as writer,
@@ -304,9 +317,3 @@ def _load(weights: Path | str | None) -> tuple[Recognizer | None, str | None]:
 def path_text(path: Path) -> str:
     """A path as text; bytes that are not UTF-8 are shown as ``\\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _face_detector() -> Detector:
-    from ma2mi.face.detect import FaceDetector
-
-    return FaceDetector()

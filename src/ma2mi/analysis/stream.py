@@ -12,7 +12,7 @@ from ma2mi.analysis.settings import AnalysisSettings
 from ma2mi.errors import FaceError
 from ma2mi.face.align import warp_image
 from ma2mi.face.stabilize import CROP, SteadyWarp
-from ma2mi.face.track import Detector, FaceTracker
+from ma2mi.face.track import Detector, FaceTracker, default_detector
 from ma2mi.records import DetectedEvent
 from ma2mi.spotting import Spotted
 from ma2mi.video import FrameSteps
@@ -176,11 +176,7 @@ def watch_frames(
         >>> for event in watch_frames(read_frames("talk.mp4")):
         ...     print(event.onset_s, event.words)
     """
-    if detector is None:
-        from ma2mi.face.detect import FaceDetector
-
-        detector = FaceDetector()
-    analyzer = VideoAnalyzer(detector, recognizer, settings)
+    analyzer = VideoAnalyzer(detector or default_detector(), recognizer, settings)
 
     def wanted(found: list[DecidedEvent]) -> Iterator[DetectedEvent]:
         return (one.event for one in found if candidates or not one.event.reason)

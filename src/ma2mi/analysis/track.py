@@ -10,7 +10,7 @@ import numpy as np
 from ma2mi.analysis.settings import AnalysisSettings
 from ma2mi.errors import MotionError
 from ma2mi.face.stabilize import CROP
-from ma2mi.face.track import Detector, FaceTracker
+from ma2mi.face.track import Detector, FaceTracker, default_detector
 from ma2mi.motion import REGIONS
 from ma2mi.motion.region_tracker import RegionTracker, openings
 from ma2mi.motion.shape import Shape, face_shape
@@ -40,11 +40,7 @@ def measure_track(
         MotionError: no frames.
     """
     settings = settings or AnalysisSettings()
-    if detector is None:
-        from ma2mi.face.detect import FaceDetector
-
-        detector = FaceDetector()
-    tracker = FaceTracker(detector, 1, settings.landmark_rate)
+    tracker = FaceTracker(detector or default_detector(), 1, settings.landmark_rate)
     regions, newest, shape = RegionTracker(CROP, rate=settings.rate), None, None
     nothing = np.zeros((len(REGIONS), 2))
     rows: list[tuple[float, int, np.ndarray, tuple[float, float], tuple[float, float], bool]] = []

@@ -64,7 +64,6 @@ def add_movements(
             continue
         kept += 1
         action, later = action_channels(moved).astype(np.float16)
-        centres = _region_centres(marks)
         for name, value in {
             "keys": clip.key,
             "subjects": clip.subject,
@@ -74,7 +73,7 @@ def add_movements(
             "action": action,
             "elapsed_s": np.float64(clip.times_s[pick[1]] - clip.times_s[pick[0]]),
             "late": later,
-            "regions": centres,
+            "regions": _region_centres(marks),
         }.items():
             rows[name].append(value)
 

@@ -24,6 +24,7 @@ from ma2mi.motion import (
     FlowSettings,
 )
 from ma2mi.progress import OnProgress, Progress
+from ma2mi.workers import ending_with_this
 
 #: Clips whose pairs are built in one task: enough work to be worth a process.
 CHUNK = 8
@@ -106,7 +107,7 @@ def _build(
         raise store_error(error, folder) from error
     chunks = [list(keys[i : i + CHUNK]) for i in range(0, len(keys), CHUNK)]
     tasks = (
-        joblib.delayed(_build_chunk)(
+        joblib.delayed(ending_with_this(_build_chunk))(
             store.knowing({key: store.sources[key] for key in chunk if key in store.sources}),
             chunk,
             settings,

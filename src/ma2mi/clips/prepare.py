@@ -27,6 +27,7 @@ from ma2mi.video import (
     TruncatedVideo,
     VideoNote,
 )
+from ma2mi.workers import ending_with_this
 
 #: Notes of a video that are reported beside what failed; the others change no clip.
 LOSSES = (TruncatedVideo, DamagedVideo, ClockRestart)
@@ -112,7 +113,7 @@ def _prepare(
     alone = [task for index, task in enumerate(tasks) if index not in twins]
     bare = store.knowing({})
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-    done = parallel(joblib.delayed(_prepare_one)(task, bare) for task in alone)
+    done = parallel(joblib.delayed(ending_with_this(_prepare_one))(task, bare) for task in alone)
     results: list[Prepared] = []
     for index in range(len(tasks)):
         result = twins.get(index) or next(done)

@@ -275,7 +275,7 @@ def subjects_needed(
     seed: int = 0,
     most: int = 100_000,
 ) -> int:
-    """How many subjects a study needs to see a true difference, judged from two systems at hand.
+    """How many subjects a study needs to see a true difference, estimated from two systems.
 
     For a number of subjects, that many are drawn with replacement from those at hand, again and
     again; the systems' difference scatters around its mean. Moved to scatter around

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -146,16 +146,7 @@ def assess_suitability(
     values |= {name: float(np.median(column)) for name, column in table.items()}
     values["flicker"] = _flicker(table["luma"])
     values["head_speed"] = _head_speed(samples, np.array([float(time) for time in times_s]))
-    found: list[tuple[float, Level, str]] = []
-    for name, sentence in _SENTENCES.items():
-        amber, red = getattr(limits, name)
-        value = values[name]
-        # 0 at the amber limit, 1 at the red one: how bad, whatever the unit.
-        badness = (value - amber) / (red - amber)
-        over = value < amber if name in _LESS_IS_WORSE else value > amber
-        if over:
-            level: Level = "red" if badness > 1 else "amber"
-            found.append((badness, level, sentence.format(value=value, fps=float(fps))))
+    found = list(_passed_limits(values, limits))
     hidden = hidden or {}
     values |= {f"hidden_{name}": share for name, share in hidden.items()}
     much = sorted((-share, name) for name, share in hidden.items() if share > limits.hidden[0])
@@ -167,6 +158,20 @@ def assess_suitability(
     overall: Level = "red" if "red" in levels else "amber" if levels else "green"
     unread = tuple(name for name, share in hidden.items() if share > HIDDEN_SHARE)
     return Suitability(overall, tuple(reason for _, _, reason in found), values, unread)
+
+
+def _passed_limits(
+    values: Mapping[str, float], limits: Limits
+) -> Iterator[tuple[float, Level, str]]:
+    """How bad, level and reason of each quantity that is worse than its amber limit."""
+    for name, sentence in _SENTENCES.items():
+        amber, red = getattr(limits, name)
+        value = values[name]
+        # 0 at the amber limit, 1 at the red one: how bad, whatever the unit.
+        badness = (value - amber) / (red - amber)
+        if value < amber if name in _LESS_IS_WORSE else value > amber:
+            line = sentence.format(value=value, fps=values["fps"])
+            yield badness, "red" if badness > 1 else "amber", line
 
 
 _MEDIANS = ("eye_distance_px", "blur", "blockiness", "luma", "clipped", "turned", "confidence")

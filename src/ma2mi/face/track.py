@@ -22,7 +22,7 @@ DETECT_S = 1.0  # further faces are detected this often while one is tracked
 SEARCH_S = 0.2  # and this often while there is none
 THOROUGH_S = 3.0  # and this often for small ones beside it, which takes ten times as long
 FULL_S = 5.0  # and this often for faces beyond the number that may be tracked
-NEAR_S = 1.0  # a face that is back at its place within this time is the same one
+NEAR_S = 1.0  # a face that is back at its position within this time is the same one
 ALIKE = 0.75  # correlation of small portraits above which a returning face is the same one
 CLEARLY_ALIKE = 0.85  # and after a cut; portraits of two subjects reached 0.79 in 20 real clips
 REMEMBERED = 16  # faces that have left; older ones come back as new ones
@@ -30,13 +30,13 @@ REMEMBERED = 16  # faces that have left; older ones come back as new ones
 # distances, in units of JUMP and 0.8 at most, plus what its portrait lacks of correlation 1, in
 # units of UNLIKE; all times how unusual the change is. On real clips of 30 frames a second this
 # reaches 1.9 within a shot (frames get lost while a hand or the head moves), and 2.5 at the least
-# where two clips of the same subject at the same place are joined. Another subject differ much
+# where two clips of the same subject at the same position are joined. Another subject differs much
 # more.
 JUMP, UNLIKE = 0.1, 0.05
 MOST_JUMP = 0.8
 OTHER = 2.2
 OTHER_STEP_S = 1 / 30  # for a longer step between frames the limit rises in proportion
-_DRIFT = 0.06  # of the face's width: beyond it the landmark net is applied at the new place
+_DRIFT = 0.06  # of the face's width: beyond it the landmark net is applied at the new position
 _PORTRAIT = Template(size=32)
 
 
@@ -64,7 +64,7 @@ class FaceTracker:
     """Numbers faces from 0 in the order in which they appear.
 
     A face is tracked from frame to frame. One that was lost and is found again keeps its number
-    if it is back at its place at once, or looks like the one that left: small aligned portraits
+    if it is back at its position at once, or looks like the one that left: small aligned portraits
     are correlated. That separates most subjects of one recording; it is not face recognition, and
     a wrong number is possible.
 
@@ -209,6 +209,13 @@ class FaceTracker:
             if likeness > max(most, ALIKE):
                 best, most = track, likeness
         return best
+
+
+def default_detector() -> Detector:
+    """The detector that ships with the package; loads its nets."""
+    from ma2mi.face.detect import FaceDetector
+
+    return FaceDetector()
 
 
 def portrait(image: Image, face: Face) -> Patch:

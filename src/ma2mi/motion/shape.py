@@ -49,7 +49,7 @@ _RIDGE = {
     1: (0.0, 0.346, -0.533),
 }
 STABLE: dict[int, tuple[float, float, float]] = {
-    **{pair[0]: place for pair, place in zip(_SIDES, _HALF, strict=True)},
+    **{pair[0]: position for pair, position in zip(_SIDES, _HALF, strict=True)},
     **{pair[1]: (-x, y, z) for pair, (x, y, z) in zip(_SIDES, _HALF, strict=True)},
     **_RIDGE,
 }
@@ -87,7 +87,7 @@ class Shape(NamedTuple):
 
 
 def face_shape(face: Face) -> Shape | None:
-    """Take the head's rotation, place and size out of the landmarks; None without depths.
+    """Take the head's rotation, position and size out of the landmarks; None without depths.
 
     The similarity between ``STABLE`` and the landmarks is that of Umeyama (1991, IEEE PAMI 13(4))
     in three dimensions. What a turn of the head leaves is the error of the net's depths: about

@@ -28,8 +28,8 @@ LEAST_FLOOR_PX = (
     0.08  # jitter of the landmark net on a still face, smoothed (0.05 to 0.13 px if not)
 )
 HEAD_PX = 0.06
-"""Error of a region's place for each degree that the head has turned away, px: 0.02 to 0.11 in real
-turns of 6 to 17 degrees (``../shared/clips``, cap13_edit2.mp4 from 19 to 25 s)."""
+"""Error of a region's position for each degree that the head has turned away, px: 0.02 to 0.11 in
+real turns of 6 to 17 degrees (``../shared/clips``, cap13_edit2.mp4 from 19 to 25 s)."""
 LIP_SHARE = 0.02  # of the eye distance: a mouth this much wider open is less at rest
 QUIET_SHARE = 0.3  # of the time: the mouth is as closed as it gets for so long
 AWAY = 0.35  # of the peak: below it an excursion has ended
@@ -340,7 +340,7 @@ def with_flow(one: Excursion, times: Floats, displacements: Floats) -> Excursion
     )
     shares = []
     for rest_s, away_s in flanks:
-        rest, away = (np.abs(times - moment) <= FLANK_S / 2 for moment in (rest_s, away_s))
+        rest, away = (np.abs(times - at_s) <= FLANK_S / 2 for at_s in (rest_s, away_s))
         if rest.any() and away.any():
             moved = displacements[away].mean(axis=0) - displacements[rest].mean(axis=0)
             shares.append(float((way * moved).sum()))

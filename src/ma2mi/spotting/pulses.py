@@ -167,35 +167,26 @@ def _shaped(
     first, stop = max(row - radius, 0), min(row + radius + 1, len(block.times))
     curve = np.einsum("trc,rc->t", block.displacements[first:stop], weights) / gain
     onset, apex, offset = _feet(curve, row - first, width)
-    times = block.times[first:stop]
-    duration = float(times[offset] - times[onset])
-    if not settings.shortest_s <= duration <= settings.longest_s:
+    onset_s, apex_s, offset_s = block.times[first:stop][[onset, apex, offset]].tolist()
+    # A step is not a pulse: the eyes look elsewhere, or the reference changed.
+    is_step = min(apex - onset, offset - apex) < max(1, LEAST_FLANK * (offset - onset))
+    if is_step or not settings.shortest_s <= offset_s - onset_s <= settings.longest_s:
         return None
-    if min(apex - onset, offset - apex) < max(1, LEAST_FLANK * (offset - onset)):
-        return None  # a step, not a pulse: the eyes look elsewhere, or the reference changed
-    power = np.square(own_snr) / np.square(own_snr).sum()
     moving = response / floor[:, None]
     features = {
         "height": float(np.log(height)),
         "height_px": float(np.log(np.hypot(*response[leading[0]]) / settings.eye_distance_px)),
-        "duration": float(np.log(duration)),
+        "duration": float(np.log(offset_s - onset_s)),
         "fit": _fit(curve, apex, onset, offset),
         "rise": (apex - onset) / (offset - onset),
-        "spread": float(1 / (np.square(power).sum() * len(power))),
-        "common": float(
-            np.square(moving.mean(axis=0)).sum() / np.square(moving).sum(axis=1).mean()
-        ),
-        **{
-            area: float(sum(power[i] for i, name in enumerate(block.names) if name in names))
-            for area, names in (("lids", LIDS), ("brows", BROWS), ("mouth", MOUTH))
-        },
+        **_shares(own_snr, moving, block.names),
     }
-    order = np.argsort(-own_snr, kind="stable")
-    others = [i for i in order if i not in leading and own_snr[i] >= 0.5 * own_snr[leading[0]]]
+    order = [i for i in np.argsort(-own_snr, kind="stable") if i not in leading]
+    others = [i for i in order if own_snr[i] >= 0.5 * own_snr[leading[0]]]
     return Pulse(
-        float(times[onset]),
-        float(times[apex]),
-        float(times[offset]),
+        onset_s,
+        apex_s,
+        offset_s,
         height,
         float(np.hypot(*response[leading[0]])),
         np.array([*leading, *others], np.intp),
@@ -203,6 +194,20 @@ def _shaped(
         moving,
         SCALES_S[scale],
     )
+
+
+def _shares(snr: Floats, moving: Floats, names: tuple[str, ...]) -> dict[str, float]:
+    """How the movement is spread over the regions, as features; ``snr`` [R], ``moving`` [R, 2]."""
+    power = np.square(snr) / np.square(snr).sum()
+    common = np.square(moving.mean(axis=0)).sum() / np.square(moving).sum(axis=1).mean()
+    return {
+        "spread": float(1 / (np.square(power).sum() * len(power))),
+        "common": float(common),
+        **{
+            area: float(sum(power[i] for i, name in enumerate(names) if name in some))
+            for area, some in (("lids", LIDS), ("brows", BROWS), ("mouth", MOUTH))
+        },
+    }
 
 
 def _fit(curve: Floats, apex: int, onset: int, offset: int) -> float:
