@@ -22,6 +22,7 @@ from ma2mi.records import Expression, Kind
 from ma2mi.synthesis.clip import SyntheticClip, make_clip
 from ma2mi.synthesis.settings import SyntheticSettings
 from ma2mi.synthesis.subject import make_subject
+from ma2mi.workers import ending_with_this
 
 CorpusName = Literal["synthetic-micro", "synthetic-macro"]
 
@@ -150,7 +151,7 @@ def write_corpus(
     out = Path(out)
     _claim(out, {"corpus": name, "seed": seed, "lossless": lossless, **settings.model_dump()})
     tasks = (
-        joblib.delayed(_write_subject)(
+        joblib.delayed(ending_with_this(_write_subject))(
             out, kind, fps, settings, number, clips_per_subject, seed, lossless, alone=jobs == 1
         )
         for number in range(subjects)

@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ma2mi.errors import EvaluationError, optional_part
+from ma2mi.workers import ending_with_this
 
 Backend = Literal["loky", "dask", "ray", "threading", "sequential"]
 Outcome = TypeVar("Outcome")
@@ -61,7 +62,7 @@ def as_completed(
             # Threads share one limit: the first to finish would lift it for all.
             stack.enter_context(threadpool_limits(1))
         stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=jobs, **options))
-        call = joblib.delayed(function)
+        call = joblib.delayed(ending_with_this(function) if backend == "loky" else function)
         yield from joblib.Parallel(return_as="generator_unordered")(
             call(shared, *one) for one in calls
         )

@@ -45,7 +45,8 @@ def write_head_bank(
     parts.mkdir(parents=True, exist_ok=True)
     files = [parts / f"{seed + number}.safetensors" for number in range(heads)]
     missing = [number for number, file in enumerate(files) if not file.exists()]
-    tasks = (joblib.delayed(ending_with_this(_write_head))(seed + n, size, files[n]) for n in missing)
+    write = joblib.delayed(ending_with_this(_write_head))
+    tasks = (write(seed + number, size, files[number]) for number in missing)
     on_progress(Progress("heads", heads - len(missing), heads))
     for done, _ in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
         on_progress(Progress("heads", heads - len(missing) + done, heads))
