@@ -7,13 +7,15 @@ labels only, so choosing anything on the left-out subjects cannot even be writte
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ma2mi import _version
 from ma2mi.environment import code_commit
@@ -24,7 +26,7 @@ from ma2mi.evaluation.checks import (
     checked_labels,
 )
 from ma2mi.evaluation.engines import Backend, as_completed
-from ma2mi.evaluation.folds import fold_result, run_fold
+from ma2mi.evaluation.folds import Examples, FoldOutput, fold_result, run_fold
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
@@ -32,10 +34,11 @@ from ma2mi.evaluation.provenance import hash_data, plain_values
 from ma2mi.evaluation.results import RunResult
 from ma2mi.evaluation.run_folder import CodeChanged, RunFolder
 from ma2mi.evaluation.run_record import FoldResult, RunRecord
+from ma2mi.evaluation.splits import Split
 from ma2mi.evaluation.subjects import SubjectIds, subject_ids
 from ma2mi.evaluation.training_draws import TrainingDraw, draw_training
 from ma2mi.files import code_digest, hold
-from ma2mi.progress import OnProgress, Progress
+from ma2mi.progress import OnProgress, Progress, ignore
 
 
 @dataclass(frozen=True)
@@ -115,31 +118,16 @@ def run_benchmark(
             the message names the row or the clip.
         Busy: another process works in ``out``.
     """
-    if isinstance(protocol, str):
-        protocol = protocol_named(protocol)
-    names = protocol.classes or tuple(classes)
-    if classes and tuple(classes) != names:
-        raise EvaluationError(
-            f"classes {', '.join(classes)}",
-            where=protocol.name,
-            cure=f"Its classes are {', '.join(names)}",
-        )
+    protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
+    names = _check_run(learner, protocol, classes, seeds)
     truth = checked_labels(labels, names, keys, protocol)
     ids = subject_ids(subjects, databases, aliases)
     check_rows(clips, keys, ids, truth)
     check_databases(databases, protocol)
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise EvaluationError(f"seeds {tuple(seeds)}", cure="Give each seed once, from 0 on")
-    if protocol.trains and not hasattr(learner, "fit"):
-        raise EvaluationError("cannot fit", where=type(learner).__name__, cure="Give a Learner")
-    splits = protocol.splitter(subjects, databases, aliases)
-    if training:
-        splits = [draw_training(s, ids, truth[s.train], training) for s in splits]
+    splits = _drawn(protocol.splitter(subjects, databases, aliases), ids, truth, training)
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
-        version=_version.__version__,
-        commit=code_commit(),
-        code=code_digest(),
+        **_code_state(),
         protocol=protocol.name,
         classes=names,
         multi_label=bool(protocol.units),
@@ -154,50 +142,79 @@ def run_benchmark(
         training=training,
         notes=_run_notes(protocol, ids, pretraining_subjects, aliases),
     )
+    examples = Examples(keys, ids, bases, truth, names, protocol)
+    engine = partial(as_completed, backend=backend, jobs=jobs, cluster=cluster)
+    return _run_folds(record, learner, clips, examples, splits, out, on_progress or ignore, engine)
+
+
+def _check_run(
+    learner: Learner | Predictor, protocol: Protocol, classes: Sequence[str], seeds: Sequence[int]
+) -> tuple[str, ...]:
+    """The names of the classes, if learner, classes and seeds fit the protocol."""
+    names = protocol.classes or tuple(classes)
+    if classes and tuple(classes) != names:
+        raise EvaluationError(
+            f"classes {', '.join(classes)}",
+            where=protocol.name,
+            cure=f"Its classes are {', '.join(names)}",
+        )
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise EvaluationError(f"seeds {tuple(seeds)}", cure="Give each seed once, from 0 on")
+    if protocol.trains and not hasattr(learner, "fit"):
+        raise EvaluationError("cannot fit", where=type(learner).__name__, cure="Give a Learner")
+    return names
+
+
+def _drawn(
+    splits: list[Split], ids: SubjectIds, truth: NDArray[np.int64], training: TrainingDraw | None
+) -> list[Split]:
+    if training is None:
+        return splits
+    return [draw_training(split, ids, truth[split.train], training) for split in splits]
+
+
+def _code_state() -> dict[str, Any]:
+    return {"version": _version.__version__, "commit": code_commit(), "code": code_digest()}
+
+
+def _run_folds(
+    record: RunRecord,
+    learner: Learner | Predictor,
+    clips: Clips,
+    examples: Examples,
+    splits: Sequence[Split],
+    out: Path | str | None,
+    on_progress: OnProgress,
+    engine: Callable[..., Iterator[tuple[tuple[int, int], FoldOutput]]],
+) -> RunResult:
+    """All folds of all seeds: those in the run folder are read back, the others run."""
     tasks = [(seed, number) for seed in record.seeds for number in range(len(splits))]
-    with ExitStack() as stack:
-        folder = None
-        finished: dict[tuple[int, str], FoldResult] = {}
-        if out is not None:
-            stack.enter_context(hold(Path(out), claim="benchmark"))
-            folder = RunFolder(out, record)
-            wanted = {(seed, splits[number].name) for seed, number in tasks}
-            finished = {at: fold for at, fold in folder.finished().items() if at in wanted}
+    fit_s: dict[tuple[int, str], float] = {}
+    done = 0
+
+    def report(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
+        nonlocal done
+        done += 1
+        detail = FoldProgress(fold.seed, fold.fold, seconds, resumed)
+        on_progress(Progress("folds", done, len(tasks), detail))
+
+    with _held_folder(out, record) as folder:
+        wanted = {(seed, splits[number].name) for seed, number in tasks}
+        kept = folder.finished() if folder else {}
+        finished = {at: fold for at, fold in kept.items() if at in wanted}
         if folder and folder.by_other_code and 0 < len(finished) < len(tasks):
-            warnings.warn(
-                CodeChanged(f"{out}: goes on with folds of another state of ma2mi's code"),
-                stacklevel=2,
-            )
-        fit_s: dict[tuple[int, str], float] = {}
-
-        done = 0
-
-        def report(fold: FoldResult, seconds: float, *, resumed: bool) -> None:
-            nonlocal done
-            done += 1
-            if on_progress:
-                detail = FoldProgress(fold.seed, fold.fold, seconds, resumed)
-                on_progress(Progress("folds", done, len(tasks), detail))
-
+            changed = f"{out}: goes on with folds of another state of ma2mi's code"
+            warnings.warn(CodeChanged(changed), stacklevel=3)
         for fold in list(finished.values()):
             report(fold, 0.0, resumed=True)
-        # Training labels only: the truth of the left-out subjects stays in this process.
         calls = [
-            (
-                learner,
-                (seed, number),
-                splits[number],
-                truth[splits[number].train],
-                ids[splits[number].train],
-                also_best_on_test,
-            )
+            _call(learner, (seed, number), splits[number], examples, record.also_best_on_test)
             for seed, number in tasks
             if (seed, splits[number].name) not in finished
         ]
-        outcomes = as_completed(run_fold, clips, calls, backend=backend, jobs=jobs, cluster=cluster)
-        for (seed, number), output in outcomes:
+        for (seed, number), output in engine(run_fold, clips, calls):
             split = splits[number]
-            fold = fold_result(output, seed, split, keys, ids, bases, truth, names, protocol)
+            fold = fold_result(output, seed, split, examples)
             finished[seed, split.name] = fold
             fit_s[seed, split.name] = output.fit_s
             if folder:
@@ -207,7 +224,29 @@ def run_benchmark(
         result = RunResult(record, ordered, fit_s)
         if folder:
             folder.finish(result)
-        return result
+    return result
+
+
+@contextmanager
+def _held_folder(out: Path | str | None, record: RunRecord) -> Iterator[RunFolder | None]:
+    """The run folder, held while it is written; None without ``out``."""
+    if out is None:
+        yield None
+        return
+    with hold(Path(out), claim="benchmark"):
+        yield RunFolder(out, record)
+
+
+def _call(
+    learner: Learner | Predictor,
+    task: tuple[int, int],
+    split: Split,
+    examples: Examples,
+    all_epochs: bool,
+) -> tuple[object, ...]:
+    """Arguments of a fold: training labels only, the truth of the test clips stays here."""
+    truth, subjects = examples.truth[split.train], examples.subjects[split.train]
+    return learner, task, split, truth, subjects, all_epochs
 
 
 def _run_notes(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
 from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.splits import Split
 from ma2mi.evaluation.subjects import SubjectIds
 from ma2mi.evaluation.training_draws import TrainingDraw
 from ma2mi.files import hold
@@ -66,64 +68,69 @@ def run_learning_curve(
             holds something else, or what ``run_benchmark`` raises.
         Busy: another process works in ``out``.
     """
-    if isinstance(protocol, str):
-        protocol = protocol_named(protocol)
+    protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     sizes = sorted(sizes)
-    if not sizes or sizes[0] < 1 or len(set(sizes)) != len(sizes) or draws < 1:
-        raise EvaluationError(
-            f"sizes {', '.join(map(str, sizes)) or 'none'}, {draws} draws",
-            where="learning curve",
-            cure="Give each number of training subjects once, from 1 on, and 1 draw or more",
-        )
+    _check_sizes(sizes, draws)
     plan: list[TrainingDraw | None] = [None]
     if protocol.trains:
-        splits = protocol.splitter(subjects, databases, aliases)
-        least = min(splits, key=lambda split: len(split.train_subjects))
-        if sizes[-1] > len(least.train_subjects):
-            raise EvaluationError(
-                f"{sizes[-1]} training subjects are requested, but the fold that leaves out "
-                f"{least.name} has {len(least.train_subjects)}",
-                where="learning curve",
-                cure=f"Take up to {len(least.train_subjects)}",
-            )
+        _check_enough(protocol.splitter(subjects, databases, aliases), sizes[-1])
         plan = [TrainingDraw(size, draw) for size in sizes for draw in range(draws)]
     sheet = CurveSheet(
         name=str(getattr(learner, "name", type(learner).__name__)),
         sizes=tuple(sizes) if protocol.trains else (0,),
         draws=draws if protocol.trains else 1,
     )
-    folder = Path(out) if out is not None else None
-    with ExitStack() as stack:
-        if folder:
-            stack.enter_context(hold(folder, claim="benchmark"))
-            start_curve(folder, sheet)
-        runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
+    run = partial(
+        run_benchmark, learner, clips, labels, subjects, databases=databases, aliases=aliases
+    )
+    runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
 
-        def report(done: Progress) -> None:
-            if on_progress:
-                total = done.total or 0
-                before = sum(map(len, runs.values())) * total
-                on_progress(replace(done, done=before + done.done, total=len(plan) * total))
+    def report(done: Progress) -> None:
+        if on_progress:
+            total = done.total or 0
+            before = sum(map(len, runs.values())) * total
+            on_progress(replace(done, done=before + done.done, total=len(plan) * total))
 
+    with _held_curve(out, sheet) as folder:
         for drawn in plan:
             size, draw = (drawn.subjects, drawn.draw) if drawn else (0, 0)
-            run_folder = folder / draw_folder(size, draw) if folder else None
-            result = run_benchmark(
-                learner,
-                clips,
-                labels,
-                subjects,
-                protocol=protocol,
-                databases=databases,
-                aliases=aliases,
-                out=run_folder,
-                on_progress=report,
-                training=drawn,
-                **options,
-            )
+            at = folder / draw_folder(size, draw) if folder else None
+            result = run(protocol=protocol, out=at, on_progress=report, training=drawn, **options)
             runs[size].append(result)
-            if run_folder and on_run:
-                on_run(run_folder)
-        if folder:
-            write_sheet(folder, sheet)
-        return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})
+            if at and on_run:
+                on_run(at)
+    return LearningCurve(sheet.name, {size: tuple(each) for size, each in runs.items()})
+
+
+def _check_sizes(sizes: Sequence[int], draws: int) -> None:
+    if not sizes or sizes[0] < 1 or len(set(sizes)) != len(sizes) or draws < 1:
+        raise EvaluationError(
+            f"sizes {', '.join(map(str, sizes)) or 'none'}, {draws} draws",
+            where="learning curve",
+            cure="Give each number of training subjects once, from 1 on, and 1 draw or more",
+        )
+
+
+def _check_enough(splits: Sequence[Split], most: int) -> None:
+    """Refuse more training subjects than the smallest fold has."""
+    least = min(splits, key=lambda split: len(split.train_subjects))
+    if most > len(least.train_subjects):
+        raise EvaluationError(
+            f"{most} training subjects are requested, but the fold that leaves out "
+            f"{least.name} has {len(least.train_subjects)}",
+            where="learning curve",
+            cure=f"Take up to {len(least.train_subjects)}",
+        )
+
+
+@contextmanager
+def _held_curve(out: Path | str | None, sheet: CurveSheet) -> Iterator[Path | None]:
+    """The folder of the curve, held while its runs are done; None without ``out``."""
+    if out is None:
+        yield None
+        return
+    folder = Path(out)
+    with hold(folder, claim="benchmark"):
+        start_curve(folder, sheet)
+        yield folder
+        write_sheet(folder, sheet)

@@ -27,8 +27,27 @@ from ma2mi.evaluation.splits import Split
 from ma2mi.evaluation.subjects import SubjectIds
 
 
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What is evaluated, but for the clips themselves; one entry a clip.
+
+    Args:
+        keys, subjects, databases: [n].
+        truth: ints [n], or 0/1 [n, units].
+        classes: names of the classes or units.
+        protocol: how they are evaluated.
+    """
+
+    keys: Sequence[str]
+    subjects: SubjectIds
+    databases: Sequence[str]
+    truth: NDArray[np.int64]
+    classes: tuple[str, ...]
+    protocol: Protocol
+
+
 @dataclass(frozen=True)
-class _FoldOutput:
+class FoldOutput:
     """Output of a fold: probabilities, those of every epoch if requested, and the time."""
 
     probabilities: ArrayLike
@@ -45,7 +64,7 @@ def run_fold(
     labels: NDArray[np.int64],
     ids: SubjectIds,
     all_epochs: bool,
-) -> tuple[tuple[int, int], _FoldOutput]:
+) -> tuple[tuple[int, int], FoldOutput]:
     """Fit and predict one fold, in whichever process; labels and subjects are those of training."""
     start = time.perf_counter()
     # One thread: sums come out in the same order on every machine and with every backend.
@@ -62,7 +81,7 @@ def run_fold(
             error.add_note(f"in the fold that leaves out {split.name}, seed {task[0]}")
             raise
     chosen = plain_values(getattr(predictor, "chosen", {}))
-    return task, _FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start)
+    return task, FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start)
 
 
 def _picked(clips: Clips, rows: NDArray[np.int64]) -> object:
@@ -81,52 +100,57 @@ def _all_epochs(predictor: object, clips: object) -> Probabilities:
     return predictor.predict_epochs(clips)
 
 
-def fold_result(
-    output: _FoldOutput,
-    seed: int,
-    split: Split,
-    keys: Sequence[str],
-    ids: SubjectIds,
-    bases: Sequence[str],
-    truth: NDArray[np.int64],
-    names: tuple[str, ...],
-    protocol: Protocol,
-) -> FoldResult:
+def fold_result(output: FoldOutput, seed: int, split: Split, examples: Examples) -> FoldResult:
     """Check the output of a fold and put the truth beside it."""
-    test_keys = tuple(str(keys[row]) for row in split.test)
-    where = f"fold {split.name}, seed {seed}"
-    multi_label = bool(protocol.units)
-    honest = checked_probabilities(
-        output.probabilities, test_keys, len(names), multi_label=multi_label, where=where
-    )
-    best = None
-    if output.epochs is not None:
-        epochs = [
-            checked_probabilities(
-                epoch, test_keys, len(names), multi_label=multi_label, where=f"{where}, epoch {e}"
-            )
-            for e, epoch in enumerate(np.asarray(output.epochs))
-        ]
-        if not epochs:
-            raise EvaluationError("predict_epochs gave no epoch", where=where)
-        right = [
-            float((predicted_labels(epoch, multi_label=multi_label) == truth[split.test]).mean())
-            for epoch in epochs
-        ]
-        epoch = int(np.argmax(right))
-        best = BestOnTest(epoch=epoch, probabilities=_rows(epochs[epoch]))
+    keys = tuple(str(examples.keys[row]) for row in split.test)
+    where, truth = f"fold {split.name}, seed {seed}", examples.truth[split.test]
+    probabilities = _checked(output.probabilities, keys, examples, where)
     return FoldResult(
         fold=split.name,
         seed=seed,
-        keys=test_keys,
-        subjects=tuple(ids[split.test].tolist()),
-        databases=tuple(bases[row] for row in split.test),
-        truth=_rows(truth[split.test]),
-        probabilities=_rows(honest),
+        keys=keys,
+        subjects=tuple(examples.subjects[split.test].tolist()),
+        databases=tuple(examples.databases[row] for row in split.test),
+        truth=_rows(truth),
+        probabilities=_rows(probabilities),
         train_subjects=split.train_subjects,
         chosen=output.chosen,
-        notes=_fold_notes(truth[split.train], names, protocol),
-        best_on_test=best,
+        notes=_fold_notes(examples.truth[split.train], examples.classes, examples.protocol),
+        best_on_test=_best_on_test(output.epochs, keys, truth, examples, where),
+    )
+
+
+def _best_on_test(
+    epochs: ArrayLike | None,
+    keys: Sequence[str],
+    truth: NDArray[np.int64],
+    examples: Examples,
+    where: str,
+) -> BestOnTest | None:
+    """The epoch that is best on the test clips themselves; None where there are no epochs."""
+    if epochs is None:
+        return None
+    checked = [
+        _checked(epoch, keys, examples, f"{where}, epoch {number}")
+        for number, epoch in enumerate(np.asarray(epochs))
+    ]
+    if not checked:
+        raise EvaluationError("predict_epochs gave no epoch", where=where)
+    multi_label = bool(examples.protocol.units)
+    right = [
+        float((predicted_labels(epoch, multi_label=multi_label) == truth).mean())
+        for epoch in checked
+    ]
+    best = int(np.argmax(right))
+    return BestOnTest(epoch=best, probabilities=_rows(checked[best]))
+
+
+def _checked(
+    probabilities: ArrayLike, keys: Sequence[str], examples: Examples, where: str
+) -> Probabilities:
+    multi_label = bool(examples.protocol.units)
+    return checked_probabilities(
+        probabilities, keys, len(examples.classes), multi_label=multi_label, where=where
     )
 
 
