@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from multiprocessing import current_process
 from typing import Any
 
 #: How often a worker looks whether the process that started it is still there, seconds.
@@ -23,14 +24,17 @@ def ending_with_this(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(parent: int, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    # Threads, dask's and ray's workers, and a single process are not started by this one.
-    if os.getppid() == parent:
+    # Threads, dask's and ray's workers, and a single process are not started by this one. The
+    # process that did may be gone already: a worker imports for seconds before its first task.
+    if os.getpid() != parent and current_process().name.startswith("LokyProcess"):
         _watch(parent)
     return function(*arguments, **options)
 
 
 @cache
 def _watch(parent: int) -> None:
+    if os.getppid() != parent:
+        os._exit(1)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
