@@ -19,6 +19,7 @@ pytest.importorskip("lightning")
 
 from pydantic import ValidationError  # noqa: E402
 
+import ma2mi.training.pretext_plans as plans  # noqa: E402
 import ma2mi.training.pretrain as module  # noqa: E402
 from ma2mi.errors import CheckpointError, SettingsError, StoreError  # noqa: E402
 from ma2mi.evaluation.run_folder import CodeChanged  # noqa: E402
@@ -26,7 +27,9 @@ from ma2mi.files import Busy, hold  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import open_backbone, read_config  # noqa: E402
 from ma2mi.training.loop import LoopSettings  # noqa: E402
-from ma2mi.training.pretrain import PretrainSettings, pretrain, split_subjects  # noqa: E402
+from ma2mi.training.pretrain import pretrain  # noqa: E402
+from ma2mi.training.pretrain_settings import PretrainSettings  # noqa: E402
+from ma2mi.training.unlabelled import split_subjects  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
 SIMULATOR = {"subjects": 6}
@@ -96,7 +99,8 @@ def test_resumed_is_uninterrupted_bit_for_bit(pairs, grown, tmp_path, task):
 KILLED_RUN = """
 import sys
 from pathlib import Path
-from ma2mi.training.pretrain import PretrainSettings, pretrain
+from ma2mi.training.pretrain import pretrain
+from ma2mi.training.pretrain_settings import PretrainSettings
 settings = PretrainSettings.model_validate_json(sys.argv[2])
 pretrain(None, Path(sys.argv[1]), settings, on_progress=lambda now: print(now.done, flush=True))
 """
@@ -150,14 +154,14 @@ def test_the_simulator_depicts_nobody(tmp_path):
 
 def test_held_out_people_are_never_trained_on(grown, tmp_path, monkeypatch):
     trained, judged = set(), set()
-    make = module.VideoMovements.batch
+    make = plans.VideoMovements.batch
 
     def spy(self, rows, generator):
         people = set(self.subjects[rows].tolist())
         (trained if generator else judged).update(people)
         return make(self, rows, generator)
 
-    monkeypatch.setattr(module.VideoMovements, "batch", spy)
+    monkeypatch.setattr(plans.VideoMovements, "batch", spy)
     pretrain(grown, tmp_path, make_settings(held_out=0.34, loop={"epochs": 1, "epoch_steps": 6}))
     assert sorted(judged) == read_config(tmp_path)["held_out"]
     assert not trained & judged
@@ -166,7 +170,7 @@ def test_held_out_people_are_never_trained_on(grown, tmp_path, monkeypatch):
 
 def test_batches_hold_several_pairs_of_each_video_and_none_twice(grown):
     backbone = build_model("miacnet-tiny", 2, **SMALL)
-    plan = module._plan(backbone, grown, make_settings(pretext={"per_video": 3}))
+    plan = plans.plan_pretext(backbone, grown, make_settings(pretext={"per_video": 3}))
     rows = np.arange(36)
     for seed in range(3):
         order = plan.order(rows)(np.random.default_rng(seed))
@@ -179,13 +183,13 @@ def test_batches_hold_several_pairs_of_each_video_and_none_twice(grown):
 def test_the_probe_chooses_the_weights_and_ends_the_run(grown, tmp_path, monkeypatch):
     scores = iter([0.5, 0.8, 0.7, 0.6, 0.9])
     monkeypatch.setattr(
-        module.Probe, "figures", lambda self, task: {"loss": 1.0, "units": next(scores)}
+        plans.Probe, "figures", lambda self, task: {"loss": 1.0, "units": next(scores)}
     )
     settings = make_settings(stop="probe", patience=2, loop={"epochs": 5})
     history = pretrain(grown, tmp_path / "stopped", settings)
     assert [row["units"] for row in history] == [0.5, 0.8, 0.7, 0.6]
     assert read_config(tmp_path / "stopped")["figures"]["epoch"] == 2
-    monkeypatch.setattr(module.Probe, "figures", lambda self, task: {"loss": 1.0, "units": 0.5})
+    monkeypatch.setattr(plans.Probe, "figures", lambda self, task: {"loss": 1.0, "units": 0.5})
     # The schedule is that of five epochs: the weights of the second are those of a run that is
     # told to stop there.
     pretrain(grown, tmp_path / "fixed", make_settings(loop={"epochs": 5}))
@@ -358,7 +362,7 @@ def test_rates_that_are_no_rates(rate):
 
 def test_weights_that_are_no_longer_finite_end_the_run(grown, tmp_path, monkeypatch):
     """As where several devices work: the loss of each is looked at after the epoch only."""
-    monkeypatch.setattr(module.FutureMovement, "update_target", lambda self: spoil(self))
+    monkeypatch.setattr(plans.FutureMovement, "update_target", lambda self: spoil(self))
 
     def spoil(task):
         with torch.no_grad():
@@ -524,7 +528,9 @@ def test_the_process_stays_as_it_was(grown, tmp_path):
 def test_gain_where_nothing_changes(pairs):
     still = replace(pairs, second=pairs.first, third=pairs.first, action=0 * pairs.action)
     settings = near_future(pretext={"space": "pixel"})
-    plan = module._plan(build_model("miacnet-tiny", 2, **settings.model_settings), still, settings)
+    plan = plans.plan_pretext(
+        build_model("miacnet-tiny", 2, **settings.model_settings), still, settings
+    )
     figures = plan.evaluate(np.arange(8))
     assert figures["copy"] == 0
     assert figures["gain"] == 0

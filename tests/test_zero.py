@@ -13,7 +13,8 @@ from ma2mi.models.catalog import build_model
 from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.pretext import FutureMovementSettings
-from ma2mi.training.pretrain import PretrainSettings, pretrain
+from ma2mi.training.pretrain import pretrain
+from ma2mi.training.pretrain_settings import PretrainSettings
 from ma2mi.training.simulated import MeasuredPairs, SimulatedBatch, SimulatedBatches
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "zero"

@@ -36,7 +36,8 @@ from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.ma2mi import PretextSettings
 from ma2mi.training.pretext import FutureMovementSettings
-from ma2mi.training.pretrain import PretrainSettings, pretrain
+from ma2mi.training.pretrain import pretrain
+from ma2mi.training.pretrain_settings import PretrainSettings
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.ridge import DualRidge
 

@@ -54,7 +54,8 @@ from ma2mi.training.checkpoint import find_weights
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.movement_settings import NuisanceSettings, SimulatorSettings
 from ma2mi.training.pretext import FutureMovementSettings
-from ma2mi.training.pretrain import PretrainSettings, pretrain
+from ma2mi.training.pretrain import pretrain
+from ma2mi.training.pretrain_settings import PretrainSettings
 from ma2mi.training.recognizer import load_model
 from ma2mi.training.simulated import MeasuredPairs
 from ma2mi.video import read_frames, write_video

@@ -160,7 +160,7 @@ def _pretrain(folder: Path, pretrain_steps: int, seed: int) -> Path:
 
     from ma2mi.cli import pretraining
     from ma2mi.cli.settings import parse
-    from ma2mi.training.pretrain import PretrainSettings
+    from ma2mi.training.pretrain_settings import PretrainSettings
 
     epochs = min(5, pretrain_steps)
     loop = {"epochs": epochs, "epoch_steps": pretrain_steps // epochs, "seed": seed}

@@ -12,7 +12,8 @@ from ma2mi.cli.console import out, progress
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import SettingsError
 from ma2mi.progress import Progress
-from ma2mi.training.pretrain import PretrainSettings, pretrain
+from ma2mi.training.pretrain import pretrain
+from ma2mi.training.pretrain_settings import PretrainSettings
 
 
 def launch(accelerator: str, devices: str, nodes: int, strategy: str, precision: str) -> Fabric:

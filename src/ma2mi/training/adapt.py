@@ -33,17 +33,11 @@ from ma2mi.training.claim import STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.movements import Movements, VideoMovements
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
-from ma2mi.training.pretrain import (
-    Rows,
-    check_enough,
-    digest_pairs,
-    split_subjects,
-    video_order,
-    write_log,
-)
+from ma2mi.training.pretrain import write_log
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.simulated import SimulatedBatches, SimulatedBatchSettings
+from ma2mi.training.unlabelled import Rows, check_enough, digest_pairs, split_subjects, video_order
 from ma2mi.training.views import one_thread
 
 #: Synthetic subjects whose movements hold the outputs, and others on which the drift is measured:

@@ -3,82 +3,39 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
-from ma2mi.errors import CheckpointError, SettingsError
+from ma2mi.errors import CheckpointError
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
 from ma2mi.progress import OnProgress, Progress
-from ma2mi.synthesis.basis import make_basis
 from ma2mi.training.checkpoint import load_backbone, read_config, save_model, weights_digest
 from ma2mi.training.claim import SETTINGS, STATE, run_folder, writing
-from ma2mi.training.loop import LoopSettings, run_epochs
-from ma2mi.training.ma2mi import MA2MI, PretextLoss, PretextSettings
-from ma2mi.training.movements import Movements, SimulatedMovements, Source, VideoMovements
-from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
-from ma2mi.training.probe import PROBED, Probe, ProbeSettings
+from ma2mi.training.loop import run_epochs
+from ma2mi.training.ma2mi import PretextSettings
+from ma2mi.training.pretext import FutureLoss
+from ma2mi.training.pretext_plans import FuturePlan, NearPlan, freeze_idle, plan_pretext
+from ma2mi.training.pretrain_settings import PretrainSettings
+from ma2mi.training.probe import PROBED
+from ma2mi.training.unlabelled import FEWEST, Rows, check_enough, digest_pairs, split_subjects
 
-Rows = NDArray[np.int64]
-
-#: Fewer pairs than this are nothing to tell each other apart.
-FEWEST = 8
 BEST = "best.safetensors"
 #: Columns of the log, those that a pretext task has.
 COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "copy", "gain", "variance")
-
-
-class PretrainSettings(BaseModel):
-    """Everything that decides which weights come out.
-
-    Args:
-        model: name in the catalog.
-        model_settings: changes to its preset.
-        size: side of the network's input in px.
-        held_out: share of the subjects that are evaluated on and never trained on.
-        pretext: "future movement" by default; "near future" as an ablation.
-        probe: see its class; for "future movement".
-        stop: "fixed" takes the last epoch; "probe" the one whose probe is best, and ends when that
-            was ``patience`` epochs ago: by the ridge on action units, or the retrieval where there
-            is none; "near future" goes by its gain.
-        patience: epochs.
-        loop: see its class.
-        augment: for "near future".
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
-    )
-
-    model: str = "miacnet-tiny"
-    model_settings: dict[str, Any] = {}
-    size: int = Field(112, ge=32, multiple_of=16)
-    held_out: float = Field(0.2, ge=0, lt=1)
-    pretext: FutureMovementSettings | PretextSettings = FutureMovementSettings()
-    probe: ProbeSettings = ProbeSettings()
-    stop: Literal["fixed", "probe"] = "fixed"
-    patience: int = Field(3, ge=1)
-    loop: LoopSettings = LoopSettings(epochs=10, epoch_steps=30, batch_size=96, lr=2e-3)
-    augment: AugmentSettings = AugmentSettings(strength=0)
 
 
 def pretrain(
@@ -130,7 +87,7 @@ def pretrain(
         if init:
             _check_init(init, settings)
             load_backbone(backbone, init)
-        plan = _plan(backbone, pairs, settings)
+        plan = plan_pretext(backbone, pairs, settings)
         train, held = split_subjects(plan.subjects, settings.held_out, settings.loop.seed)
         check_enough(train)
         meant = {
@@ -166,7 +123,7 @@ def pretrain(
 
 
 def _learn(
-    plan: _FuturePlan | _NearPlan,
+    plan: FuturePlan | NearPlan,
     backbone: Backbone,
     parts: tuple[Rows, Rows],
     out: Path,
@@ -176,7 +133,7 @@ def _learn(
 ) -> list[dict[str, Any]]:
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to evaluate on."""
     train, held = parts
-    _freeze_idle(plan, train[:FEWEST])
+    freeze_idle(plan, train[:FEWEST])
     optimizer = torch.optim.AdamW(
         [p for p in plan.task.parameters() if p.requires_grad],
         lr=settings.loop.lr,
@@ -219,7 +176,7 @@ def _learn(
 
 
 def _choose(
-    plan: _FuturePlan | _NearPlan,
+    plan: FuturePlan | NearPlan,
     backbone: Backbone,
     history: list[dict[str, Any]],
     out: Path,
@@ -232,187 +189,11 @@ def _choose(
     return _best(history, plan)
 
 
-def check_enough(train: Rows) -> None:
-    """Refuse to learn from fewer than ``FEWEST`` pairs.
-
-    Raises:
-        SettingsError: there are fewer.
-    """
-    if len(train) < FEWEST:
-        raise SettingsError(
-            f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
-            cure="Give more or longer videos in which faces move",
-        )
-
-
-def digest_pairs(pairs: Pairs) -> str:
-    """sha256 of the pairs: names, subjects, pictures and movements."""
-    drawn = hashlib.sha256(json.dumps([pairs.keys.tolist(), pairs.subjects.tolist()]).encode())
-    for name in ("first", "second", "third", "action", "elapsed_s", "late", "regions"):
-        values = getattr(pairs, name)
-        drawn.update(f"{name} {values.shape} {values.dtype}".encode())
-        for rows in np.array_split(values, max(1, len(values) // 256)):  # maps of any size
-            drawn.update(np.ascontiguousarray(rows).tobytes())
-    return drawn.hexdigest()
-
-
-def split_subjects(subjects: NDArray[np.str_], share: float, seed: int) -> tuple[Rows, Rows]:
-    """Positions of the subjects to train on and of those held out; never one of them in both.
-
-    Raises:
-        SettingsError: there are fewer than two subjects.
-    """
-    names = np.unique(subjects)
-    if len(names) < 2:
-        raise SettingsError(
-            f"pre-training needs two subjects at least, one of them held out; found {len(names)}",
-            cure="Add videos of other subjects",
-        )
-    count = min(max(1, round(share * len(names))), len(names) - 1)
-    chosen = np.random.default_rng([seed, 7]).permutation(names)[:count]
-    held = np.isin(subjects, chosen)
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def video_order(videos: NDArray[np.str_], few: int) -> Callable[[np.random.Generator], Rows]:
-    """Orders of pairs, drawn from a generator: those of one video side by side, a few at a time.
-
-    Args:
-        videos: [N], which video each pair is from.
-        few: so many of a video follow each other.
-    """
-    number = np.unique(videos, return_inverse=True)[1].reshape(-1)
-    own = [np.flatnonzero(number == one) for one in range(number.max() + 1)]
-
-    def draw(rng: np.random.Generator) -> Rows:
-        shuffled = [rng.permutation(rows) for rows in own]
-        groups = [rows[i : i + few] for rows in shuffled for i in range(0, len(rows), few)]
-        return np.concatenate([groups[i] for i in rng.permutation(len(groups))])
-
-    return draw
-
-
-@dataclass(frozen=True, eq=False)
-class _FuturePlan:
-    """How "future movement" is trained and evaluated."""
-
-    task: FutureMovement
-    source: Source
-    settings: PretrainSettings
-
-    @property
-    def subjects(self) -> NDArray[np.str_]:
-        return self.source.subjects
-
-    def batch(self, rows: Rows, generator: torch.Generator) -> Movements:
-        return self.source.batch(rows, generator)
-
-    def loss(self, losses: FutureLoss) -> Tensor:
-        return losses.loss
-
-    def order(self, train: Rows) -> Callable[[np.random.Generator], Rows]:
-        pretext = self.settings.pretext
-        assert isinstance(pretext, FutureMovementSettings)
-        return video_order(self.source.videos[train], pretext.per_video)
-
-    def evaluate(self, held: Rows) -> dict[str, float]:
-        loop = self.settings.loop
-        probe = Probe(self.source, held, self.settings.probe, loop.batch_size, loop.seed)
-        return probe.figures(self.task)
-
-    def measure(self, figures: dict[str, Any]) -> str:
-        return "units" if "units" in figures else "retrieval"
-
-
-@dataclass(frozen=True, eq=False)
-class _NearPlan:
-    """How "near future" is trained and evaluated."""
-
-    task: MA2MI
-    pairs: Pairs
-    settings: PretrainSettings
-
-    @property
-    def subjects(self) -> NDArray[np.str_]:
-        return self.pairs.subjects
-
-    def batch(self, rows: Rows, generator: torch.Generator | None) -> Batch:
-        pretext, backbone = self.task.settings, self.task.trunk
-        return make_batch(
-            self.pairs,
-            rows,
-            size=self.settings.size,
-            side=backbone.input_side or self.settings.size,
-            action_input=backbone.action_input,
-            target=pretext.target,
-            augment=self.settings.augment if generator else None,
-            generator=generator,
-        )
-
-    def loss(self, losses: PretextLoss) -> Tensor:
-        return losses.loss + self.task.settings.keep_spread * losses.lost_spread
-
-    def order(self, train: Rows) -> None:
-        return None
-
-    @torch.no_grad()
-    def evaluate(self, held: Rows) -> dict[str, float]:
-        """Loss, that of the identity baseline, gain and latent variance, means over these pairs."""
-        self.task.eval()
-        device = next(self.task.parameters()).device
-        totals = np.zeros(4)
-        for start in range(0, len(held), self.settings.loop.batch_size):
-            rows = held[start : start + self.settings.loop.batch_size]
-            losses = self.task(self.batch(rows, None).to(device))
-            totals += len(rows) * np.array([float(x) for x in losses])
-        loss, _, copy, variance = (totals / len(held)).tolist()
-        # Where nothing changes there is nothing to gain.
-        gain = 1 - loss / copy if copy > 0 else 0.0
-        return {"loss": loss, "copy": copy, "gain": gain, "variance": variance}
-
-    def measure(self, figures: dict[str, Any]) -> str:
-        return "gain"
-
-
-def _plan(
-    backbone: Backbone, pairs: Pairs | None, settings: PretrainSettings
-) -> _FuturePlan | _NearPlan:
-    pretext = settings.pretext
-    if isinstance(pretext, PretextSettings):
-        if pairs is None:
-            raise SettingsError(
-                "the simulator has movement and no faces",
-                where=pretext.title,
-                cure="Take the pretext task future-movement, or give videos",
-            )
-        return _NearPlan(MA2MI(backbone, pretext), pairs, settings)
-    source: Source
-    if pairs is None:
-        basis = make_basis(pretext.simulator.subjects, pretext.simulator.seed)
-        source = SimulatedMovements(
-            basis, backbone, settings.size, pretext.nuisance, pretext.simulator
-        )
-    else:
-        source = VideoMovements(pairs, backbone, settings.size, pretext.nuisance)
-    return _FuturePlan(FutureMovement(backbone, pretext), source, settings)
-
-
-def _freeze_idle(plan: _FuturePlan | _NearPlan, rows: Rows) -> None:
-    """Freeze what no loss reaches, such as the position branch where there are no faces: several
-    devices wait for the gradient of everything that is not frozen."""
-    tried = deepcopy(plan.task).train()
-    batch = plan.batch(rows, torch.Generator().manual_seed(0))
-    plan.loss(tried(batch)).backward()  # type: ignore[no-untyped-call]
-    for own, other in zip(plan.task.parameters(), tried.parameters(), strict=True):
-        if other.grad is None:
-            own.requires_grad_(False)
-
-
-def _best(history: list[dict[str, Any]], plan: _FuturePlan | _NearPlan) -> int:
+def _best(history: list[dict[str, Any]], plan: FuturePlan | NearPlan) -> int:
     return int(np.argmax([figures[plan.measure(figures)] for figures in history]))
 
 
-def _stale(history: list[dict[str, Any]], plan: _FuturePlan | _NearPlan, patience: int) -> bool:
+def _stale(history: list[dict[str, Any]], plan: FuturePlan | NearPlan, patience: int) -> bool:
     return bool(history) and len(history) - 1 - _best(history, plan) >= patience
 
 
