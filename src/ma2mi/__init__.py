@@ -22,7 +22,7 @@ _DOOR = {
     "LabelledPairs": "ma2mi.experiment",
     "Ma2miError": "ma2mi.errors",
     "PairSettings": "ma2mi.clips.pairs",
-    "PretrainSettings": "ma2mi.training.pretrain",
+    "PretrainSettings": "ma2mi.training.pretrain_settings",
     "Progress": "ma2mi.progress",
     "Reading": "ma2mi.records",
     "Recognizer": "ma2mi.training.recognizer",
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from ma2mi.motion import flow
     from ma2mi.progress import Progress
     from ma2mi.records import Analysis, Event, Expression, Interval, Reading, Recording
-    from ma2mi.training.pretrain import PretrainSettings, pretrain
+    from ma2mi.training.pretrain import pretrain
+    from ma2mi.training.pretrain_settings import PretrainSettings
     from ma2mi.training.recognizer import Recognizer, load_model
     from ma2mi.video import Frame, read_frames
 

@@ -24,7 +24,10 @@ OLD_OPTIONS = {"--people": "--subjects", "--teacher": "--near-target-encoder"}
 #: Settings behind each command, whose single values --set changes.
 SETTINGS = {
     "analyze": ("ma2mi.analysis:AnalysisSettings",),
-    "pretrain": ("ma2mi.training.pretrain:PretrainSettings", "ma2mi.clips.pairs:PairSettings"),
+    "pretrain": (
+        "ma2mi.training.pretrain_settings:PretrainSettings",
+        "ma2mi.clips.pairs:PairSettings",
+    ),
     "adapt": ("ma2mi.training.adapt:AdaptSettings", "ma2mi.clips.pairs:PairSettings"),
     "benchmark": ("ma2mi.clips.pairs:PairSettings",),
     "explain": ("ma2mi.clips.pairs:PairSettings",),
