@@ -613,3 +613,12 @@ class TestProtocols:
         assert not leaves_out("casme2", "5", "EP12_01f")
         assert not leaves_out("samm", "04", "EP12_01f")
         assert not leaves_out("casme2", "sub", "EP12_01f")
+
+
+def test_files_keep_the_names_of_earlier_versions(tmp_path):
+    """Scripts and older runs read "people" where the code says subjects."""
+    run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+    fold = json.loads((tmp_path / "run" / "folds" / "0-0000-s00.json").read_text())
+    assert (fold["people"], fold["train_people"]) == (["s00"] * 6, ["s01", "s02"])
+    assert "pretraining_people" in json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "subjects" not in fold

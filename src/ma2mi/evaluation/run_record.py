@@ -51,7 +51,7 @@ class FoldResult(Record):
     fold: str
     seed: int
     keys: tuple[str, ...]
-    subjects: tuple[str, ...] = Field(alias="subjects")
+    subjects: tuple[str, ...] = Field(alias="people")
     databases: tuple[str, ...]
     truth: Labels
     probabilities: Rows
