@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ma2mi.analysis import AnalysisSettings, DecidedEvent
+from ma2mi.analysis import AnalysisSettings, ExaminedEvent
 from ma2mi.analysis.evidence import Evidence, Stretch
 from ma2mi.analysis.results_folder import find_done
 from ma2mi.analysis.results_writer import ResultsWriter
@@ -130,7 +130,7 @@ def test_pictures_and_progress_are_for_events_only(tmp_path):
     crops = rng.integers(0, 255, (5, 128, 128, 3), np.uint8)
     evidence = Evidence(Stretch([*range(5)], crops), 0, 2, 4, np.zeros((5, 128, 128, 2), "f4"))
     analyzer = FakeAnalyzer(
-        [DecidedEvent(event(1, 10), evidence), DecidedEvent(event(2, 40, LOW), evidence)]
+        [ExaminedEvent(event(1, 10), evidence), ExaminedEvent(event(2, 40, LOW), evidence)]
     )
     writer, found, reported = ResultsWriter(tmp_path, None, blur=False), [], []
     analyze_frames([], analyzer, writer, found, on_progress=reported.append)

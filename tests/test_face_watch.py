@@ -19,7 +19,7 @@ from skimage.data import astronaut
 
 from ma2mi.analysis import VideoAnalyzer, analyze
 from ma2mi.analysis.evidence import without_areas
-from ma2mi.analysis.faces import DecidedEvent, FaceAnalyzer, FinishedFace
+from ma2mi.analysis.faces import ExaminedEvent, FaceAnalyzer, FinishedFace
 from ma2mi.analysis.summary import summarise
 from ma2mi.face.detect import FaceDetector
 from ma2mi.face.landmarks import Face
@@ -78,7 +78,7 @@ def smile(amount: float, noise: np.random.Generator) -> Image:
 
 
 @cache
-def smiling(pause_s: float) -> tuple[list[DecidedEvent], VideoAnalyzer]:
+def smiling(pause_s: float) -> tuple[list[ExaminedEvent], VideoAnalyzer]:
     """A brief smile in frames 60 to 70; after frame 199 a pause, and 1 s more."""
     rng = np.random.default_rng(0)
     analyzer, found = VideoAnalyzer(Known()), []

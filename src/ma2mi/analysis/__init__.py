@@ -1,6 +1,6 @@
 """A user's video or camera: find faces, spot movements, recognise expressions, write results."""
 
-from ma2mi.analysis.faces import DecidedEvent
+from ma2mi.analysis.faces import ExaminedEvent
 from ma2mi.analysis.run import analyze, analyze_camera
 from ma2mi.analysis.settings import AnalysisSettings
 from ma2mi.analysis.stream import VideoAnalyzer, watch_frames
@@ -9,7 +9,7 @@ from ma2mi.video.camera import camera_frames
 
 __all__ = [
     "AnalysisSettings",
-    "DecidedEvent",
+    "ExaminedEvent",
     "FaceTracker",
     "VideoAnalyzer",
     "analyze",

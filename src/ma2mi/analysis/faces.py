@@ -65,7 +65,7 @@ class DetectedFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class DecidedEvent:
+class ExaminedEvent:
     """An event with its evidence; None where the crops are no longer there."""
 
     event: DetectedEvent
@@ -195,7 +195,7 @@ class FaceAnalyzer:
 
     def decide(
         self, spotted: Spotted, event_id: int, recognizer: Recognizer | None
-    ) -> DecidedEvent:
+    ) -> ExaminedEvent:
         """Examine what was spotted frame by frame, and recognise it."""
         examined = spotted.kind in EXPRESSIONS and not spotted.reason
         evidence = self._examine(spotted) if examined else None
@@ -227,7 +227,7 @@ class FaceAnalyzer:
             flags=(*flags, *self._flags(spotted, hidden)),
             reason=self._covered(spotted, onset_s, offset_s) if examined else spotted.reason,
         )
-        return DecidedEvent(event, evidence)
+        return ExaminedEvent(event, evidence)
 
     def _flags(self, spotted: Spotted, hidden: Sequence[str]) -> Iterator[str]:
         """What happens during an event: areas that are hidden, what was spotted, a lost face."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ma2mi.analysis.evidence import Evidence, draw_card, heat_map, loop_frames
-from ma2mi.analysis.faces import DecidedEvent
+from ma2mi.analysis.faces import ExaminedEvent
 from ma2mi.analysis.state import STATE
 from ma2mi.arrays import Image
 from ma2mi.environment import write_environment
@@ -66,7 +66,7 @@ class ResultsWriter:
         """What must be known to go on writing in the same folder."""
         return {"written": self._table.written(), "loops": self._loops, "drawn": self._drawn}
 
-    def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[DecidedEvent]) -> None:
+    def add(self, rows: Iterable[Mapping[str, Any]], found: Iterable[ExaminedEvent]) -> None:
         """One frame's rows, and the events that were decided at it; candidates get no pictures."""
         with storing(self.folder):
             for row in rows:

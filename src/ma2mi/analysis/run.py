@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ma2mi.analysis.faces import DecidedEvent, DetectedFrame
+from ma2mi.analysis.faces import DetectedFrame, ExaminedEvent
 from ma2mi.analysis.results_folder import folder_name, own_folder
 from ma2mi.analysis.results_writer import ResultsWriter, results_writer
 from ma2mi.analysis.settings import AnalysisSettings
@@ -241,7 +241,7 @@ def analyze_frames(
     """
     due, paused = time.monotonic() + SAVE_S, False
 
-    def add(found: list[DecidedEvent], rows: Iterable[Mapping[str, Any]]) -> None:
+    def add(found: list[ExaminedEvent], rows: Iterable[Mapping[str, Any]]) -> None:
         if writer is not None:
             writer.add(rows, found)
         for one in found:

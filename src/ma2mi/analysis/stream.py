@@ -7,7 +7,7 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ma2mi.analysis.faces import DecidedEvent, DetectedFrame, FaceAnalyzer, FinishedFace
+from ma2mi.analysis.faces import DetectedFrame, ExaminedEvent, FaceAnalyzer, FinishedFace
 from ma2mi.analysis.settings import AnalysisSettings
 from ma2mi.errors import FaceError
 from ma2mi.face.align import warp_image
@@ -99,13 +99,13 @@ class VideoAnalyzer:
             self.tracker.ended,
         )
 
-    def measure(self, detected: DetectedFrame) -> list[DecidedEvent]:
+    def measure(self, detected: DetectedFrame) -> list[ExaminedEvent]:
         """Measure what moved; the events that are decided by now, by rising onset."""
         self._steps.push(detected.time_s)
         self.frames += 1
         self.last_s = detected.time_s
         self.height, self.width = detected.image.shape[:2]
-        found: list[DecidedEvent] = []
+        found: list[ExaminedEvent] = []
         self.rows = []
         if detected.cut:
             for face_analyzer in self._analyzers.values():
@@ -130,18 +130,18 @@ class VideoAnalyzer:
             self.rows = [{"frame": detected.index, "timestamp": detected.time_s, "success": 0}]
         return found
 
-    def push(self, frame: Frame) -> list[DecidedEvent]:
+    def push(self, frame: Frame) -> list[ExaminedEvent]:
         """The next frame; the events that are decided by now."""
         return self.measure(self.detect(frame))
 
-    def finish(self) -> list[DecidedEvent]:
+    def finish(self) -> list[ExaminedEvent]:
         """The events that are still undecided at the end."""
         found = []
         for face_analyzer in self._analyzers.values():
             found += self._decide(face_analyzer, face_analyzer.finish())
         return found
 
-    def _decide(self, face: FaceAnalyzer, spotted: list[Spotted]) -> list[DecidedEvent]:
+    def _decide(self, face: FaceAnalyzer, spotted: list[Spotted]) -> list[ExaminedEvent]:
         found = []
         for one in spotted:
             self._decided += 1
@@ -178,7 +178,7 @@ def watch_frames(
     """
     analyzer = VideoAnalyzer(detector or default_detector(), recognizer, settings)
 
-    def wanted(found: list[DecidedEvent]) -> Iterator[DetectedEvent]:
+    def wanted(found: list[ExaminedEvent]) -> Iterator[DetectedEvent]:
         return (one.event for one in found if candidates or not one.event.reason)
 
     for frame in frames:
