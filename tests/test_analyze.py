@@ -175,9 +175,9 @@ def model(tmp_path_factory):
 def result(smiling, model, tmp_path_factory):
     """The analysis of the smile and its folder."""
     out = tmp_path_factory.mktemp("results")
-    told = []
-    analysis = analyze(smiling, out, weights=model, detector=Held(), on_progress=told.append)
-    return analysis, out / "smile", told
+    reported = []
+    analysis = analyze(smiling, out, weights=model, detector=Held(), on_progress=reported.append)
+    return analysis, out / "smile", reported
 
 
 # From file to folder
@@ -226,14 +226,14 @@ def test_rows_are_the_decoded_frames(result, smiling):
     assert len(drawn) == COUNT
 
 
-def test_progress_is_told(result):
-    told = result[2]
-    watched = [p.done for p in told if p.step == "watch" and p.detail is None]
+def test_progress_is_reported(result):
+    reported = result[2]
+    watched = [p.done for p in reported if p.step == "watch" and p.detail is None]
     assert watched == list(range(1, COUNT + 1))
-    assert {p.total for p in told if p.step == "watch"} == {COUNT}
-    assert [p.detail.kind for p in told if p.detail] == [e.kind for e in result[0].events]
-    assert told[-1].step == "write"
-    assert told[-1].done == told[-1].total
+    assert {p.total for p in reported if p.step == "watch"} == {COUNT}
+    assert [p.detail.kind for p in reported if p.detail] == [e.kind for e in result[0].events]
+    assert reported[-1].step == "write"
+    assert reported[-1].done == reported[-1].total
 
 
 def test_what_is_done_is_not_done_again(result, smiling, model):
@@ -262,8 +262,8 @@ def test_a_stream_tells_the_same_event_with_bounded_delay(smiling):
             yield frame
 
     settings = AnalysisSettings(spotting=spotting)
-    told = [(e, seen[-1]) for e in watch_frames(frames(), detector=Held(), settings=settings)]
-    ((event, when),) = [(e, when) for e, when in told if e.kind == "micro"]
+    reported = [(e, seen[-1]) for e in watch_frames(frames(), detector=Held(), settings=settings)]
+    ((event, when),) = [(e, when) for e, when in reported if e.kind == "micro"]
     assert event.apex_s < when <= event.apex_s + spotting.delay_s + 0.1
     assert when < seen[-1]  # while the stream still runs
     whole = analyze(smiling, weights=None, detector=Held(), settings=settings)
@@ -272,18 +272,18 @@ def test_a_stream_tells_the_same_event_with_bounded_delay(smiling):
     ]
 
 
-def test_events_keep_the_frames_of_planted_movements():
+def test_events_keep_the_frames_of_rendered_movements():
     """Through the whole pipeline: the crops' own curve once put the apex 200 ms beside them."""
     plan = LongVideoSettings(duration_s=9, micro_count=1, macro_count=1, speech_count=0)
     video = make_long_video(make_subject(2102), seed=2, fps=Fraction(30), plan=plan)
     frames = (Frame(i, Fraction(i, 30), video.frame(i)) for i in range(video.frame_count))
     events = [event for event in watch_frames(frames) if event.kind in ("micro", "macro")]
-    for planted in video.of_kind("micro", "macro"):
-        (event,) = [e for e in events if planted.onset <= e.apex <= planted.offset]
-        told = Interval(event.onset, event.offset)
-        assert event.kind == planted.kind
-        assert planted.interval.iou(told) >= 0.8
-        assert abs(event.apex - planted.apex) <= 2
+    for truth in video.of_kind("micro", "macro"):
+        (event,) = [e for e in events if truth.onset <= e.apex <= truth.offset]
+        reported = Interval(event.onset, event.offset)
+        assert event.kind == truth.kind
+        assert truth.interval.iou(reported) >= 0.8
+        assert abs(event.apex - truth.apex) <= 2
 
 
 def test_blurred_faces_are_gone_from_everything(smiling, tmp_path, result):
@@ -331,14 +331,14 @@ def test_a_still_picture_has_no_events(tmp_path):
 # Faces
 
 
-def test_a_named_neutral_stretch_is_told(smiling):
-    for stretch, told in (
+def test_a_named_neutral_stretch_is_reported(smiling):
+    for stretch, reported in (
         ((0, 2.2), "face 0: neutral from 0 to 2.2 s"),
         ((20, 25), "face 0: neutral from 20 to 25 s, where it was not seen for a whole second"),
     ):
         settings = AnalysisSettings(spotting=SpottingSettings(neutral_s=stretch))
         analysis = analyze(smiling, weights=None, detector=Held(), settings=settings)
-        assert told in analysis.notes
+        assert reported in analysis.notes
         assert [e.kind for e in analysis.events if e.kind == "micro"] == ["micro"]
 
 
@@ -511,7 +511,7 @@ def test_4k_and_tiny(tmp_path):
 
 
 def cartoon():
-    """Circles that mean a face to people only."""
+    """Circles that only humans see as a face."""
     image = np.full((240, 320, 3), 240, np.uint8)
     cv2.circle(image, (160, 120), 80, (250, 220, 60), -1)
     for x in (130, 190):
@@ -633,8 +633,8 @@ def test_every_file_ends_in_results_or_in_one_line(ma2mi, shelf, tmp_path):
     first, second = sorted(p.name for p in (tmp_path / "results").iterdir())
     assert (first, second[:2]) == ("a", "a-")
     assert "candidates for a person to review" in out
-    again, said, _ = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
-    assert (again, "broken.mp4" in said) == (3, True)
+    again, output, _ = ma2mi("analyze", shelf, "--out", "results", "--weights", "none")
+    assert (again, "broken.mp4" in output) == (3, True)
 
 
 def test_jobs_change_nothing(shelf, tmp_path):

@@ -59,8 +59,8 @@ def _tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def whole(shelf, tmp_path_factory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("whole") / "out"
-    code, said = _finish(_start(shelf, out))
-    assert code == 0, said
+    code, output = _finish(_start(shelf, out))
+    assert code == 0, output
     return _tree(out)
 
 
@@ -78,8 +78,8 @@ def test_killed_and_run_again_is_as_if_nothing_had_happened(
     else:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    code, said = _finish(_start(shelf, tmp_path / "out", *options))
-    assert code == 0, said
+    code, output = _finish(_start(shelf, tmp_path / "out", *options))
+    assert code == 0, output
     assert _tree(tmp_path / "out") == whole
     assert not list((tmp_path / "out").glob(".*"))
 
@@ -88,8 +88,8 @@ def test_two_at_once_end_in_the_same_files_or_one_line(shelf, whole, tmp_path):
     both = [_start(shelf, tmp_path / "out", "--jobs", "2") for _ in range(2)]
     ends = [_finish(process) for process in both]
     assert _tree(tmp_path / "out") == whole
-    for code, said in ends:
-        assert code == 0 or (code == 3 and "another process is writing here" in said), said
+    for code, output in ends:
+        assert code == 0 or (code == 3 and "another process is writing here" in output), output
 
 
 def test_a_folder_moved_aside_comes_back(tmp_path):

@@ -1,4 +1,4 @@
-"""Videos in which little can be found: each has an outcome, and the outcome is said."""
+"""Videos in which little can be found: each has an outcome, and it is reported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def analyzed(
     )
 
 
-def said(analysis: Analysis, words: str) -> bool:
+def is_reported(analysis: Analysis, words: str) -> bool:
     """Whether the verdict, a face's reasons or the notes say so."""
     lines = [*analysis.reasons, *analysis.notes]
     for face in analysis.faces:
@@ -66,7 +66,7 @@ def test_a_clip_shorter_than_an_event(tmp_path: Path) -> None:
     analysis = analyzed(tmp_path, noisy([portrait()] * 5))
     assert analysis.frames == 5
     assert analysis.level == "red"
-    assert said(analysis, "the face is seen for 0.2 s only")
+    assert is_reported(analysis, "the face is seen for 0.2 s only")
     assert analysis.events == ()
 
 
@@ -75,7 +75,7 @@ def test_a_face_for_a_third_of_a_second(tmp_path: Path) -> None:
     analysis = analyzed(tmp_path, noisy([*blank * 25, *[portrait()] * 8, *blank * 25]))
     assert analysis.level == "red"
     # It counts as seen where it was until the next look, a twentieth of a second later.
-    assert any(said(analysis, f"the face is seen for {time} s only") for time in (0.3, 0.4))
+    assert any(is_reported(analysis, f"the face is seen for {time} s only") for time in (0.3, 0.4))
     assert analysis.events == ()
     (face,) = analysis.faces
     assert face.first_s == pytest.approx(1.0, abs=0.3)
@@ -86,7 +86,7 @@ def test_a_slide_show(tmp_path: Path) -> None:
     other = cv2.GaussianBlur(np.ascontiguousarray(astronaut()[260:500, 0:240]), (0, 0), 2)
     slides = [portrait(), other, portrait(), other[::-1]]
     analysis = analyzed(tmp_path, [slide for slide in slides for _ in range(50)])
-    assert said(analysis, "3 hard cuts")
+    assert is_reported(analysis, "3 hard cuts")
     assert [face.face_id for face in analysis.faces] == [0]
     assert analysis.faces[0].frames == pytest.approx(100, abs=3)
     assert analysis.events == ()
@@ -97,7 +97,7 @@ def test_a_slide_show_of_one_frame_a_picture(tmp_path: Path) -> None:
     analysis = analyzed(tmp_path, slides, Fraction(1, 2))
     assert analysis.fps == pytest.approx(0.5)
     assert analysis.level == "red"
-    assert said(analysis, "0.5 frames a second")
+    assert is_reported(analysis, "0.5 frames a second")
     assert analysis.events == ()
 
 
@@ -113,22 +113,22 @@ def test_a_video_call_with_more_faces_than_are_followed(tmp_path: Path) -> None:
     analysis = analyzed(tmp_path, noisy([grid(6)] * 8))
     assert len(analysis.faces) == 4
     # Two, or three: the tiles' search takes a corner of the portrait for a face, too.
-    assert said(analysis, "2 further faces") or said(analysis, "3 further faces")
-    assert said(analysis, "most_faces")
+    assert is_reported(analysis, "2 further faces") or is_reported(analysis, "3 further faces")
+    assert is_reported(analysis, "most_faces")
     whole = analyzed(tmp_path, noisy([grid(6)] * 8), most_faces=6)
     assert len(whole.faces) == 6
-    assert not said(whole, "further faces")
+    assert not is_reported(whole, "further faces")
 
 
 def test_a_face_that_joins_a_full_video_call(tmp_path: Path) -> None:
     images = [grid(1)[:160, :320]] * 10 + [grid(2)[:160, :320]] * 45
     analysis = analyzed(tmp_path, noisy(images), fps=10, most_faces=1)
     assert len(analysis.faces) == 1
-    assert said(analysis, "1 further face ")
+    assert is_reported(analysis, "1 further face ")
 
 
 def cartoon() -> Image:
-    """Circles that mean a face to people only."""
+    """Circles that only humans see as a face."""
     image = np.full((240, 320, 3), 240, np.uint8)
     cv2.circle(image, (160, 120), 80, (250, 220, 60), -1)
     for x in (130, 190):
@@ -150,12 +150,14 @@ def test_an_animation_without_a_human_face(tmp_path: Path) -> None:
     images = [cv2.resize(frame.image, (480, 270)) for frame in islice(read_frames(path), 40)]
     analysis = analyzed(tmp_path, images)
     assert analysis.level == "red"
-    assert said(analysis, "no face is seen") or said(analysis, "face is seen for 0.0 s only")
+    assert is_reported(analysis, "no face is seen") or is_reported(
+        analysis, "face is seen for 0.0 s only"
+    )
     assert analysis.events == ()
 
 
 def test_a_face_upside_down(tmp_path: Path) -> None:
-    """Found and followed, or said to be missing."""
+    """Found and tracked, or reported as missing."""
     analysis = analyzed(tmp_path, noisy([np.ascontiguousarray(portrait()[::-1, ::-1])] * 60))
     if analysis.faces:
         assert analysis.faces[0].last_s == pytest.approx(59 / 25)
@@ -187,7 +189,7 @@ def masked() -> Image:
 
 def test_a_masked_face(tmp_path: Path) -> None:
     analysis = analyzed(tmp_path, noisy([masked()] * 60))
-    assert said(analysis, "parts of the face are hidden: mouth 100%, nose 100% of the time")
+    assert is_reported(analysis, "parts of the face are hidden: mouth 100%, nose 100% of the time")
     assert analysis.faces[0].quality["hidden_eyes"] == 0
 
 

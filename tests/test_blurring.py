@@ -33,7 +33,7 @@ from ma2mi.video import read_frames, write_video
 Image = np.ndarray
 CLIPS = Path(__file__).parents[2] / "shared" / "clips"
 FPS = 25
-LEFT = 0.1  # of the fine structure of a face: less shows nobody
+LEFT = 0.1  # of the fine structure of a face: less identifies no subject
 STEP = 6  # of the clips' frames one in so many is taken
 
 
@@ -67,7 +67,7 @@ def portrait() -> Image:
 
 
 def wall(width: int = 640, height: int = 360) -> Image:
-    """Nobody."""
+    """No face."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     shade = 150 + 30 * np.sin(x / 90) + 20 * np.cos(y / 70)
     return np.repeat(shade[..., None], 3, axis=2).astype(np.uint8)
@@ -252,7 +252,7 @@ def test_a_picture_without_a_face_is_blurred_as_a_whole() -> None:
 
 
 def test_a_face_is_blurred_before_it_is_found_and_after() -> None:
-    """A person who turns to the camera for a moment."""
+    """A subject who turns to the camera for a moment."""
     faces = {0: (300.0, 100.0, 380.0, 180.0)}
     rows = [Seen(i / 10, faces if i == 20 else {1: (20.0, 20.0, 90.0, 90.0)}) for i in range(40)]
     noise = np.random.default_rng(0).integers(0, 255, (240, 480, 3), dtype=np.uint8)
@@ -307,8 +307,8 @@ def test_what_is_left_in_clear_is_found_and_blurred(tmp_path: Path) -> None:
     video, picture = tmp_path / "annotated.mp4", tmp_path / "apex.png"
     write_video(video, [wall(480, 270), open_face, open_face, wall(480, 270)], FPS)
     picture.write_bytes(as_png(portrait()))
-    said = check_blurred([video], [picture])
-    assert said == (
+    output = check_blurred([video], [picture])
+    assert output == (
         "faces are blurred: a face detector finds one in none of the 4 frames and 1 picture"
         " written, after 3 more were blurred as a whole"
     )

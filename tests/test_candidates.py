@@ -44,7 +44,7 @@ class FakeWatch:
 
 
 class FakeAnalyzer:
-    """Has watched one face; ``finish`` gives what it is told to."""
+    """Has analysed one face; ``finish`` gives what it is given."""
 
     def __init__(self, findings=()):
         self.faces, self.settings, self.recognizer = {0: FakeWatch()}, AnalysisSettings(), None

@@ -95,8 +95,8 @@ def test_damaged_results_are_made_anew(ma2mi, tmp_path, damage):
         page.write_bytes(content[: len(content) // 2])
     code, out, _ = ma2mi("analyze", path, "--out", "res", *PLAIN)
     assert code == 0
-    (said,) = [line for line in out.splitlines() if "report.html" in line]
-    assert (tmp_path / said.split("; ")[-1].strip()).read_bytes()[-20:] == content[-20:]
+    (output,) = [line for line in out.splitlines() if "report.html" in line]
+    assert (tmp_path / output.split("; ")[-1].strip()).read_bytes()[-20:] == content[-20:]
 
 
 def test_own_results_are_no_input(ma2mi, tmp_path):
@@ -145,7 +145,7 @@ def test_odd_members_of_a_folder_end_no_batch(ma2mi, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "fps", "said"),
+    ("name", "rows", "fps", "output"),
     [
         ("00105.MTS", 30, 25, ""),
         ("bframes.avi", 75, 25, ""),
@@ -158,7 +158,7 @@ def test_odd_members_of_a_folder_end_no_batch(ma2mi, tmp_path):
         ("slowmo_android.mp4", 75, 25, "recorded at 200 frames a second, plays at 25"),
     ],
 )
-def test_containers_and_clocks(ma2mi, tmp_path, name, rows, fps, said):
+def test_containers_and_clocks(ma2mi, tmp_path, name, rows, fps, output):
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     shutil.copy(CASES / "video" / name, shelf)
@@ -168,7 +168,7 @@ def test_containers_and_clocks(ma2mi, tmp_path, name, rows, fps, said):
     table, analysis = rows_of(folder), analysis_of(folder)
     assert len({row["frame"] for row in table}) == rows == analysis["frames"]
     assert analysis["fps"] == pytest.approx(fps, rel=0.01)
-    assert said in out
+    assert output in out
     assert "face" not in " ".join(analysis["reasons"]) or "no face" not in str(analysis["reasons"])
     times = [float(row["timestamp"]) for row in table]
     assert times == sorted(times)

@@ -463,8 +463,8 @@ def test_early_and_late_are_as_far_as_asked(fps):
 def test_a_clip_without_room_is_counted_once(one, reason):
     left_out = Counter()
     assert list(early_and_late(one, left_out=left_out)) == []
-    [(told, count)] = left_out.items()
-    assert told.startswith(reason)
+    [(reported, count)] = left_out.items()
+    assert reported.startswith(reason)
     assert count == 1
 
 
@@ -508,7 +508,7 @@ def test_a_movement_that_grows_is_kept_early_and_late(tmp_path):
         assert pairs.elapsed_s[row] == pytest.approx((at[1] - at[0]) / 50)
 
 
-def test_where_nobody_moves_nothing_is_kept_and_the_reason_is_told(tmp_path):
+def test_without_movement_nothing_is_kept_and_the_reason_is_reported(tmp_path):
     store = ClipStore(tmp_path, Recipe(size=96))
     store.write(sway("still@0", amplitude=0))
     with pytest.raises(StoreError, match=r"12 later movement not clearly larger than the early"):

@@ -54,7 +54,7 @@ def wallpaper(tmp_path_factory):
     path = tmp_path_factory.mktemp("videos") / "wallpaper.mp4"
     coarse = np.random.default_rng(0).integers(60, 200, (20, 8, 8, 3), dtype=np.uint8)
     write_video(path, (np.kron(c, np.ones((16, 16, 1), np.uint8)) for c in coarse), Fraction(25))
-    return Recording(path, "nobody", "wallpaper.mp4")
+    return Recording(path, "stranger", "wallpaper.mp4")
 
 
 def files(store):

@@ -1,4 +1,4 @@
-"""The audit finds copies of a clip, and people on both sides."""
+"""The audit finds copies of a clip, and subjects on both sides."""
 
 from dataclasses import replace
 
@@ -86,10 +86,10 @@ def test_a_person_in_pretraining_and_test_is_a_fault(pictures):
 def test_a_person_on_both_sides_of_a_fold_is_a_fault():
     honest = run()
     first = honest.folds[0]
-    planted = replace(
+    truth = replace(
         honest, folds=(first.model_copy(update={"train_subjects": ("p0", "p1")}), *honest.folds[1:])
     )
-    assert audit_run(planted).faults == ("fold p0: p0 on both sides",)
+    assert audit_run(truth).faults == ("fold p0: p0 on both sides",)
 
 
 def test_without_fingerprints_it_says_that_it_did_not_look():

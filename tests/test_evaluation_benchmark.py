@@ -1,4 +1,4 @@
-"""The benchmark: nothing leaks, nothing depends on jobs or interruptions, bad input is told."""
+"""The benchmark: nothing leaks, nothing depends on jobs or interruptions, bad input is refused."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Means:
 
 @dataclass
 class RandomEpochs:
-    """Guesses at random in each of its epochs: what choosing among them on test data yields."""
+    """Predicts at random in each of its epochs: what choosing among them on test data yields."""
 
     seed: int = 0
     epochs: int = 60
@@ -92,7 +92,7 @@ class RandomEpochs:
 
 
 class Says:
-    """A predictor that says what it was told to."""
+    """A predictor that returns what it was given."""
 
     def __init__(self, probabilities) -> None:
         self.probabilities = np.asarray(probabilities, float)
@@ -101,10 +101,10 @@ class Says:
         return self.probabilities
 
 
-def a_set(people: int = 8, clips: int = 6, signal: float = 2.0, seed: int = 0):
+def a_set(subject_count: int = 8, clips: int = 6, signal: float = 2.0, seed: int = 0):
     """Features with a class signal: x [n, 5], labels, subjects, keys."""
     rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(people * clips) % 3)
+    labels = rng.permutation(np.arange(subject_count * clips) % 3)
     x = rng.normal(size=(len(labels), 5))
     x[np.arange(len(labels)), labels] += signal
     subjects = [f"s{i // clips:02d}" for i in range(len(labels))]
@@ -203,7 +203,7 @@ class TestHonestRun:
         assert result.scores()["mean"]["uf1"] > 0.6
 
     def test_what_is_told_in_notes(self):
-        x, labels, subjects, keys = a_set(people=3)
+        x, labels, subjects, keys = a_set(subject_count=3)
         labels = np.where(labels == 2, 0, labels)
         labels[:2] = 2
         result = run(
@@ -214,7 +214,7 @@ class TestHonestRun:
             "seed 0, s00: no training subject shows surprise",
         )
 
-    def test_other_counts_than_the_protocol_has_are_told(self):
+    def test_other_counts_than_the_protocol_has_are_refused(self):
         data = a_set()
         bases = ["casme2"] * 24 + ["samm"] * 24
         result = run(NearestMean(), data, protocol="megc2019", databases=bases, classes=())
@@ -243,17 +243,17 @@ class TestNoLeak:
         assert fits[0][1] == fits[1][1]
 
     def test_labels_that_follow_only_the_person_score_no_better_than_chance(self):
-        people, clips, honest, leaking = 30, 6, [], []
-        labels = np.repeat(np.arange(people) % 3, clips)
-        subjects = np.array([f"s{i:02d}" for i in np.repeat(np.arange(people), clips)])
+        subject_count, clips, honest, leaking = 30, 6, [], []
+        labels = np.repeat(np.arange(subject_count) % 3, clips)
+        subjects = np.array([f"s{i:02d}" for i in np.repeat(np.arange(subject_count), clips)])
         keys = [f"k{i}" for i in range(len(labels))]
         for seed in range(12):
             rng = np.random.default_rng(seed)
-            x = np.repeat(rng.normal(size=(people, 40)), clips, axis=0)
+            x = np.repeat(rng.normal(size=(subject_count, 40)), clips, axis=0)
             x += 0.05 * rng.normal(size=x.shape)
             apart = run(NearestMean(), (x, labels, subjects, keys), backend="sequential")
             honest.append(apart.scores()["mean"]["uar"])
-            # The same learner with the same people on both sides.
+            # The same learner with the same subjects on both sides.
             mixed = NearestMean().fit(x[::2], labels[::2], subjects[::2])
             leaking.append((mixed.predict(x[1::2]).argmax(1) == labels[1::2]).mean())
         assert np.mean(honest) < 1 / 3 + 0.05
@@ -290,7 +290,7 @@ class Shared(NearestMean):
 
 class TestBestOnTest:
     def test_chance_looks_far_better_when_selected_on_test_data(self, tmp_path):
-        data = a_set(people=20, signal=0.0)
+        data = a_set(subject_count=20, signal=0.0)
         result = run(RandomEpochs(), data, also_best_on_test=True, out=tmp_path / "run")
         tree = result.scores()
         assert tree["mean"]["accuracy"] < 0.5
@@ -301,14 +301,14 @@ class TestBestOnTest:
         assert "selected on test data" in (tmp_path / "run/predictions.csv").read_text()
 
     def test_the_honest_scores_do_not_change(self):
-        data = a_set(people=6, signal=0.0)
+        data = a_set(subject_count=6, signal=0.0)
         plain, both = run(RandomEpochs(), data), run(RandomEpochs(), data, also_best_on_test=True)
         assert plain.scores()["seeds"] == both.scores()["seeds"]
         assert plain.pool().probabilities.tobytes() == both.pool().probabilities.tobytes()
         with pytest.raises(EvaluationError, match="also-report-best-on-test"):
             plain.pool(best_on_test=True)
 
-    def test_a_learner_without_epochs_is_told(self):
+    def test_a_learner_without_epochs_is_reported(self):
         with pytest.raises(EvaluationError, match="remembers no epochs"):
             run(NearestMean(), a_set(), also_best_on_test=True)
 
@@ -383,7 +383,7 @@ run_benchmark(Centroid(), x, np.arange(24) % 2, [f"s{i // 4}" for i in range(24)
     def test_a_run_killed_at_its_very_start_goes_on(self, tmp_path):
         (tmp_path / "run").mkdir()
         (tmp_path / "run/.run.json.4711").write_text('{"vers')
-        result = run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+        result = run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run")
         assert load_run(tmp_path / "run") == result
 
     def test_another_run_is_refused(self, tmp_path):
@@ -434,22 +434,22 @@ run_benchmark(Centroid(), x, np.arange(24) % 2, [f"s{i // 4}" for i in range(24)
 
 class TestFolder:
     def test_what_differs_is_named_setting_by_setting(self, tmp_path):
-        data = a_set(people=3)
+        data = a_set(subject_count=3)
         run(NearestMean(), data, out=tmp_path / "run", settings={"a": 1, "b": [1, 2]})
         with pytest.raises(EvaluationError) as raised:
             run(NearestMean(noise=1.0), data, out=tmp_path / "run", settings={"a": 2, "c": {}})
         line = str(raised.value)
-        for said in (
+        for output in (
             "settings.learner.noise was 0.0, is 1.0",
             "settings.run.a was 1, is 2",
             "settings.run.b was [1, 2], is not there",
         ):
-            assert said in line
+            assert output in line
 
     def test_another_version_is_refused_and_another_state_of_the_code_is_said(
         self, tmp_path, monkeypatch
     ):
-        data = a_set(people=4)
+        data = a_set(subject_count=4)
         with pytest.raises(RuntimeError):
             run(NearestMean(fails_on="s02"), data, out=tmp_path / "run")
         monkeypatch.setattr("ma2mi.evaluation.benchmark.code_digest", lambda: "other")
@@ -464,7 +464,7 @@ class TestFolder:
         "name", ["folds/0-0001-s01.json", "predictions.csv", "scores.json", ".written.json"]
     )
     def test_what_was_deleted_is_missed_and_made_again(self, tmp_path, name):
-        data = a_set(people=3)
+        data = a_set(subject_count=3)
         result = run(NearestMean(), data, out=tmp_path / "run")
         before = files_of(tmp_path / "run")
         (tmp_path / "run" / name).unlink()
@@ -476,7 +476,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("name", ["folds/0-0001-s01.json", "predictions.csv", "scores.json"])
     def test_what_was_changed_is_never_replaced(self, tmp_path, name):
-        data = a_set(people=3)
+        data = a_set(subject_count=3)
         run(NearestMean(), data, out=tmp_path / "run")
         path = tmp_path / "run" / name
         content = path.read_bytes()
@@ -492,7 +492,7 @@ class TestFolder:
         assert path.read_bytes() == content
 
     def test_folders_of_versions_before_are_read(self, tmp_path):
-        result = run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+        result = run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run")
         (tmp_path / "run/.written.json").unlink()
         sheet = json.loads((tmp_path / "run/run.json").read_text())
         del sheet["code"]
@@ -501,21 +501,21 @@ class TestFolder:
 
     def test_two_at_once_are_one_and_a_line(self, tmp_path):
         with hold(tmp_path / "run"), pytest.raises(Busy, match="another process is writing here"):
-            run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+            run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
     def test_a_file_where_the_folder_would_be(self, tmp_path):
         (tmp_path / "run").write_text("notes")
         for out in (tmp_path / "run", tmp_path / "run/inner"):
             with pytest.raises(StoreError, match="A file stands where a folder is needed"):
-                run(NearestMean(), a_set(people=3), out=out)
+                run(NearestMean(), a_set(subject_count=3), out=out)
 
     def test_a_hook_that_raises_is_not_blamed_on_the_disk(self, tmp_path):
         def hook(_):
             raise OSError(28, "of the hook")
 
         with pytest.raises(OSError, match="of the hook"):
-            run(NearestMean(), a_set(people=3), out=tmp_path / "run", on_progress=hook)
+            run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run", on_progress=hook)
 
     @pytest.mark.parametrize("backend", ["loky", "sequential", "threading"])
     def test_the_process_keeps_its_threads(self, backend):
@@ -526,7 +526,7 @@ class TestFolder:
             if backend != "threading":  # which shares them with its folds
                 heard.extend(pool["num_threads"] for pool in threadpool_info())
 
-        run(NearestMean(), a_set(people=3), backend=backend, on_progress=hook)
+        run(NearestMean(), a_set(subject_count=3), backend=backend, on_progress=hook)
         after = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
         assert after == limits
         assert set(heard) <= {threads for _, threads in limits}
@@ -561,7 +561,7 @@ class TestBadInput:
             ({"settings": {"model": object()}}, "settings cannot be written"),
         ],
     )
-    def test_is_told(self, change, message):
+    def test_is_reported(self, change, message):
         given = {
             "learner": NearestMean(),
             "x": np.arange(4.0)[:, None],
@@ -575,7 +575,7 @@ class TestBadInput:
             run(given.pop("learner"), data, **given)
 
     @pytest.mark.parametrize(
-        ("said", "message"),
+        ("output", "message"),
         [
             ([[1, 0, 0]], r"shape \(1, 3\), not \(3, 3\)"),
             ([[1, 0, 0], [0.5, np.nan, 0.5], [0, 0, 1]], "clip b: probabilities are not finite"),
@@ -583,10 +583,10 @@ class TestBadInput:
             ([[1, 0, 0], [0, 1, 0], [0.5, 0.2, 0]], "clip c: probabilities do not sum to 1"),
         ],
     )
-    def test_a_prediction_names_its_clip(self, said, message):
+    def test_a_prediction_names_its_clip(self, output, message):
         with pytest.raises(EvaluationError, match=message):
             run(
-                Says(said),
+                Says(output),
                 (np.zeros((3, 1)), [0, 1, 2], ["s"] * 3, ["a", "b", "c"]),
                 protocol="zero-shot",
             )
@@ -617,7 +617,7 @@ class TestProtocols:
 
 def test_files_keep_the_names_of_earlier_versions(tmp_path):
     """Scripts and older runs read "people" where the code says subjects."""
-    run(NearestMean(), a_set(people=3), out=tmp_path / "run")
+    run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run")
     fold = json.loads((tmp_path / "run" / "folds" / "0-0000-s00.json").read_text())
     assert (fold["people"], fold["train_people"]) == (["s00"] * 6, ["s01", "s02"])
     assert "pretraining_people" in json.loads((tmp_path / "run" / "run.json").read_text())

@@ -1,4 +1,4 @@
-"""Label sets: the counts of the literature, what is dropped, and words nobody knows."""
+"""Label sets: the counts of the literature, what is dropped, and unknown words."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ def test_every_set_is_complete():
         assert len(set(labels.classes)) == len(labels.classes) >= 3
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_refused():
     with pytest.raises(EvaluationError, match="casme9: is not a known label set"):
         label_set("casme9")
     with pytest.raises(EvaluationError, match=r"odd: \['c'\] are none of its classes"):
-        LabelSet("odd", ("a", "b"), {"x": "c"}, "nobody")
+        LabelSet("odd", ("a", "b"), {"x": "c"}, "stranger")
     with pytest.raises(EvaluationError, match="1 words, but 2 databases"):
         label_set("megc2019").encode(["fear"], ["samm", "samm"])
 

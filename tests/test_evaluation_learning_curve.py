@@ -60,9 +60,9 @@ class NearestMean:
         return odds / odds.sum(axis=1, keepdims=True)
 
 
-def a_set(people=8, clips=6, signal=2.0, seed=0):
+def a_set(subject_count=8, clips=6, signal=2.0, seed=0):
     rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(people * clips) % 3)
+    labels = rng.permutation(np.arange(subject_count * clips) % 3)
     x = rng.normal(size=(len(labels), 5))
     x[np.arange(len(labels)), labels] += signal
     subjects = [f"s{i // clips:02d}" for i in range(len(labels))]
@@ -91,15 +91,15 @@ class TestDraws:
     @given(studies, st.integers(0, 50))
     def test_as_many_classes_occur_as_so_few_subjects_can_show(self, study, draw):
         shown, count = study
-        who = np.array([f"s{i}" for i, classes in enumerate(shown) for _ in classes])
+        ids = np.array([f"s{i}" for i, classes in enumerate(shown) for _ in classes])
         labels = np.array([c for classes in shown for c in classes])
-        split = loso(who)[0]
-        fewer = draw_training(split, who, labels[split.train], TrainingDraw(count, draw))
+        split = loso(ids)[0]
+        fewer = draw_training(split, ids, labels[split.train], TrainingDraw(count, draw))
         assert len(fewer.train_subjects) == count
         assert fewer.test.tolist() == split.test.tolist()
         assert set(fewer.train_subjects) <= set(split.train_subjects)
         # All clips of those who were drawn, and no other's.
-        assert fewer.train.tolist() == np.flatnonzero(np.isin(who, fewer.train_subjects)).tolist()
+        assert fewer.train.tolist() == np.flatnonzero(np.isin(ids, fewer.train_subjects)).tolist()
         best = max(
             len(set().union(*(shown[i] for i in some)))
             for some in itertools.combinations(range(1, len(shown)), count)
@@ -107,22 +107,22 @@ class TestDraws:
         assert len(np.unique(labels[fewer.train])) == best
 
     def test_everybody_is_drawn_and_equally_often(self):
-        who = np.repeat([f"s{i}" for i in range(11)], 3)
-        split, labels = loso(who)[0], np.tile([0, 1, 2], 11)
+        ids = np.repeat([f"s{i}" for i in range(11)], 3)
+        split, labels = loso(ids)[0], np.tile([0, 1, 2], 11)
         often = dict.fromkeys(split.train_subjects, 0)
         for draw in range(2000):
             for name in draw_training(
-                split, who, labels[split.train], TrainingDraw(3, draw)
+                split, ids, labels[split.train], TrainingDraw(3, draw)
             ).train_subjects:
                 often[name] += 1
         # 600 times each, within four standard deviations.
         assert all(abs(count - 600) < 4 * (2000 * 0.3 * 0.7) ** 0.5 for count in often.values())
 
     def test_larger_draws_contain_smaller_ones_where_all_show_everything(self):
-        who = np.repeat([f"s{i}" for i in range(9)], 3)
-        split, labels = loso(who)[0], np.tile([0, 1, 2], 9)
+        ids = np.repeat([f"s{i}" for i in range(9)], 3)
+        split, labels = loso(ids)[0], np.tile([0, 1, 2], 9)
         drawn = [
-            set(draw_training(split, who, labels[split.train], TrainingDraw(n, 4)).train_subjects)
+            set(draw_training(split, ids, labels[split.train], TrainingDraw(n, 4)).train_subjects)
             for n in (2, 3, 6)
         ]
         assert drawn[0] < drawn[1] < drawn[2]
@@ -149,17 +149,17 @@ class TestDraws:
                 assert one.folds[2].probabilities == other.folds[2].probabilities
 
     def test_units_count_as_classes(self):
-        who = np.repeat(list("abcd"), 2)
+        ids = np.repeat(list("abcd"), 2)
         units = np.zeros((8, 3), int)
         units[2:4, 0], units[4:6, 1], units[6:, 2] = 1, 1, 1
-        split = loso(who)[0]
-        drawn = draw_training(split, who, units[split.train], TrainingDraw(3))
+        split = loso(ids)[0]
+        drawn = draw_training(split, ids, units[split.train], TrainingDraw(3))
         assert drawn.train_subjects == ("b", "c", "d")
 
 
 class TestCurve:
     def test_more_subjects_help_and_the_score_is_the_mean_over_draws_and_seeds(self):
-        data = a_set(people=12, clips=4, signal=1.2)
+        data = a_set(subject_count=12, clips=4, signal=1.2)
         curve = trace(NearestMean(noise=2.0), data, seeds=(0, 3))
         assert curve.sizes == (2, 5)
         each = [
@@ -173,9 +173,9 @@ class TestCurve:
         assert curve.estimate(2).value < estimate.value
         assert curve.counts(5).shape == (12, 3, 2, 3, 3)
 
-    def test_a_class_that_cannot_occur_is_told(self):
+    def test_a_class_that_cannot_occur_is_reported(self):
         x, labels, subjects, keys = a_set()
-        # Surprise is shown by s00 alone: without that subject nobody can show it.
+        # Surprise is shown by s00 alone: without that subject no clip can show it.
         labels = np.where(labels == 2, 0, labels)
         labels[:2] = 2
         curve = trace(NearestMean(), (x, labels, subjects, keys))
@@ -329,7 +329,7 @@ def says(name, right, **options):
 class TestCompare:
     def test_by_hand(self):
         # The first is right of all clips, the second of none, in both draws. Only the swaps of
-        # nobody and of all five subjects give a difference of 1: p = 2 / 2^5, however many draws.
+        # no subject and of all five subjects give a difference of 1: p = 2 / 2^5, however many draws.
         always, never = says("always", np.ones((1, 10))), says("never", np.zeros((1, 10)))
         test = compare_curves(always, never)[2]
         assert (test.difference, test.p, test.exact, test.swaps) == (1.0, 2 / 32, True, 32)
@@ -416,10 +416,10 @@ def uf1_by_hand(confusion):
     return np.where(marks > 0, 2 * hits / np.maximum(marks, 1), 0).mean(axis=-1)
 
 
-def level_of(truth, guess):
+def level_of(truth, predicted):
     class Fixed:
         def predict(self, clips):
-            return np.eye(2)[guess]
+            return np.eye(2)[predicted]
 
     run = run_benchmark(
         Fixed(),

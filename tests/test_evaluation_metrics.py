@@ -144,7 +144,7 @@ class TestAbsent:
         assert uf1([0, 1], [0, 1], 3, "zero") == close(2 / 3)
         assert uf1([0, 1], [0, 1], 3, "present") == 1
 
-    def test_a_unit_that_nobody_has_is_told(self):
+    def test_a_unit_without_clips_is_refused(self):
         with pytest.raises(EvaluationError, match="unit 12 has no clip and no prediction"):
             unit_f1([[1, 0]], [[1, 0]], ["4", "12"])
         assert np.isnan(unit_f1([[1, 0]], [[1, 0]], ["4", "12"], "present")).tolist() == [

@@ -53,10 +53,10 @@ class TestSubjectIds:
         assert subject_ids(["01", "01"]).tolist() == ["01", "01"]
 
     def test_aliases_are_followed(self):
-        aliases = {"b/01": "a/01", "c/x": "b/01", "nobody": "else"}
+        aliases = {"b/01": "a/01", "c/x": "b/01", "stranger": "else"}
         assert subject_ids(["01", "01", "x"], ["a", "b", "c"], aliases).tolist() == ["a/01"] * 3
 
-    def test_mistakes_are_told(self):
+    def test_mistakes_are_refused(self):
         with pytest.raises(EvaluationError, match="aliases run in a circle"):
             subject_ids(["a"], None, {"a": "b", "b": "a"})
         with pytest.raises(EvaluationError, match="row 1: no subject"):
@@ -73,7 +73,7 @@ class TestSplitters:
             assert mine.train.tolist() == train.tolist()
             assert mine.test.tolist() == test.tolist()
 
-    def test_cde_leaves_out_people_of_all_databases(self):
+    def test_cde_leaves_out_subjects_of_all_databases(self):
         assert [s.name for s in cde(SUBJECTS, BASES)] == [
             "a/01",
             "a/02",
@@ -97,25 +97,25 @@ class TestSplitters:
         assert splits["b"].train.tolist() == [2, 3, 6, 7]
         assert {s.name: s for s in hde(SUBJECTS, BASES, aliases)}["a to b"].train.tolist() == [2, 3]
 
-    def test_zero_shot_trains_nobody(self):
+    def test_zero_shot_trains_on_no_subject(self):
         (split,) = all_subjects_tested(SUBJECTS)
         assert (len(split.train), len(split.test)) == (0, 8)
 
     @settings(deadline=None)
     @given(studies)
-    def test_nobody_is_on_both_sides_and_everybody_is_tested(self, rows):
+    def test_no_subject_is_on_both_sides_and_all_are_tested(self, rows):
         subjects, bases = [s for s, _ in rows], [b for _, b in rows]
-        who = subject_ids(subjects, bases)
+        ids = subject_ids(subjects, bases)
         once = (loso, cde, leave_one_database_out)
         for splitter in (*once, hde):
             splits = splitter(subjects, bases)
             for split in splits:
-                assert not set(who[split.train]) & set(who[split.test])
+                assert not set(ids[split.train]) & set(ids[split.test])
             tested = np.sort(np.concatenate([split.test for split in splits]))
             times = 1 if splitter in once else len(set(bases)) - 1
             assert tested.tolist() == sorted([*range(len(rows))] * times)
 
-    def test_mistakes_are_told(self):
+    def test_mistakes_are_refused(self):
         with pytest.raises(EvaluationError, match=r"loso: only one subject \(s\)"):
             loso(["s", "s"])
         with pytest.raises(EvaluationError, match="sde: clips of a, b"):
@@ -156,7 +156,7 @@ class TestFolds:
         one, two = (k_folds_by_subject(subjects, 4, seed) for seed in (0, 1))
         assert any(a.test.tolist() != b.test.tolist() for a, b in zip(one, two, strict=True))
 
-    def test_inner_splits_of_few_people_are_fewer(self):
+    def test_inner_splits_of_few_subjects_are_fewer(self):
         assert len(inner_splits(["a", "b", "b"], [0, 1, 0])) == 2
         with pytest.raises(EvaluationError, match="1 folds of 1 subjects"):
             inner_splits(["a", "a"], [0, 1])
@@ -182,7 +182,7 @@ class TestScikitLearn:
         train, test = next(splitter.split(None, None, SUBJECTS))
         assert (train.tolist(), test.tolist()) == ([5, 6, 7], [0, 1, 2, 3])
 
-    def test_without_groups_is_told(self):
+    def test_without_groups_is_reported(self):
         with pytest.raises(EvaluationError, match="groups="):
             SubjectSplitter().get_n_splits()
 

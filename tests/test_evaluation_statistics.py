@@ -27,24 +27,24 @@ from ma2mi.evaluation.statistics import (
 )
 
 
-def study(people=20, clips=6, skill=0.6, seed=0, spread=0.0):
-    """Truth, predicted and who, of a system that is right with ``skill`` (differing by person)."""
+def study(subject_count=20, clips=6, skill=0.6, seed=0, spread=0.0):
+    """Truth, predictions and subjects, of a system that is right with ``skill`` (differing by subject)."""
     rng = np.random.default_rng(seed)
-    who = np.repeat([f"s{i:02d}" for i in range(people)], clips)
-    truth = rng.integers(0, 3, len(who))
-    skills = np.repeat(np.clip(skill + spread * rng.normal(size=people), 0, 1), clips)
-    right = rng.random(len(who)) < skills
-    return truth, np.where(right, truth, (truth + rng.integers(1, 3, len(who))) % 3), who
+    ids = np.repeat([f"s{i:02d}" for i in range(subject_count)], clips)
+    truth = rng.integers(0, 3, len(ids))
+    skills = np.repeat(np.clip(skill + spread * rng.normal(size=subject_count), 0, 1), clips)
+    right = rng.random(len(ids)) < skills
+    return truth, np.where(right, truth, (truth + rng.integers(1, 3, len(ids))) % 3), who
 
 
-def counts_of(truth, predicted, who):
-    return subject_confusions(truth, predicted, who, 3)
+def counts_of(truth, predicted, ids):
+    return subject_confusions(truth, predicted, ids, 3)
 
 
 class TestCounts:
     def test_subjects_add_up_to_the_pool(self):
-        truth, predicted, who = study()
-        pooled = counts_of(truth, predicted, who).sum(axis=0)
+        truth, predicted, ids = study()
+        pooled = counts_of(truth, predicted, ids).sum(axis=0)
         assert float(score_named("uf1")(pooled)) == uf1(truth, predicted, 3)
 
     def test_units_and_spotting(self):
@@ -64,8 +64,8 @@ class TestCounts:
 class TestBootstrap:
     @pytest.mark.parametrize("method", ["bca", "percentile"])
     def test_equals_scipy(self, method):
-        truth, predicted, who = study(people=25, spread=0.2)
-        counts = counts_of(truth, predicted, who)
+        truth, predicted, ids = study(subject_count=25, spread=0.2)
+        counts = counts_of(truth, predicted, ids)
         mine = bootstrap(counts, "accuracy", method=method, resamples=20_000)
         right = np.trace(counts, axis1=1, axis2=2) / 6
         theirs = stats.bootstrap(
@@ -83,29 +83,29 @@ class TestBootstrap:
     def test_covers_the_truth_about_as_often_as_it_says(self):
         hits = 0
         for seed in range(200):
-            counts = counts_of(*study(people=30, clips=4, seed=seed, spread=0.1, skill=0.6))
+            counts = counts_of(*study(subject_count=30, clips=4, seed=seed, spread=0.1, skill=0.6))
             interval = bootstrap(counts, "accuracy", resamples=400, seed=seed)
             hits += interval.low <= 0.6 <= interval.high
         assert 0.88 <= hits / 200 <= 0.99
 
     def test_clips_of_one_person_do_not_count_as_many(self):
-        truth, predicted, who = study(people=12, clips=20, spread=0.3)
-        by_person = bootstrap(counts_of(truth, predicted, who), "accuracy")
+        truth, predicted, ids = study(subject_count=12, clips=20, spread=0.3)
+        by_subject = bootstrap(counts_of(truth, predicted, ids), "accuracy")
         by_clip = bootstrap(
-            counts_of(truth, predicted, np.arange(len(who)).astype(str)), "accuracy"
+            counts_of(truth, predicted, np.arange(len(ids)).astype(str)), "accuracy"
         )
-        assert by_person.high - by_person.low > 1.5 * (by_clip.high - by_clip.low)
+        assert by_subject.high - by_subject.low > 1.5 * (by_clip.high - by_clip.low)
 
     def test_a_perfect_system_has_no_width(self):
-        truth, _, who = study()
-        interval = bootstrap(counts_of(truth, truth, who))
+        truth, _, ids = study()
+        interval = bootstrap(counts_of(truth, truth, ids))
         assert (interval.value, interval.low, interval.high) == (1, 1, 1)
         assert str(interval) == "1.000 [1.000, 1.000]"
 
     def test_a_class_that_vanishes_from_a_resample(self):
-        # One of six people alone shows class 2: it is missing from (5/6)^6 = 0.335 resamples.
-        truth, who = np.array([0, 1] * 6 + [2]), np.array([*"aabbccddeeff", "f"])
-        counts = counts_of(truth, truth, who)
+        # One of six subjects alone shows class 2: it is missing from (5/6)^6 = 0.335 resamples.
+        truth, ids = np.array([0, 1] * 6 + [2]), np.array([*"aabbccddeeff", "f"])
+        counts = counts_of(truth, truth, ids)
         assert vanished_share(counts, resamples=20_000) == pytest.approx((5 / 6) ** 6, abs=0.015)
         assert bootstrap(counts).low == 1.0
 
@@ -122,19 +122,19 @@ class TestBootstrap:
 
 class TestPermutation:
     def test_by_hand(self):
-        # Three people; the first system is right on all, the second on none.
-        truth, who = np.array([0, 1, 0]), np.array(list("abc"))
+        # Three subjects; the first system is right on all, the second on none.
+        truth, ids = np.array([0, 1, 0]), np.array(list("abc"))
         test = permutation_test(
-            subject_confusions(truth, truth, who, 2),
-            subject_confusions(truth, 1 - truth, who, 2),
+            subject_confusions(truth, truth, ids, 2),
+            subject_confusions(truth, 1 - truth, ids, 2),
             "accuracy",
         )
         assert (test.difference, test.p, test.exact, test.swaps) == (1.0, 2 / 8, True, 8)
 
     def test_exact_counts_every_swap(self):
-        truth, first, who = study(people=6, seed=1)
-        second = study(people=6, seed=2)[1]
-        test = permutation_test(counts_of(truth, first, who), counts_of(truth, second, who))
+        truth, first, ids = study(subject_count=6, seed=1)
+        second = study(subject_count=6, seed=2)[1]
+        test = permutation_test(counts_of(truth, first, ids), counts_of(truth, second, ids))
         as_large = 0
         for swaps in itertools.product([False, True], repeat=6):
             swap = np.repeat(swaps, 6)
@@ -144,8 +144,8 @@ class TestPermutation:
         assert test.p == as_large / 64
 
     def test_drawn_swaps_come_near_the_exact_ones(self):
-        truth, first, who = study(people=10, seed=1, skill=0.7)
-        counts = counts_of(truth, first, who), counts_of(truth, study(people=10)[1], who)
+        truth, first, ids = study(subject_count=10, seed=1, skill=0.7)
+        counts = counts_of(truth, first, ids), counts_of(truth, study(subject_count=10)[1], ids)
         exact, drawn = permutation_test(*counts), permutation_test(*counts, swaps=1000)
         assert exact.exact and not drawn.exact
         assert drawn.p == pytest.approx(exact.p, abs=0.05)
@@ -154,11 +154,11 @@ class TestPermutation:
     def test_p_is_uniform_when_nothing_differs(self):
         values = []
         for seed in range(200):
-            truth, first, who = study(people=25, clips=4, seed=seed, spread=0.2)
+            truth, first, ids = study(subject_count=25, clips=4, seed=seed, spread=0.2)
             rng = np.random.default_rng(seed + 1000)
             right = rng.random(len(truth)) < 0.6
             second = np.where(right, truth, (truth + rng.integers(1, 3, len(truth))) % 3)
-            counts = counts_of(truth, first, who), counts_of(truth, second, who)
+            counts = counts_of(truth, first, ids), counts_of(truth, second, ids)
             values.append(permutation_test(*counts, swaps=399, seed=seed).p)
         assert stats.kstest(values, "uniform").pvalue > 0.01
 
@@ -176,7 +176,7 @@ class TestCorrections:
         assert adjusted.tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
         assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
 
-    def test_what_is_no_p_value_is_told(self):
+    def test_what_is_no_p_value_is_reported(self):
         with pytest.raises(EvaluationError, match=r"in 0\.\.1"):
             holm([0.5, 1.5])
         with pytest.raises(EvaluationError, match=r"in 0\.\.1"):
@@ -189,10 +189,10 @@ class TestCorrections:
 
 class TestPower:
     def test_one_clip_a_person_follows_the_formula(self):
-        truth, first, who = study(people=400, clips=1, skill=0.6, seed=1)
-        second = study(people=400, clips=1, skill=0.6, seed=2)[1]
-        second = np.where(study(people=400, clips=1, seed=3)[0] == 0, second, first)
-        counts = counts_of(truth, first, who), counts_of(truth, second, who)
+        truth, first, ids = study(subject_count=400, clips=1, skill=0.6, seed=1)
+        second = study(subject_count=400, clips=1, skill=0.6, seed=2)[1]
+        second = np.where(study(subject_count=400, clips=1, seed=3)[0] == 0, second, first)
+        counts = counts_of(truth, first, ids), counts_of(truth, second, ids)
         wins = (first == truth).astype(int) - (second == truth)
         expected = ((1.959964 + 0.841621) * wins.std() / 0.1) ** 2
         assert subjects_needed(*counts, 0.1, "accuracy") == pytest.approx(expected, rel=0.1)
@@ -200,14 +200,14 @@ class TestPower:
     @settings(max_examples=5, deadline=None)
     @given(st.integers(0, 100))
     def test_smaller_differences_need_more_people(self, seed):
-        truth, first, who = study(people=15, seed=seed)
-        counts = counts_of(truth, first, who), counts_of(truth, (first + 1) % 3, who)
+        truth, first, ids = study(subject_count=15, seed=seed)
+        counts = counts_of(truth, first, ids), counts_of(truth, (first + 1) % 3, ids)
         options = {"resamples": 200, "seed": seed}
         assert subjects_needed(*counts, 0.05, **options) > subjects_needed(*counts, 0.2, **options)
 
-    def test_too_many_are_told(self):
-        truth, first, who = study()
-        counts = counts_of(truth, first, who), counts_of(truth, (first + 1) % 3, who)
+    def test_too_many_are_refused(self):
+        truth, first, ids = study()
+        counts = counts_of(truth, first, ids), counts_of(truth, (first + 1) % 3, ids)
         with pytest.raises(EvaluationError, match="more than 50 subjects"):
             subjects_needed(*counts, 0.001, most=50, resamples=100)
         with pytest.raises(EvaluationError, match="difference other than 0"):

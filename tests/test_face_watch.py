@@ -50,7 +50,7 @@ def real_face() -> Face:
 
 
 class Known:
-    """A detector that knows the faces: the same landmarks, wherever it is said."""
+    """A detector that knows the faces: the same landmarks, wherever it is asked."""
 
     def __init__(self, *shifts: int) -> None:
         self.shifts = shifts or (0,)
@@ -130,18 +130,18 @@ class Passing:
 def test_of_faces_that_never_return_only_a_summary_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Everybody looks like nobody before.
+    # No subject looks like one before.
     monkeypatch.setattr(FaceTracker, "_known", lambda self, face, look, time_s: None)
     detector = Passing()
     analyzer = VideoAnalyzer(detector)
     image = smile(0.0, np.random.default_rng(0))
-    people = 40
-    for index in range(2 * people):
+    subjects = 40
+    for index in range(2 * subjects):
         detector.count = index
         analyzer.push(Frame(index, Fraction(index, 2), image))
     analyzer.finish()
     kinds = [type(face) for face in analyzer.faces.values()]
-    assert len(kinds) > people / 2
+    assert len(kinds) > subjects / 2
     assert kinds.count(FaceAnalyzer) <= REMEMBERED + 4
     assert kinds[0] is FinishedFace
     assert list(analyzer.faces) == sorted(analyzer.faces)

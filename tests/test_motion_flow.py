@@ -90,10 +90,10 @@ def test_noise_leaves_the_movement_visible_and_stillness_still():
 
 
 def test_a_given_stiffness_is_the_same_for_all_frames():
-    """Then twice the movement is told as twice as far, in noise, too."""
+    """Then twice the movement is measured as twice as far, in noise, too."""
     rng, settings = np.random.default_rng(3), FlowSettings(curvature=1e-3)
     x, y = grid()
-    told = []
+    reported = []
     for length in (0.1, 0.2, 0.4):
         a, b = (axis - bump(x, y, length)[..., c] for c, axis in enumerate((x, y)))
         means = [
@@ -102,10 +102,10 @@ def test_a_given_stiffness_is_the_same_for_all_frames():
             ]
             for _ in range(6)
         ]
-        told.append(float(np.mean(means, axis=(0, 1, 2)) @ (0.8, 0.6)))
-    assert told[1] / told[0] == pytest.approx(2, rel=0.2)
-    assert told[2] / told[1] == pytest.approx(2, rel=0.2)
-    assert told[2] > 0.2
+        reported.append(float(np.mean(means, axis=(0, 1, 2)) @ (0.8, 0.6)))
+    assert reported[1] / reported[0] == pytest.approx(2, rel=0.2)
+    assert reported[2] / reported[1] == pytest.approx(2, rel=0.2)
+    assert reported[2] > 0.2
 
 
 def test_equal_frames_give_zero():

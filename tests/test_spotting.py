@@ -1,4 +1,4 @@
-"""The spotter on made-up displacements: what is planted is found, what is none is not."""
+"""The spotter on made-up displacements: what is rendered is found, and nothing else."""
 
 from dataclasses import replace
 
@@ -124,13 +124,13 @@ def test_what_moves_with_the_head_must_be_clearer() -> None:
     assert of_kind(spot(track, FLOOR), "micro")
     assert not of_kind(spot(turning, FLOOR), "micro")
     every = SpottingSettings(least_score=0)
-    calm, same = (
+    still, same = (
         next(e for e in spot(one, every) if abs(e.apex / 50 - 12.18) < 0.05)
         for one in (track, turning)
     )
-    assert np.exp(calm.evidence["head"]) < 0.05
+    assert np.exp(still.evidence["head"]) < 0.05
     assert np.exp(same.evidence["head"]) == pytest.approx(40 / 56, rel=0.05)
-    assert same.score < calm.score
+    assert same.score < still.score
 
 
 def test_a_step_is_no_expression() -> None:
@@ -227,7 +227,7 @@ def test_short_or_empty_tracks() -> None:
     assert of_kind(spot(make_track(0.2), FLOOR), "micro", "macro") == []
 
 
-def test_mistakes_are_told() -> None:
+def test_mistakes_are_refused() -> None:
     spotter = Spotter()
     spotter.push(0.0, {"chin": (0, 0)})
     with pytest.raises(MotionError, match="does not rise"):

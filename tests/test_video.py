@@ -228,9 +228,9 @@ def test_pieces_whose_clock_restarts_are_laid_end_to_end(tmp_path: Path) -> None
 def test_the_median_step_lies_between_two_pieces(tmp_path: Path) -> None:
     piece = [0, 3600, 7200, 10800, 36000, 39600, 43200]  # a pause within the piece
     path = joined(tmp_path / "joined.ts", piece, piece, piece)
-    with pytest.warns(ClockRestart) as said:
+    with pytest.warns(ClockRestart) as output:
         found = times(path)
-    assert [str(one.message).split(": ")[1][:40] for one in said] == [
+    assert [str(one.message).split(": ")[1][:40] for one in output] == [
         "the clock jumps back by 0.480 s after fr",
         "the clock jumps back 2 times in all",
     ]
@@ -273,10 +273,10 @@ def test_clocks_of_files_made_elsewhere(name: str, frames: int, restarts: int) -
     path = SHARED / "cases" / "video" / name
     if not path.is_file():
         pytest.skip(f"{path} is not here")
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as output:
         warnings.simplefilter("always")
         found = times(path)
-    assert [one.category for one in said] == [ClockRestart] * restarts
+    assert [one.category for one in output] == [ClockRestart] * restarts
     assert found == [found[0] + i * Fraction(1, 25) for i in range(frames)]
     assert inspect_video(path).fps == 25
 
@@ -318,13 +318,13 @@ def test_files_made_elsewhere_are_read_and_what_is_odd_is_said(name: str) -> Non
     path = SHARED / "cases" / "video" / name
     if not path.is_file():
         pytest.skip(f"{path} is not here")
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as output:
         warnings.simplefilter("always")
         found = times(path)
     count, words = CASES[name]
     assert len(found) == count
-    assert len(said) == len(words)
-    for one, part in zip(said, words, strict=True):
+    assert len(output) == len(words)
+    for one, part in zip(output, words, strict=True):
         assert issubclass(one.category, VideoNote) and part in str(one.message)
     assert read_times(path) == found
 
