@@ -7,6 +7,7 @@ import runpy
 import shlex
 import shutil
 import sys
+from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -242,6 +243,17 @@ def test_blocks_run(section, ma2mi, inputs, tmp_path, monkeypatch):
             runpy.run_path(str(path))
         else:
             assert set(text.partition("\n")[0].split(",")) <= set(COLUMNS)
+    described(tmp_path)
+
+
+def described(folder):
+    """Every file in a folder of results is in the reference."""
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    names = [name.partition("/")[0] for name in re.findall(r"`([^`\s]+)`", text)]
+    for name in ("analysis.json", "run.json", "settings.json"):
+        for result in folder.rglob(name):
+            for path in result.parent.iterdir():
+                assert any(fnmatch(path.name, one) for one in names), f"{path} is not described"
 
 
 def test_options_in_the_text_are_there():
