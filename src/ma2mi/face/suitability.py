@@ -1,4 +1,4 @@
-"""Is a recording good enough? Limits of each quantity, and the reasons with their numbers."""
+"""Whether a recording is good enough: limits of each quantity, reasons with their numbers."""
 
 from __future__ import annotations
 
