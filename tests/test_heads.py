@@ -140,7 +140,7 @@ def test_bank_resumes_and_reads_back(head, tmp_path):
 def test_one_triangle_hides_another():
     at = np.array([[0, 0], [8, 0], [0, 8], [0, 0], [3, 0], [0, 3]], np.float64)
     depth = np.array([2, 2, 2, 1, 1, 1], np.float64)
-    hit, weights = heads._rasterise(at, depth, np.arange(6).reshape(2, 3), 10)
+    hit, weights = heads.rasterise(at, depth, np.arange(6).reshape(2, 3), 10)
     assert hit[0, 0] == 1 and hit[4, 2] == 0 and hit[9, 9] == -1
     # A pixel lies where the weights of its triangle's corners put it.
     assert weights[4, 2] @ at[:3] == pytest.approx((2, 4))

