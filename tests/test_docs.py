@@ -299,6 +299,21 @@ def test_headings_that_links_name_are_there():
             assert heading in slugs, f"{page}: {target}#{heading}"
 
 
+def test_files_and_names_of_the_pages_for_contributors_are_there():
+    source = ROOT / "src" / "ma2mi"
+    for page in ("CONTRIBUTING.md", "ARCHITECTURE.md"):
+        for name in re.findall(r"`([\w./]+\.(?:py|html|md|toml|json))`", (ROOT / page).read_text()):
+            there = [*ROOT.glob(name), *source.glob(name)]
+            assert there or "NAME" in name, f"{page}: {name}"
+    architecture = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    for module, name in re.findall(r"`([a-z_]+)\.([a-z_]+)`", architecture):
+        assert module == "pyproject" or (source / module / f"{name}.py").is_file(), (module, name)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    code = "".join(path.read_text("utf-8") for path in source.rglob("*.py"))
+    for name in re.findall(r"`@?(_?[A-Z][A-Za-z_]+)(?:\(|`)", contributing):
+        assert name == "NAME" or re.search(rf"\b{name}\b", code), name
+
+
 @pytest.mark.parametrize("script", ["write_reference", "draw_imports"])
 def test_pages_made_from_the_code_are_fresh(script, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
