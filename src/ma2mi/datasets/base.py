@@ -75,6 +75,8 @@ class Corpus(ABC):
         about: its data sheet.
         hands_out: what its recordings are: faces as videos or folders of frames, or flow that
             others measured, which needs no preparing.
+        options: what else its constructor takes, of "layout" and "repairs".
+        layout: in which it lies on disk, None where it knows but one.
 
     Raises:
         CorpusError: the folder is missing.
@@ -83,6 +85,8 @@ class Corpus(ABC):
     name: ClassVar[str]
     about: ClassVar[DataSheet]
     hands_out: ClassVar[Literal["recordings", "flow images"]] = "recordings"
+    options: ClassVar[frozenset[str]] = frozenset()
+    layout: Layout | None = None
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -92,6 +96,11 @@ class Corpus(ABC):
                 where=self.root,
                 cure=f"Give the folder that holds {self.name} with --root",
             )
+
+    @property
+    def results_name(self) -> str:
+        """What it is called in results."""
+        return self.name
 
     @abstractmethod
     def recordings(self) -> list[Recording]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ma2mi.datasets.base import Corpus, DataSheet, corpus_class
-from ma2mi.datasets.coded import CodedCorpus
 from ma2mi.errors import CorpusError, Ma2miError
 from ma2mi.files import natural
 from ma2mi.formats.findings import Finding, Findings, LeftOut
@@ -47,18 +46,18 @@ def check_corpus(
         CorpusError: no corpus has this name, or it has no layouts. All else becomes a finding.
     """
     kind = corpus_class(name)
-    if (layout or isinstance(repairs, Path)) and not issubclass(kind, CodedCorpus):
-        what = "layout" if layout else "repairs"
-        raise CorpusError(f"has no option {what}", where=name, cure="Leave it out for this corpus")
+    given = [*(["layout"] if layout else []), *(["repairs"] if isinstance(repairs, Path) else [])]
+    for what in given:
+        if what not in kind.options:
+            raise CorpusError(
+                f"has no option {what}", where=name, cure="Leave it out for this corpus"
+            )
+    options = {"layout": layout, "repairs": repairs}
     items: list[Finding] = []
     expressions: list[Expression] = []
     recordings: list[Recording] = []
     try:
-        corpus: Corpus = (
-            kind(root, layout=layout, repairs=repairs)
-            if issubclass(kind, CodedCorpus)
-            else kind(root)
-        )
+        corpus = kind(root, **{name: options[name] for name in sorted(kind.options)})
         recordings = corpus.recordings()
         items += _look_at(corpus, recordings, on_progress)
         with warnings.catch_warnings():
@@ -98,7 +97,7 @@ class _Looked:
 def _look_at(
     corpus: Corpus, recordings: list[Recording], on_progress: OnProgress | None
 ) -> Iterator[Finding]:
-    frame = corpus.layout.frame if isinstance(corpus, CodedCorpus) else ""
+    frame = corpus.layout.frame if corpus.layout else ""
     first_with: dict[str, Path] = {}
     misnamed: list[tuple[Path, str]] = []
     # OpenCV decodes outside Python's lock, so threads are enough.
@@ -120,7 +119,7 @@ def _look_at(
                 )
             if on_progress:
                 on_progress(Progress("check", done, len(recordings)))
-    if misnamed and isinstance(corpus, CodedCorpus):
+    if misnamed and corpus.layout:
         folder, name = misnamed[0]
         yield Finding(
             "note",

@@ -94,6 +94,9 @@ class CodedCorpus(Corpus):
     database: ClassVar[str] = ""
     """Name under which protocols and papers know the corpus; "" is its registered name."""
 
+    options: ClassVar[frozenset[str]] = frozenset(("layout", "repairs"))
+    layout: Layout
+
     def __init__(
         self, root: Path | str, *, layout: str = "", repairs: bool | Path | str = True
     ) -> None:

@@ -44,6 +44,10 @@ class Composite(Corpus):
         self.corpora = tuple(corpora)
         self.root = Path(", ".join(str(corpus.root) for corpus in corpora))
 
+    @property
+    def results_name(self) -> str:
+        return "+".join(corpus.results_name for corpus in self.corpora)
+
     def recordings(self) -> list[Recording]:
         return [recording for corpus in self.corpora for recording in corpus.recordings()]
 

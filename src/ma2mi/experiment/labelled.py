@@ -17,7 +17,6 @@ from ma2mi.clips.pairs import Pairs, PairSettings, read_flow_images
 from ma2mi.clips.prepare import prepare_expressions
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus
-from ma2mi.datasets.composite import Composite
 from ma2mi.errors import CorpusError
 from ma2mi.evaluation.audit import Fingerprint, fingerprint
 from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
@@ -122,9 +121,6 @@ def label_pairs(
         pairs, unpaired = build_pairs(clips, keys, settings, jobs=jobs, on_progress=on_progress)
         failures += [*not_cut, *unpaired]
         clips_hash = clips.digest(keys)
-    title = corpus.name
-    if isinstance(corpus, Composite):
-        title = "+".join(one.name for one in corpus.corpora)
     return LabelledPairs(
         pairs,
         np.array([label_of[key] for key in pairs.keys], dtype=np.int64),
@@ -132,7 +128,7 @@ def label_pairs(
         labels.classes,
         clips_hash,
         tuple(failures),
-        title,
+        corpus.results_name,
         protocol,
         settings,
     )
