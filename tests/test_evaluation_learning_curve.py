@@ -329,7 +329,7 @@ def says(name, right, **options):
 class TestCompare:
     def test_by_hand(self):
         # The first is right of all clips, the second of none, in both draws. Only the swaps of
-        # no subject and of all five subjects give a difference of 1: p = 2 / 2^5, however many draws.
+        # none and of all five subjects give a difference of 1: p = 2 / 2^5, however many draws.
         always, never = says("always", np.ones((1, 10))), says("never", np.zeros((1, 10)))
         test = compare_curves(always, never)[2]
         assert (test.difference, test.p, test.exact, test.swaps) == (1.0, 2 / 32, True, 32)

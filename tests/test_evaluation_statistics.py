@@ -28,13 +28,13 @@ from ma2mi.evaluation.statistics import (
 
 
 def study(subject_count=20, clips=6, skill=0.6, seed=0, spread=0.0):
-    """Truth, predictions and subjects, of a system that is right with ``skill`` (differing by subject)."""
+    """Truth, predictions and subjects of a system that is right with ``skill``."""
     rng = np.random.default_rng(seed)
     ids = np.repeat([f"s{i:02d}" for i in range(subject_count)], clips)
     truth = rng.integers(0, 3, len(ids))
     skills = np.repeat(np.clip(skill + spread * rng.normal(size=subject_count), 0, 1), clips)
     right = rng.random(len(ids)) < skills
-    return truth, np.where(right, truth, (truth + rng.integers(1, 3, len(ids))) % 3), who
+    return truth, np.where(right, truth, (truth + rng.integers(1, 3, len(ids))) % 3), ids
 
 
 def counts_of(truth, predicted, ids):

@@ -9,7 +9,7 @@ cv2 = pytest.importorskip("cv2")
 from skimage.data import astronaut  # noqa: E402
 
 from ma2mi.errors import FaceError  # noqa: E402
-from ma2mi.face.detect import FaceDetector
+from ma2mi.face.detect import FaceDetector  # noqa: E402
 from ma2mi.face.landmarks import Face  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
 from ma2mi.motion.region_tracker import RegionTracker  # noqa: E402
