@@ -13,6 +13,7 @@ _DOOR = {
     "Analysis": "ma2mi.records",
     "AnalysisSettings": "ma2mi.analysis",
     "Corpus": "ma2mi.datasets",
+    "DetectedEvent": "ma2mi.records",
     "Entry": "ma2mi.experiment",
     "Event": "ma2mi.records",
     "Expression": "ma2mi.records",
@@ -52,7 +53,15 @@ if TYPE_CHECKING:
     from ma2mi.models.catalog import build_model
     from ma2mi.motion import flow
     from ma2mi.progress import Progress
-    from ma2mi.records import Analysis, Event, Expression, Interval, Reading, Recording
+    from ma2mi.records import (
+        Analysis,
+        DetectedEvent,
+        Event,
+        Expression,
+        Interval,
+        Reading,
+        Recording,
+    )
     from ma2mi.training.pretrain import pretrain
     from ma2mi.training.pretrain_settings import PretrainSettings
     from ma2mi.training.recognizer import Recognizer, load_model
@@ -62,6 +71,7 @@ __all__ = [
     "Analysis",
     "AnalysisSettings",
     "Corpus",
+    "DetectedEvent",
     "Entry",
     "Event",
     "Expression",
