@@ -206,7 +206,7 @@ def nan_image():
         (still(), np.full((SIDE, SIDE), 7, np.uint8), "frame 0: grey values"),
         (still() / 255, still(), r"0\.\.255"),
         (still()[:20], still()[:20], "32 pixels"),
-        (still() > 100, still(), "no images"),
+        (still() > 100, still(), "not images"),
     ],
 )
 def test_unusable_images_are_named(onset, frames, words):
