@@ -51,16 +51,9 @@ def plan_turns(
         note("turn", start, seconds)
 
     for _ in range(int(rng.poisson(settings.nod_rate * minutes))):
-        start, hertz = rng.uniform(0, count / fps), rng.uniform(*settings.nod_hz)
-        cycles = max(1, round(rng.uniform(*settings.nod_cycles)))
-        seconds, shakes = cycles / hertz, rng.random() < 1 / 3
-        share = np.clip((time - start) / seconds, 0, 1)
-        fading = np.minimum(1, 4 * cycles * np.minimum(share, 1 - share))
-        height = rng.uniform(*settings.nod_deg)
-        wave = np.sin(2 * np.pi * cycles * share)
-        if not shakes:  # a nod goes down and comes back
-            wave = 0.5 - 0.5 * np.cos(2 * np.pi * cycles * share)
-        angles[:, 0 if shakes else 1] += height * wave * fading
+        start = rng.uniform(0, count / fps)
+        shakes, seconds, angle = _plan_nod(rng, time - start, settings)
+        angles[:, 0 if shakes else 1] += angle
         note("shake" if shakes else "nod", start, seconds)
 
     leans = int(rng.poisson(settings.lean_rate * minutes))
@@ -81,6 +74,22 @@ def plan_turns(
         angles[:, axis] += settings.bob_deg * part * talking * slow_curve(rng, time, 0.5, 3.0)
         angles[:, axis] += settings.sway_deg * part * slow_curve(rng, time, 0.05, 0.5)
     return np.column_stack([angles, distance]), events
+
+
+def _plan_nod(
+    rng: np.random.Generator, since: Floats, settings: PoseSettings
+) -> tuple[bool, float, Floats]:
+    """Whether it shakes instead, how long, and its angle at these seconds since it starts."""
+    hertz = rng.uniform(*settings.nod_hz)
+    cycles = max(1, round(rng.uniform(*settings.nod_cycles)))
+    seconds, shakes = cycles / hertz, rng.random() < 1 / 3
+    share = np.clip(since / seconds, 0, 1)
+    fading = np.minimum(1, 4 * cycles * np.minimum(share, 1 - share))
+    height = rng.uniform(*settings.nod_deg)
+    wave = np.sin(2 * np.pi * cycles * share)
+    if not shakes:  # a nod goes down and comes back
+        wave = 0.5 - 0.5 * np.cos(2 * np.pi * cycles * share)
+    return shakes, seconds, height * wave * fading
 
 
 def follow_poses(time: Floats, starts: Floats, lasting: Floats, places: Floats) -> Floats:

@@ -103,6 +103,20 @@ _HAIRS: tuple[Colour, ...] = (
 )
 
 
+def _skin_and_lip(rng: np.random.Generator, depth: float) -> tuple[Colour, Colour]:
+    """Skin from very light (0) to very dark (1) along one curve, with a small turn of hue."""
+    light_skin, mid_skin, dark_skin = (0.93, 0.77, 0.68), (0.76, 0.55, 0.41), (0.36, 0.22, 0.15)
+    red, green, blue = (
+        float(np.interp(depth, (0, 0.5, 1), (light, mid, dark)) * (1 + hue))
+        for light, mid, dark, hue in zip(
+            light_skin, mid_skin, dark_skin, 0.03 * rng.standard_normal(3), strict=True
+        )
+    )
+    rosy = float(rng.uniform(0.3, 0.9))
+    lip = (red * 0.86 + 0.03, green * (0.80 - 0.24 * rosy), blue * (0.84 - 0.22 * rosy))
+    return (red, green, blue), lip
+
+
 def make_subject(seed: int) -> SyntheticSubject:
     """The subject of this seed: same seed, same face.
 
@@ -117,17 +131,8 @@ def make_subject(seed: int) -> SyntheticSubject:
     def between(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
 
-    # Skin from very light to very dark along one curve, with a small turn of hue.
     depth = between(0, 1)
-    light_skin, mid_skin, dark_skin = (0.93, 0.77, 0.68), (0.76, 0.55, 0.41), (0.36, 0.22, 0.15)
-    skin = [
-        float(np.interp(depth, (0, 0.5, 1), (light, mid, dark)) * (1 + hue))
-        for light, mid, dark, hue in zip(
-            light_skin, mid_skin, dark_skin, 0.03 * rng.standard_normal(3), strict=True
-        )
-    ]
-    rosy = between(0.3, 0.9)
-    lip = (skin[0] * 0.86 + 0.03, skin[1] * (0.80 - 0.24 * rosy), skin[2] * (0.84 - 0.22 * rosy))
+    skin, lip = _skin_and_lip(rng, depth)
     dark = depth > 0.45
     iris = _IRISES[int(rng.integers(0, 2 if dark else len(_IRISES)))]
     age = between(0, 1)
@@ -159,7 +164,7 @@ def make_subject(seed: int) -> SyntheticSubject:
         mouth_curve=around(0.0, 1.3),
         lip_upper=between(6.0, 10.5),
         lip_lower=between(8.5, 13.5),
-        skin=(skin[0], skin[1], skin[2]),
+        skin=skin,
         lip=lip,
         iris=iris,
         hair=hair,

@@ -12,7 +12,6 @@ On synthetic videos of a poor camera it improved nothing, see
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from ma2mi.files import digest
 from ma2mi.models.backbone import Backbone
 from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis.basis import make_basis
+from ma2mi.training.adapt_card import adaptation_card
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.claim import STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs
@@ -165,18 +165,7 @@ def adapt(
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     before = Recognizer.from_pretrained(weights)
-    if before.net.action_input != "flow":
-        raise CheckpointError(
-            "takes differences of frames, and the simulator has none to hold its outputs by",
-            where=weights,
-            cure="Take a recognizer that takes flow",
-        )
-    if len(set(pairs.subjects.tolist())) < 2:
-        raise SettingsError(
-            "adapting needs videos of two subjects at least, one of them held out to evaluate it",
-            where=f"subject {pairs.subjects[0]}",
-            cure="Add videos of another subject",
-        )
+    _check(before, weights, pairs)
     net = Recognizer.from_pretrained(weights).net
     source = VideoMovements(pairs, net, before.size, settings.pretext.nuisance)
     train, held = split_subjects(pairs.subjects, settings.held_out, settings.loop.seed)
@@ -216,6 +205,22 @@ def adapt(
     return history
 
 
+def _check(before: Recognizer, weights: Path, pairs: Pairs) -> None:
+    """Refuse what cannot be adapted: outputs that nothing holds, no subject to hold out."""
+    if before.net.action_input != "flow":
+        raise CheckpointError(
+            "takes differences of frames, and the simulator has none to hold its outputs by",
+            where=weights,
+            cure="Take a recognizer that takes flow",
+        )
+    if len(set(pairs.subjects.tolist())) < 2:
+        raise SettingsError(
+            "adapting needs videos of two subjects at least, one of them held out to evaluate it",
+            where=f"subject {pairs.subjects[0]}",
+            cure="Add videos of another subject",
+        )
+
+
 def _learn(
     adaptation: Adaptation,
     before: Recognizer,
@@ -228,19 +233,18 @@ def _learn(
 ) -> list[dict[str, Any]]:
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to evaluate on."""
     train, held = parts
-    rehearsal = _simulated(before.size, settings, REHEARSAL)
-    others = _simulated(before.size, settings, UNSEEN)
+    rehearsal, others = (
+        _simulated(before.size, settings, subjects) for subjects in (REHEARSAL, UNSEEN)
+    )
     unseen = torch.cat([others[number].action for number in range(UNSEEN_BATCHES)])
     drift = Drift(len(before.classes))
     _freeze_unheld(adaptation, before.net, unseen, drift)
-    optimizer = torch.optim.AdamW(
-        [p for p in adaptation.parameters() if p.requires_grad],
-        lr=settings.loop.lr,
-        weight_decay=settings.loop.weight_decay,
-    )
+    loop = settings.loop
+    learning = [p for p in adaptation.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=loop.lr, weight_decay=loop.weight_decay)
     module, optimizer = fabric.setup(adaptation, optimizer)
     reference = before.net.to(fabric.device).requires_grad_(False)
-    probe = Probe(source, held, settings.probe, settings.loop.batch_size, settings.loop.seed)
+    probe = Probe(source, held, settings.probe, loop.batch_size, loop.seed)
 
     def step(rows: Rows, generator: torch.Generator) -> Tensor:
         number = int(torch.randint(2**31, (), generator=generator))
@@ -312,72 +316,4 @@ def _finished(before: Recognizer, net: Backbone, weights: Path, run: dict[str, A
     config = {name: value for name, value in before.config.items() if name not in _THEIRS}
     config["people"] = sorted({*before.config.get("people", []), *run["subjects"]})
     config["adapted"] = {"weights": weights.resolve().name, **run}
-    return Recognizer(net, config, _card(config["adapted"], before))
-
-
-def _card(run: dict[str, Any], before: Recognizer) -> str:
-    figures, loop = run["figures"], run["settings"]["loop"]
-    read = ""
-    if "units" in figures:
-        read = f"action units off the features with few labels: AUC {figures['units']:.3f}; "
-    return CARD.format(
-        weights=run["weights"],
-        sha256=run["weights_sha256"],
-        videos=run["videos"],
-        count=len(run["subjects"]),
-        pairs=run["pairs"],
-        subjects=", ".join(run["subjects"]),
-        held=", ".join(run["held_out"]),
-        settings=json.dumps(run["settings"], indent=2, sort_keys=True),
-        steps=f"{loop['epochs']} epochs of {loop['epoch_steps'] or 'one pass over the pairs'}"
-        + (" steps." if loop["epoch_steps"] else "."),
-        read=read,
-        retrieval=f"{figures['retrieval']:.0%}",
-        same=f"{figures['same']:.1%}",
-        drift=f"{figures['drift']:.4f}",
-        before=_body(before.card) or "These weights had no card.",
-    )
-
-
-def _body(card: str) -> str:
-    """A card without its front matter, its headings two levels down, its pictures left out."""
-    if card.startswith("---"):
-        card = card.partition("\n---\n")[2]
-    lines = (f"##{line}" if line.startswith("#") else line for line in card.strip().splitlines())
-    return "\n".join(line for line in lines if not line.startswith("!["))
-
-
-CARD = """---
-tags: [micro-expression, facial-action-coding, optical-flow]
----
-# {weights}, adapted
-
-The weights `{weights}` (sha256 `{sha256}`), adapted by `ma2mi adapt` to {videos} videos of {count}
-subjects, without a label: {pairs} movements early and late (MA2MI), while the outputs on simulated
-flow were held to what they were before.
-
-Subjects: {subjects}. Held out of them, to evaluate on: {held}. None of them may be in a test set.
-
-**Nothing shows that this helps.** On synthetic videos of a poor camera it did not beat the weights
-before (`benchmarks/ma2mi/zero_and_ma2mi.py`), and nothing in your videos is labelled.
-Measure both weights on labelled videos of the same camera before you rely on these
-(`ma2mi benchmark --weights DIR --protocol zero-shot`). Calibration and thresholds are those of
-`{weights}`.
-
-## Measured
-
-On the held-out subjects: later movement found among 32: {retrieval}; {read}on simulated flow that
-was not trained on, {same} of the predicted classes are as before (drift {drift}).
-
-## Settings
-
-{steps}
-
-```json
-{settings}
-```
-
-## The weights before
-
-{before}
-"""
+    return Recognizer(net, config, adaptation_card(config["adapted"], before))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional
 
-from ma2mi.clips.batches import AugmentSettings, make_batch
+from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
 from ma2mi.evaluation.metrics import uar
 from ma2mi.evaluation.splits import inner_splits
@@ -106,6 +106,27 @@ class FineTune:
                 rows, watched = split.train, split.test
             return self._train(net, clips, labels, rows, watched)
 
+    def _optimizer(self, net: Backbone, loop: LoopSettings) -> torch.optim.Optimizer:
+        share = self.recipe.trunk_share if self.init else 1.0
+        groups = [
+            {"params": net.backbone_parameters(), "share": share},
+            {"params": net.head_parameters(), "share": 1.0},
+        ]
+        return torch.optim.AdamW(groups, lr=loop.lr, weight_decay=loop.weight_decay)
+
+    def _batch(
+        self, net: Backbone, clips: Pairs, rows: NDArray[np.int64], generator: torch.Generator
+    ) -> Batch:
+        return make_batch(
+            clips,
+            rows,
+            size=self.recipe.size,
+            side=net.input_side or self.recipe.size,
+            action_input=net.action_input,
+            augment=self.recipe.augment,
+            generator=generator,
+        )
+
     def _train(
         self,
         net: Backbone,
@@ -117,16 +138,7 @@ class FineTune:
         fabric = Fabric(accelerator=self.accelerator, devices=1)
         changes = {"seed": self.seed} | ({"lr": self.recipe.pretrained_lr} if self.init else {})
         loop = self.recipe.loop.model_copy(update=changes)
-        share = self.recipe.trunk_share if self.init else 1.0
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": net.backbone_parameters(), "share": share},
-                {"params": net.head_parameters(), "share": 1.0},
-            ],
-            lr=loop.lr,
-            weight_decay=loop.weight_decay,
-        )
-        module, optimizer = fabric.setup(net, optimizer)
+        module, optimizer = fabric.setup(net, self._optimizer(net, loop))
         counts = np.maximum(np.bincount(labels[rows], minlength=self.classes), 1)
         balance = fabric.to_device(
             torch.tensor(len(rows) / (self.classes * counts), dtype=torch.float32)
@@ -138,15 +150,7 @@ class FineTune:
 
         def step(batch_rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor:
             chosen = rows[batch_rows]
-            batch = make_batch(
-                clips,
-                chosen,
-                size=self.recipe.size,
-                side=net.input_side or self.recipe.size,
-                action_input=net.action_input,
-                augment=self.recipe.augment,
-                generator=generator,
-            ).to(fabric.device)
+            batch = self._batch(net, clips, chosen, generator).to(fabric.device)
             logits = module(batch.position, batch.action)
             truth = fabric.to_device(torch.from_numpy(labels[chosen]))
             # Weighed here: cross_entropy(weight=) would weigh its smoothing too, and drag every

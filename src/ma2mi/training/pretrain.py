@@ -102,15 +102,7 @@ def pretrain(
             if fabric.is_global_zero:
                 chosen = _choose(plan, backbone, history, out, settings)
                 config = {
-                    "model": settings.model,
-                    "classes": 2,
-                    "settings": settings.model_settings,
-                    "size": settings.size,
-                    "pretext": settings.pretext.title,
-                    "people": [] if pairs is None else sorted({str(s) for s in pairs.subjects}),
-                    "held_out": []
-                    if pairs is None
-                    else sorted({str(s) for s in pairs.subjects[held]}),
+                    **_description(settings, pairs, held),
                     "figures": history[chosen],
                     **({"planned": claimed["planned"]} if "planned" in claimed else {}),
                     **(about or {}),
@@ -120,6 +112,22 @@ def pretrain(
                     save_model(out, backbone, config)
             fabric.barrier()
     return history
+
+
+def _description(settings: PretrainSettings, pairs: Pairs | None, held: Rows) -> dict[str, Any]:
+    """Network, pretext task and subjects, for ``config.json``."""
+    seen, held_out = (
+        ([], []) if pairs is None else (pairs.subjects.tolist(), pairs.subjects[held].tolist())
+    )
+    return {
+        "model": settings.model,
+        "classes": 2,
+        "settings": settings.model_settings,
+        "size": settings.size,
+        "pretext": settings.pretext.title,
+        "people": sorted(set(seen)),
+        "held_out": sorted(set(held_out)),
+    }
 
 
 def _learn(
