@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on(benchmark, results, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "result_of", lambda name, video, events: results[int(name) - 7])
     monkeypatch.setattr(benchmark, "state", lambda weights: "abc")
     options = argparse.Namespace(
-        subjects=2, seed=7, minutes=0.1, density=1.0, coded=False, crf=20, renderer="painted",
+        subjects=2, seed=7, minutes=0.1, density=1.0, coded=False, crf=20, renderer="faces",
         lifelike=False, weights="zero", cache=tmp_path / "cache",
     )  # fmt: skip
     resumed = False

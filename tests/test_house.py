@@ -47,10 +47,7 @@ LONG_FUNCTIONS: dict[str, str] = {
     "synthesis/subject.py:make_subject": _DRAWN,
     "synthesis/textured_head.py:make_textured_head": _DRAWN,
     "training/adapt.py:_learn": "a training loop with its closures",
-    "training/adapt.py:adapt": "an experiment that stays as it is",
-    "training/finetune.py:_train": "a training loop with its closures",
     "training/loop.py:run_epochs": "the one loop of all trainings, read from top to bottom",
-    "training/pretrain.py:pretrain": "reads from top to bottom: claim, resume, train, store",
 }
 MANY_ARGUMENTS: dict[str, str] = {
     "analysis/run.py:analyze": _KEYWORDS,
