@@ -123,11 +123,11 @@ def pretrain(
     from ma2mi.errors import SettingsError
     from ma2mi.experiment import cut_recordings, find_corpora, measure_movements
     from ma2mi.models.catalog import build_model
-    from ma2mi.training import pretrain as ma2mi_pretrain
     from ma2mi.training.checkpoint import read_config
     from ma2mi.training.claim import check_folder
     from ma2mi.training.ma2mi import PretextSettings
     from ma2mi.training.pretext import FutureMovementSettings
+    from ma2mi.training.pretrain_settings import PretrainSettings
 
     if (videos is not None) + bool(corpus) + simulator != 1:
         raise SettingsError("give one of --videos, --corpus and --simulator")
@@ -167,7 +167,7 @@ def pretrain(
     given = {"epochs": epochs, "epoch_steps": epoch_steps, "batch_size": batch_size}
     loop |= {name: value for name, value in given.items() if value is not None}
     settings = parse(
-        ma2mi_pretrain.PretrainSettings,
+        PretrainSettings,
         {
             "model": model,
             "model_settings": model_settings,
