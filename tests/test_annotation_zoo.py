@@ -967,7 +967,7 @@ def test_what_is_read_and_what_is_said(name, film, tmp_path):
     before = {path: digest(path) for path in root.rglob("*") if path.is_file()}
     started = time.monotonic()
     found = check_corpus("annotations", root)
-    said = [f"{one.severity}: {one.place}: {one.what}. {one.cure}" for one in found.items]
+    said = [f"{one.severity}: {one.place}: {one.what}. {one.hint}" for one in found.items]
     try:
         marks = {
             (e.recording.name, e.onset, e.offset, e.emotion)

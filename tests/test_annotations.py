@@ -153,7 +153,7 @@ class TestFiles:
         with pytest.raises(CorpusError, match=message) as caught:
             read_annotations(tmp_path / name)
         assert caught.value.where.startswith(str(tmp_path / name))
-        assert caught.value.cure
+        assert caught.value.hint
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -319,7 +319,7 @@ class TestCorpus:
             assert corpus.expressions() == []
         finding = corpus.findings()[0]
         assert (finding.severity, finding.place) == ("error", place)
-        assert finding.cure
+        assert finding.hint
 
     def test_a_doubtful_unit_does_not_cost_the_emotion(self, film):
         corpus = Annotations(table(film.parent, ["film.mp4,anna,1,1.2,joy,6+smile,"]))

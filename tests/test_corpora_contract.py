@@ -104,7 +104,7 @@ def test_a_planted_fault_is_told(name, fault, whole, tmp_path):
     ]
     assert told, items
     assert str(root) in told[0].file
-    assert told[0].cure
+    assert told[0].hint
 
 
 @pytest.mark.parametrize("name", [n for n in CODED if "missing-frames" in FAKES[n].faults])

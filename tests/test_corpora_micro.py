@@ -360,7 +360,7 @@ def test_columns_of_dfme_can_be_mapped(fake):
         with pytest.raises(CorpusError) as caught:
             open_corpus("dfme", root)
         assert caught.value.where == str(root / "columns.json")
-        assert caught.value.cure
+        assert caught.value.hint
 
 
 def test_a_name_that_fits_two_clips_of_dfme_is_told(tmp_path):

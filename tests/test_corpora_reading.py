@@ -73,7 +73,7 @@ def test_what_is_no_frame_names_file_row_and_column(tmp_path, cell):
         row.frame("onset")
     assert caught.value.where == f"{tmp_path / 's.xlsx'}, row 2, column OnsetFrame"
     assert repr(str(cell)) in caught.value.what
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 def test_a_missing_column_tells_what_the_header_is(tmp_path):

@@ -161,7 +161,7 @@ def checked(study, tmp_path, content, name="manifest.csv"):
     started = time.monotonic()
     found = check_corpus("manifest", root)
     assert time.monotonic() - started < LONGEST_S
-    said = [f"{one.severity}: {one.place}: {one.what}. {one.cure}" for one in found.items]
+    said = [f"{one.severity}: {one.place}: {one.what}. {one.hint}" for one in found.items]
     assert all("\n" not in one for one in said)
     return found, said
 

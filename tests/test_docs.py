@@ -241,6 +241,8 @@ def test_blocks_run(section, ma2mi, inputs, tmp_path, monkeypatch):
             path = tmp_path / (file[1] if file else "block.py")
             path.write_text(text, "utf-8")
             runpy.run_path(str(path))
+        elif language == "toml":
+            (tmp_path / re.match(r"# (\w+\.toml)\n", text)[1]).write_text(text, "utf-8")
         else:
             assert set(text.partition("\n")[0].split(",")) <= set(COLUMNS)
     described(tmp_path)

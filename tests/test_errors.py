@@ -24,8 +24,8 @@ from ma2mi.files import replace_file
     [
         (VideoError("has zero bytes"), "has zero bytes"),
         (VideoError("has zero bytes", where="a.mp4"), "a.mp4: has zero bytes"),
-        (VideoError("is empty", cure="Copy it again"), "is empty. Copy it again"),
-        (VideoError("is empty", where="a.mp4", cure="Copy it"), "a.mp4: is empty. Copy it"),
+        (VideoError("is empty", hint="Copy it again"), "is empty. Copy it again"),
+        (VideoError("is empty", where="a.mp4", hint="Copy it"), "a.mp4: is empty. Copy it"),
     ],
 )
 def test_reads_as_one_line(error, line):
@@ -33,10 +33,10 @@ def test_reads_as_one_line(error, line):
 
 
 def test_survives_the_way_to_another_process():
-    error = StoreError("is full", where="disk", cure="Free it")
+    error = StoreError("is full", where="disk", hint="Free it")
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is StoreError
-    assert (back.what, back.where, back.cure) == ("is full", "disk", "Free it")
+    assert (back.what, back.where, back.hint) == ("is full", "disk", "Free it")
     assert isinstance(back, Ma2miError)
 
 
@@ -61,7 +61,7 @@ def test_a_missing_part_is_an_import_error():
 
 
 @pytest.mark.parametrize(
-    ("code", "cure"),
+    ("code", "hint"),
     [
         (errno.ENOSPC, "Free the disk"),
         (errno.EROFS, "that you may write to"),
@@ -72,10 +72,10 @@ def test_a_missing_part_is_an_import_error():
         (errno.EIO, ""),
     ],
 )
-def test_the_system_says_what_happened_and_the_hint_fits(code, cure):
+def test_the_system_says_what_happened_and_the_hint_fits(code, hint):
     line = str(store_error(OSError(code, os.strerror(code), "there"), "here"))
     assert line.startswith(f"there: cannot be written ({os.strerror(code)})")
-    assert cure in line
+    assert hint in line
     assert ("Free the disk" in line) == (code == errno.ENOSPC)
 
 

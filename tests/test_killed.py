@@ -79,7 +79,9 @@ SECONDS = re.compile(rb"in \d+ s on ")
 def tree(folder: Path) -> dict[str, bytes]:
     """All files but the clock's, and but what only a process that was killed leaves."""
     return {
-        path.relative_to(folder).as_posix(): SECONDS.sub(b"", CODE.sub(b"", path.read_bytes()))
+        path.relative_to(folder).as_posix(): SECONDS.sub(
+            b"", CODE.sub(b"", path.read_bytes().replace(bytes(folder), b"OUT"))
+        )
         for path in folder.rglob("*")
         if path.is_file()
         and "tensorboard" not in path.parts

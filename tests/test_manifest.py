@@ -91,7 +91,7 @@ def test_mistakes_name_file_row_and_column(folder, row, column, message):
     assert message in finding.what
     assert (finding.severity, finding.place) == ("error", f"row 3, column {column}")
     assert finding.file == str(folder / "manifest.csv")
-    assert finding.cure
+    assert finding.hint
     with pytest.warns(LeftOut, match="1 rows are left out; the first is"):
         assert [e.onset for e in corpus.expressions()] == [7, 20]
 
@@ -225,7 +225,7 @@ def test_other_encodings_are_named(folder, encoding, subject, name):
     write(folder, f"a,{subject},3,5,9,,,200", encoding=encoding)
     with pytest.raises(CorpusError, match=f"is not in UTF-8; by its bytes it is {name}") as caught:
         Manifest(folder)
-    assert "UTF-8" in caught.value.cure
+    assert "UTF-8" in caught.value.hint
 
 
 def test_a_manifest_may_be_an_excel_sheet(folder):

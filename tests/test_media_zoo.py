@@ -1462,7 +1462,7 @@ def test_a_stack_that_breaks_off_says_so(tmp_path: Path) -> None:
         try:
             rows = list(read_frames(path, fps=FPS))
         except VideoError as error:
-            assert is_one_line(str(error)) and error.cure
+            assert is_one_line(str(error)) and error.hint
         else:
             assert 0 < len(rows) < COUNT
             assert any(issubclass(one.category, VideoNote) for one in said)
@@ -1593,7 +1593,7 @@ def refuses(kind: Kind, path: Path) -> None:
     assert is_one_line(str(error))
     assert Path(error.where).name and str(path) in error.where
     assert kind.error in str(error)
-    assert error.what and error.cure
+    assert error.what and error.hint
 
 
 def reads(kind: Kind, path: Path) -> None:

@@ -295,7 +295,7 @@ def read_truth(file: Path, videos: Path) -> list[MarkedVideo]:
         mark = _mark(row, videos, "sure" in sheet.columns)
         marks.setdefault(mark.file, []).append(mark)
     if not marks:
-        raise CorpusError("marks nothing", where=file, cure=f"Add rows: {', '.join(COLUMNS)}")
+        raise CorpusError("marks nothing", where=file, hint=f"Add rows: {', '.join(COLUMNS)}")
     return [MarkedVideo(videos / name, tuple(some)) for name, some in marks.items()]
 
 
@@ -343,7 +343,7 @@ def read_corpus(word: str) -> list[MarkedVideo]:
     for one in expressions:
         by_video.setdefault(one.recording, []).append(one)
     if not by_video:
-        raise CorpusError("marks no expression", where=word, cure="`ma2mi data check` says more")
+        raise CorpusError("marks no expression", where=word, hint="`ma2mi data check` says more")
     return [
         MarkedVideo(recording.path, _marks(recording, some), recording.fps)
         for recording, some in by_video.items()

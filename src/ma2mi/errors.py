@@ -1,4 +1,4 @@
-"""What went wrong, where, and the cure: every mistake a user can make ends in one of these."""
+"""What went wrong, where, and a hint: every mistake a user can make ends in one of these."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ LONGEST_LINE = 300  # characters of an error that nothing foresees
 
 
 class Ma2miError(Exception):
-    """One clear line: ``where: what. cure``.
+    """One clear line: ``where: what. hint``.
 
     Args:
         what: the cause, in the user's words ("no face found in any of 72 frames").
         where: file, row, frame or setting; empty if there is no place.
-        cure: what to do next; empty if nothing can be done.
+        hint: what to do next; empty if nothing can be done.
         details: lines about single inputs that led to it, for whoever shows the error.
     """
 
     def __init__(
-        self, what: str, *, where: object = "", cure: str = "", details: Sequence[str] = ()
+        self, what: str, *, where: object = "", hint: str = "", details: Sequence[str] = ()
     ) -> None:
-        super().__init__(what, str(where), cure)
+        super().__init__(what, str(where), hint)
         self.what = what
         self.where = str(where)
-        self.cure = cure
+        self.hint = hint
         self.details = tuple(details)
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{line}. {self.cure}" if self.cure else line
+        return f"{line}. {self.hint}" if self.hint else line
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders (joblib); the keyword arguments would be lost otherwise.
-        return _rebuild, (type(self), self.what, self.where, self.cure, self.details)
+        return _rebuild, (type(self), self.what, self.where, self.hint, self.details)
 
 
 def _rebuild(
-    kind: type[Ma2miError], what: str, where: str, cure: str, details: Sequence[str]
+    kind: type[Ma2miError], what: str, where: str, hint: str, details: Sequence[str]
 ) -> Ma2miError:
-    return kind(what, where=where, cure=cure, details=details)
+    return kind(what, where=where, hint=hint, details=details)
 
 
 class VideoError(Ma2miError):
@@ -65,7 +65,7 @@ class StoreError(Ma2miError):
     """A prepared clip that is missing, damaged or cannot be written."""
 
 
-_CURES = {
+_HINTS = {
     errno.ENOSPC: "Free the disk, or choose another folder",
     errno.EDQUOT: "Free the disk, or choose another folder",
     errno.EACCES: "Choose a folder that you may write to",
@@ -80,7 +80,7 @@ _CURES = {
 
 
 def store_error(error: OSError, where: object) -> StoreError:
-    """What the system says when a file cannot be written, with a cure that fits its cause.
+    """What the system says when a file cannot be written, with a hint that fits its cause.
 
     Args:
         error: as raised; the file that it names counts more than ``where``.
@@ -93,7 +93,7 @@ def store_error(error: OSError, where: object) -> StoreError:
     return StoreError(
         f"cannot be written ({error.strerror or error})",
         where=re.sub(r"(^|/)\.([^/]+)\.[0-9a-f]{8}\.part(?=/|$)", r"\1\2", shown),
-        cure=_CURES.get(error.errno or 0, ""),
+        hint=_HINTS.get(error.errno or 0, ""),
     )
 
 
@@ -142,5 +142,5 @@ def optional_part(module: str, extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingPart(
-            f"{module} is not available ({error})", cure=f"pip install 'ma2mi[{extra}]'"
+            f"{module} is not available ({error})", hint=f"pip install 'ma2mi[{extra}]'"
         ) from error

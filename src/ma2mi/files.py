@@ -164,7 +164,7 @@ def hold(path: Path, *, wait_s: float = 0.0, claim: str = "") -> Iterator[None]:
         busy = Busy(
             "another process is writing here",
             where=path,
-            cure="Wait until it is done, or choose another folder",
+            hint="Wait until it is done, or choose another folder",
         )
         with suppress(OSError, ValueError):
             busy.claim = note.read_text("utf-8")
@@ -349,7 +349,7 @@ def _publish(work: Path, final: Path, aside: Path) -> None:
         raise StoreError(
             "holds files that were not written here, or were changed since",
             where=final,
-            cure="Move it away, or choose another folder",
+            hint="Move it away, or choose another folder",
         )
     final.rename(aside)
     try:

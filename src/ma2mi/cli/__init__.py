@@ -182,7 +182,7 @@ def _run() -> int:
     except OSError as error:
         named = isinstance(error.filename, str | bytes) and error.filename
         where = f"{os.fsdecode(named)}: " if named else ""
-        hint = f". {store_error(error, '').cure}" if error.errno in WRITING else ""
+        hint = f". {store_error(error, '').hint}" if error.errno in WRITING else ""
         _stop(f"{where}{error.strerror or error}{hint}", WRONG_CALL)
     except ModuleNotFoundError as error:
         what = f"{error.name} is not installed" if error.name else str(error)

@@ -112,11 +112,11 @@ def analyze(
     known = None if weights == "none" else weights
     if camera is not None:
         if videos:
-            raise SettingsError("takes no video files", where="--camera", cure="Leave one out")
+            raise SettingsError("takes no video files", where="--camera", hint="Leave one out")
         _watch_camera(camera, out, seconds, known, settings, blur_faces)
         return
     if not videos:
-        raise SettingsError("no video given", cure="Name files or folders, or --camera 0")
+        raise SettingsError("no video given", hint="Name files or folders, or --camera 0")
     found = find_videos(videos, fps=frame_rate)
     others = find_others(videos)
     if others:
@@ -124,7 +124,7 @@ def analyze(
         console.out.print(f"passed over, name them to analyze them: {names}")
     if not found:
         raise SettingsError(
-            "hold no videos", where=", ".join(map(str, videos)), cure="Name video files"
+            "hold no videos", where=", ".join(map(str, videos)), hint="Name video files"
         )
     if known is not None:
         find_weights(known)  # before the work

@@ -135,7 +135,7 @@ def benchmark(
     check_model(model)
     labels, aliases = parse_labels(label), parse_aliases(alias)
     if out is not None and out.exists() and not out.is_dir():
-        raise SettingsError("is a file", where=f"--out {out}", cure="Name a folder")
+        raise SettingsError("is a file", where=f"--out {out}", hint="Name a folder")
     with console.progress() as tick:
         found = find_corpora(
             corpus, root, store, layout=layout, repairs=repairs, jobs=jobs, on_progress=tick
@@ -213,20 +213,20 @@ def _sizes(text: str, *, best: bool, stop: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and int(word) for word in words):
         raise SettingsError(
-            "is no list of numbers", where=f"--learning-curve {text}", cure="Say 2,3,5,10"
+            "is no list of numbers", where=f"--learning-curve {text}", hint="Say 2,3,5,10"
         )
     sizes = sorted({int(word) for word in words})
     if best:
         raise SettingsError(
             "has no number selected on test data",
             where="--learning-curve",
-            cure="Leave out --also-report-best-on-test",
+            hint="Leave out --also-report-best-on-test",
         )
     if stop == "inner" and sizes[0] < 2:
         raise SettingsError(
             "holds a training subject out, and one is all there is",
             where="--stop inner",
-            cure="Start --learning-curve at 2, or take --stop fixed",
+            hint="Start --learning-curve at 2, or take --stop fixed",
         )
     return sizes
 
@@ -235,7 +235,7 @@ def _check_weights(protocol: Protocol, weights: str | None, others: dict[str, ob
     """Refuse weights that would be trained, and a protocol without training that has none.
 
     Raises:
-        SettingsError: with the cure.
+        SettingsError: with the hint.
     """
     from ma2mi.errors import SettingsError
 
@@ -244,19 +244,19 @@ def _check_weights(protocol: Protocol, weights: str | None, others: dict[str, ob
             raise SettingsError(
                 "trains nothing, so it needs finished weights",
                 where=f"--protocol {protocol.name}",
-                cure="Add --weights zero, or a folder",
+                hint="Add --weights zero, or a folder",
             )
         return
     if protocol.trains:
         raise SettingsError(
             f"are evaluated without training, and {protocol.name} trains in every fold",
             where=f"--weights {weights}",
-            cure="Add --protocol zero-shot, or start training from them with --init",
+            hint="Add --protocol zero-shot, or start training from them with --init",
         )
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise SettingsError(
             f"bring their network and its size, {', '.join(given)} cannot change them",
             where=f"--weights {weights}",
-            cure=f"Leave out {', '.join(given)}",
+            hint=f"Leave out {', '.join(given)}",
         )

@@ -178,7 +178,7 @@ def _pair(text: str) -> tuple[str, Any]:
     """``loop.lr=1e-3`` as name and value; a value that is no TOML is text."""
     name, equals, value = text.partition("=")
     if not (equals and all(name.split("."))):
-        raise SettingsError("is not NAME=VALUE", where=f"--set {text}", cure="Say loop.lr=1e-3")
+        raise SettingsError("is not NAME=VALUE", where=f"--set {text}", hint="Say loop.lr=1e-3")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
     except ValueError:
@@ -199,5 +199,5 @@ def _check(name: str, known: frozenset[str], where: object, command: str) -> Non
         raise SettingsError(
             f"{name} is not a setting of {f'ma2mi {command}' if command else 'a command'}",
             where=where,
-            cure=f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(known))}",
+            hint=f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(known))}",
         )

@@ -137,11 +137,11 @@ def new_file(path: Path) -> Path:
     """
     above = next((parent for parent in path.parents if parent.exists()), path.parent)
     if path.is_dir():
-        raise SettingsError("is a folder", where=path, cure="Name a file in it")
+        raise SettingsError("is a folder", where=path, hint="Name a file in it")
     if above.exists() and not above.is_dir():
         raise SettingsError("is a file where a folder is needed", where=above)
     if above.exists() and not os.access(above, os.W_OK):
-        raise SettingsError("nothing may be written here", where=above, cure="Name another folder")
+        raise SettingsError("nothing may be written here", where=above, hint="Name another folder")
     return path
 
 

@@ -40,12 +40,12 @@ def doctor() -> None:
     """Check this machine: every part, the face model, processors. Exit code 3 if one is missing."""
     failures: list[str] = []
 
-    def check(what: str, look: Callable[[], str], cure: str) -> None:
+    def check(what: str, look: Callable[[], str], hint: str) -> None:
         try:
             console.out.print(Text("ok      ", "green"), f"{what:<28} {look()}")
         except (ImportError, OSError, Ma2miError) as error:
             missing = next((p for lib, p in SYSTEM_LIBRARIES.items() if lib in str(error)), None)
-            way = f"apt-get install {missing}" if missing else cure
+            way = f"apt-get install {missing}" if missing else hint
             console.out.print(Text("missing ", "red"), f"{what:<28} {console.visible(str(error))}")
             failures.append(f"{what}: {way}")
 

@@ -50,7 +50,7 @@ def explain(
         raise SettingsError(
             "is neither a class nor an action unit of these weights",
             where=f"--target {target}",
-            cure=f"They know {', '.join(known)}",
+            hint=f"They know {', '.join(known)}",
         )
     cut, pairs = Recipe(size=model.size + 16), parse(PairSettings, {"method": flow})
     with console.progress() as tick:

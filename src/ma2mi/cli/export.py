@@ -86,7 +86,7 @@ def megc(
         raise SettingsError(
             "no analysis found",
             where=", ".join(map(str, results)),
-            cure="Name the --out of ma2mi analyze",
+            hint="Name the --out of ma2mi analyze",
         )
     events: list[Event] = []
     nameless = 0

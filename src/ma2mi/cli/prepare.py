@@ -87,7 +87,7 @@ def prepare(
             raise SettingsError(
                 "holds flow images, which are prepared already",
                 where=source,
-                cure="Give it to ma2mi benchmark as it is",
+                hint="Give it to ma2mi benchmark as it is",
             )
         marked, lost = read_expressions(corpus)
         recordings = corpus.recordings()
@@ -135,7 +135,7 @@ def _sheets_folder(out: Path, title: str, origin: str) -> Path:
     raise StoreError(
         "holds files that were not written here, or were changed since",
         where=folder,
-        cure="Move it away, or choose another --out",
+        hint="Move it away, or choose another --out",
     )
 
 

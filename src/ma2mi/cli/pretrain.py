@@ -143,7 +143,7 @@ def pretrain(
         raise SettingsError(
             f"belongs to the pretext task near-future, not {pretext}",
             where=f"--{next(iter(rebuilt)).replace('_', '-')}",
-            cure="Leave it out, or say --pretext near-future",
+            hint="Leave it out, or say --pretext near-future",
         )
     model_settings: dict[str, Any] = {"action_input": action} if action else {}
     if model.startswith("miacnet"):
@@ -197,7 +197,7 @@ def pretrain(
     if init is not None:
         read_config(init)
     if root is not None and not corpus:
-        raise SettingsError("says where a corpus lies", where="--root", cure="Add --corpus")
+        raise SettingsError("says where a corpus lies", where="--root", hint="Add --corpus")
     fabric = pretraining.launch(accelerator, devices, nodes, strategy, precision)
     if simulator:
         history = pretraining.pretrain_with_bar(None, out, settings, fabric, {}, init)

@@ -183,7 +183,7 @@ def check_page(path: Path) -> None:
         raise StoreError(
             "was not written by ma2mi report, or was changed since",
             where=path,
-            cure="Move it away, or name another --out",
+            hint="Move it away, or name another --out",
         )
 
 
@@ -202,19 +202,19 @@ def _read_log(path: Path) -> list[dict[str, float]]:
     """
     from ma2mi.errors import CheckpointError
 
-    cure = "Give a folder of ma2mi pretrain"
+    hint = "Give a folder of ma2mi pretrain"
     try:
         with path.open(encoding="utf-8", newline="") as sheet:
             lines = list(csv.DictReader(sheet))
         history = [{name: float(value) for name, value in line.items()} for line in lines]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise CheckpointError(
-            f"no log of a pre-training ({error})", where=path, cure=cure
+            f"no log of a pre-training ({error})", where=path, hint=hint
         ) from error
     drawn = [name for name in ("retrieval", "copy") if history and name in history[0]]
     needed = {"retrieval": ("epoch", "loss"), "copy": ("epoch", "loss", "gain", "variance")}
     if not drawn or any(name not in history[0] for name in needed[drawn[0]]):
-        raise CheckpointError("holds no epoch of a pre-training", where=path, cure=cure)
+        raise CheckpointError("holds no epoch of a pre-training", where=path, hint=hint)
     return history
 
 

@@ -52,7 +52,7 @@ def score(
     found: list[Event] = []
     if task == "recognition":
         if not names:
-            raise SettingsError("recognition needs --classes", cure="Name them, with commas")
+            raise SettingsError("recognition needs --classes", hint="Name them, with commas")
         pair = files.paired(files.read_labels(truth, names), files.read_labels(predictions, names))
         figures: dict[str, object] = {
             "clips": len(pair.keys),

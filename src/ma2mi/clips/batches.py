@@ -96,7 +96,7 @@ def make_batch(
     elif faces:
         action = _images(pairs.second[rows]) - faces[0]
     else:
-        raise SettingsError("flow images hold no frames", cure="Take a network that reads flow")
+        raise SettingsError("flow images hold no frames", hint="Take a network that reads flow")
     if augment or mirror:
         affine, light, strength = _draw(len(rows), augment, generator, mirror)
         warped = _warp(torch.cat((*faces, action), dim=1), affine, size)

@@ -150,7 +150,7 @@ def cut_segments(
                 FaceError(
                     f"no face that stays for {SHORTEST_SEGMENT} frames, up to {recipe.segment_s} s",
                     where=recording.path,
-                    cure="Give a longer or steadier video",
+                    hint="Give a longer or steadier video",
                 )
             )
         )
@@ -187,7 +187,7 @@ def cut_expressions(
                     FaceError(
                         f"ends at frame {seen}, but {e.key} lasts until frame {e.offset}",
                         where=recording.path,
-                        cure="Check the offset and the frame rate",
+                        hint="Check the offset and the frame rate",
                     )
                 )
             )
@@ -215,7 +215,7 @@ def _without_twins(expressions: Sequence[Expression], failures: list[str]) -> li
     for e in expressions:
         if first.setdefault(e.key, e) is not e:
             what = f"a second expression starts at frame {e.onset}, and was left out"
-            failures.append(str(StoreError(what, where=e.recording.path, cure="Check the sheet")))
+            failures.append(str(StoreError(what, where=e.recording.path, hint="Check the sheet")))
     return list(first.values())
 
 

@@ -56,7 +56,7 @@ def add_movements(
             moved, _ = remove_rigid(moved, landmarks=marks)
         except MotionError as error:
             where = f"{clip.key}, frames {', '.join(map(str, pick))} of the crops"
-            failures.append(str(MotionError(error.what, where=where, cure=error.cure)))
+            failures.append(str(MotionError(error.what, where=where, hint=error.hint)))
             continue
         early, late = np.sqrt(np.square(moved[:, face]).sum(-1).mean(-1))
         if late < settings.growth * early:
@@ -109,7 +109,7 @@ def add_rows(
             moved = flow(first, second[None], method=settings.method)
         except MotionError as error:
             where = f"{clip.key}, frames {pick[0]} and {pick[1]} of the crops"
-            failures.append(str(MotionError(error.what, where=where, cure=error.cure)))
+            failures.append(str(MotionError(error.what, where=where, hint=error.hint)))
             continue
         rows["keys"].append(clip.key)
         rows["subjects"].append(clip.subject)

@@ -71,7 +71,7 @@ def build_pairs(
                 found = _finished(folder)
     if found is None:
         raise StoreError(
-            "pairs were changed as they were written", where=folder, cure="Run it again"
+            "pairs were changed as they were written", where=folder, hint="Run it again"
         )
     arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Pairs)}
     return Pairs(**arrays), list(found["failures"])
@@ -126,13 +126,13 @@ def _build(
             done = min(len(counts) * CHUNK, len(keys))
             on_progress(Progress("pairs", done, len(keys)))
     if not sum(counts):
-        cure = "Clips must move, and last longer than the interval"
+        hint = "Clips must move, and last longer than the interval"
         if left_out:
-            cure = f"Left out: {counted(left_out)}"
+            hint = f"Left out: {counted(left_out)}"
         raise StoreError(
             "no clip gives a pair of frames",
             where=store.folder,
-            cure=f"The first: {failures[0]}" if failures else cure,
+            hint=f"The first: {failures[0]}" if failures else hint,
         )
     try:
         _join(folder, counts, {"failures": failures, "left_out": left_out})
@@ -150,7 +150,7 @@ def count_left_out(store: ClipStore, keys: Sequence[str], settings: PairSettings
     try:
         return Counter(json.loads(path.read_bytes())["left_out"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"is not readable ({error})", where=path, cure="Delete it") from error
+        raise StoreError(f"is not readable ({error})", where=path, hint="Delete it") from error
 
 
 def counted(reasons: Counter[str]) -> str:

@@ -108,7 +108,7 @@ def _prepare(
         other = first.setdefault(recording.key, recording)
         if other != recording:
             what = f"is called as {other.path} is, and was left out"
-            error = StoreError(what, where=recording.path, cure="Rename one of them")
+            error = StoreError(what, where=recording.path, hint="Rename one of them")
             twins[index] = Prepared(recording.key, failures=(str(error),))
     alone = [task for index, task in enumerate(tasks) if index not in twins]
     bare = store.knowing({})

@@ -48,7 +48,7 @@ def onset_apex(clip: PreparedClip) -> tuple[int, int]:
     """
     onset, apex, offset = (clip.marks.get(name) for name in ("onset", "apex", "offset"))
     if onset is None:
-        raise StoreError("carries no onset", where=clip.key, cure="Prepare a corpus with marks")
+        raise StoreError("carries no onset", where=clip.key, hint="Prepare a corpus with marks")
     first = _position(clip, int(str(onset)))
     if apex is not None:
         return first, _position(clip, int(str(apex)))
@@ -82,7 +82,7 @@ def _position(clip: PreparedClip, frame: int) -> int:
     found = np.flatnonzero(clip.frame_index == frame)
     if not len(found):
         raise StoreError(
-            f"has no frame {frame}", where=clip.key, cure="Check the sheet against the frames"
+            f"has no frame {frame}", where=clip.key, hint="Check the sheet against the frames"
         )
     return int(found[0])
 

@@ -83,7 +83,7 @@ def find_recipe(name: str, **changes: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise SettingsError(
-            "is not a known recipe", where=name, cure=f"Known are: {', '.join(RECIPES)}"
+            "is not a known recipe", where=name, hint=f"Known are: {', '.join(RECIPES)}"
         )
     try:
         return Recipe.model_validate({**RECIPES[name].model_dump(), **changes})
@@ -248,5 +248,5 @@ _DAMAGED = (OSError, SafetensorError, LookupError, TypeError, ValueError, Arithm
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(
-        f"is not a readable clip ({error})", where=path, cure="Delete the file and prepare again"
+        f"is not a readable clip ({error})", where=path, hint="Delete the file and prepare again"
     )

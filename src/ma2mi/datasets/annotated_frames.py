@@ -74,7 +74,7 @@ def join_expressions(
             outside = CorpusError(
                 "marks an apex outside any expression",
                 where=one.where,
-                cure="Move it between an onset and an offset",
+                hint="Move it between an onset and an offset",
             )
             findings.append(Finding.of(outside))
     return [marks[onset] for onset in sorted(marks)]
@@ -85,7 +85,7 @@ def _again(twin: Expression, mark: Expression, where: str) -> Finding:
     again = CorpusError(
         f"begins with {twin.emotion!r} in frame {mark.onset}",
         where=where,
-        cure="Remove one of the two; the first is taken",
+        hint="Remove one of the two; the first is taken",
     )
     same = (twin.emotion, twin.offset) == (mark.emotion, mark.offset)
     return Finding.of(again, "warning" if same else "error")
@@ -112,7 +112,7 @@ def _frame_at(time_s: Fraction, times: list[Fraction], where: str) -> int:
             f"{float(time_s):.3f} s is not in the video, which lasts "
             f"{float(times[-1] + period_s):.3f} s",
             where=where,
-            cure="Check that this is the video that was annotated",
+            hint="Check that this is the video that was annotated",
         )
     return max(bisect_right(times, time_s + min(_ROUNDED_S, period_s / 2)) - 1, 0)
 
@@ -136,14 +136,14 @@ def expression_of(
         raise CorpusError(
             f"{annotation.label!r} begins at {float(start_s):.3f} s and does not last",
             where=where,
-            cure="Mark its start and its end",
+            hint="Mark its start and its end",
         )
     onset = _frame_at(start_s, times, where)
     if end_s <= times[0]:
         raise CorpusError(
             f"ends at {float(end_s):.3f} s, and the picture begins at {float(times[0]):.3f} s",
             where=where,
-            cure="Check that this is the video that was annotated",
+            hint="Check that this is the video that was annotated",
         )
     rounded_s = min(_ROUNDED_S, _period(times) / 2)
     last = bisect_left(times, end_s - rounded_s) - 1
@@ -156,11 +156,11 @@ def expression_of(
             raise CorpusError(
                 f"the apex at {float(annotation.apex_s):.3f} s lies outside",
                 where=where,
-                cure="Correct it, or leave it empty",
+                hint="Correct it, or leave it empty",
             )
     if meaning.kind not in ("", "micro", "macro"):
         raise CorpusError(
-            f"{meaning.kind!r} is neither micro nor macro", where=where, cure="Write one of them"
+            f"{meaning.kind!r} is neither micro nor macro", where=where, hint="Write one of them"
         )
     brief = end_s - start_s <= _LONGEST_MICRO_S
     kind: Kind = "macro" if meaning.kind == "macro" or not (meaning.kind or brief) else "micro"
@@ -185,7 +185,7 @@ def _doubts(aus: str, where: str) -> Iterator[Finding]:
         doubt = CorpusError(
             f"{', '.join(units.unread)} of {shorten(aus)!r} cannot be read",
             where=where,
-            cure=f"{'+'.join(units.codes) or 'No unit'} is taken; write such as 4+L10",
+            hint=f"{'+'.join(units.codes) or 'No unit'} is taken; write such as 4+L10",
         )
         yield Finding.of(doubt, "warning")
 

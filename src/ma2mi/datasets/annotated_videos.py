@@ -45,7 +45,7 @@ def find_video(file: Path, media: str, videos: Sequence[Path], root: Path) -> Pa
     raise CorpusError(
         f"is about {shown}, which is there {len(found)} times",
         where=file,
-        cure=f"Put exactly one below {root}",
+        hint=f"Put exactly one below {root}",
     )
 
 

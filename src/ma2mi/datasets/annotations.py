@@ -100,10 +100,10 @@ class Annotations(Corpus):
             raise CorpusError(
                 "holds no file of annotations",
                 where=self.root,
-                cure=f"Put {', '.join(SUFFIXES)} beside the videos",
+                hint=f"Put {', '.join(SUFFIXES)} beside the videos",
             )
         if labels is not None and not self.labels.is_file():
-            raise CorpusError("does not exist", where=self.labels, cure="Check the path")
+            raise CorpusError("does not exist", where=self.labels, hint="Check the path")
         self.meanings = self._read_meanings() if self.labels.is_file() else None
         # Alone, a file of annotations does not speak for the other videos of its folder.
         films = self.root / "stimuli"  # where BIDS keeps what was shown
@@ -191,7 +191,7 @@ class Annotations(Corpus):
             placed: dict[tuple[tuple[str, Fraction], ...], list[Annotation]] = {}
             try:
                 if file.name.lower().endswith(_OTHER_TABLES):
-                    raise NoAnnotations("is not read", where=file, cure="Save it as .xlsx or CSV")
+                    raise NoAnnotations("is not read", where=file, hint="Save it as .xlsx or CSV")
                 lengths = self._lengths(file)
                 for one in read_annotations(file, faults=findings, length_s=lengths):
                     placed.setdefault(((one.media, Fraction(0)), *one.others), []).append(one)
@@ -244,14 +244,14 @@ class Annotations(Corpus):
             raise CorpusError(
                 f"shows {' and '.join(seen)}, if one believes the annotations",
                 where=video,
-                cure="Cut it into one video for each face, or correct the participants",
+                hint="Cut it into one video for each face, or correct the participants",
             )
         rates = {one.fps for one in annotations if one.fps}
         if video.is_dir() and len(rates) != 1:
             raise CorpusError(
                 "is a folder of frames without a frame rate",
                 where=video,
-                cure="Annotate it in a table with a column fps",
+                hint="Annotate it in a table with a column fps",
             )
         name = video.relative_to(self.root) if video.is_relative_to(self.root) else video
         fps = rates.pop() if video.is_dir() else None
@@ -301,7 +301,7 @@ class Annotations(Corpus):
             f"{annotation.label!r} is not in {self.labels.name}"
             + (f" (layer {annotation.layer})" if annotation.layer else ""),
             where=annotation.where,
-            cure="Add a row that says what it means; without an emotion it is left out",
+            hint="Add a row that says what it means; without an emotion it is left out",
         )
 
     def _expressions(

@@ -94,7 +94,7 @@ class Corpus(ABC):
             raise CorpusError(
                 "is no folder",
                 where=self.root,
-                cure=f"Give the folder that holds {self.name} with --root",
+                hint=f"Give the folder that holds {self.name} with --root",
             )
 
     @property
@@ -142,7 +142,7 @@ def corpus_class(name: str) -> type[Corpus]:
     """
     if name not in CORPORA:
         raise CorpusError(
-            "is no known corpus", where=name, cure=f"Known are: {', '.join(sorted(CORPORA))}"
+            "is no known corpus", where=name, hint=f"Known are: {', '.join(sorted(CORPORA))}"
         )
     return CORPORA[name]
 
@@ -161,6 +161,6 @@ def open_corpus(name: str, root: Path | str, **options: Any) -> Corpus:
     kind: Callable[..., Corpus] = corpus_class(name)
     if unknown := sorted(set(options) - set(signature(kind).parameters)):
         raise CorpusError(
-            f"has no option {', '.join(unknown)}", where=name, cure="Leave it out for this corpus"
+            f"has no option {', '.join(unknown)}", where=name, hint="Leave it out for this corpus"
         )
     return kind(root, **options)

@@ -50,7 +50,7 @@ def check_corpus(
     for what in given:
         if what not in kind.options:
             raise CorpusError(
-                f"has no option {what}", where=name, cure="Leave it out for this corpus"
+                f"has no option {what}", where=name, hint="Leave it out for this corpus"
             )
     options = {"layout": layout, "repairs": repairs}
     items: list[Finding] = []
@@ -230,7 +230,7 @@ def _within(
         beyond = CorpusError(
             f"frame {one.offset} (from 0) is not in {one.recording.name}, which has {count}",
             where=corpus.place(one),
-            cure="If frames count from 1, add a column first_frame with 1"
+            hint="If frames count from 1, add a column first_frame with 1"
             if one.offset == count
             else "Check that this is the recording that was annotated",
         )

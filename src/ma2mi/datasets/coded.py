@@ -76,7 +76,7 @@ class CodedCorpus(Corpus):
     """What corpora of coded frame folders share. A subclass defines how a row is read (``mark``).
 
     A row that names nothing on disk or contradicts itself is left out, with a ``LeftOut``
-    warning; ``findings`` lists every one with its place and cure.
+    warning; ``findings`` lists every one with its place and hint.
 
     Args:
         root: the folder as its owners hand it out.
@@ -210,7 +210,7 @@ class CodedCorpus(Corpus):
         raise CorpusError(
             "holds no clips" + (f" in the layout {wanted!r}" if wanted else ""),
             where=self.root,
-            cure=f"Layouts are {names}; frames are looked for as "
+            hint=f"Layouts are {names}; frames are looked for as "
             + " or ".join(one.example for one in layouts or self.about.layouts),
         )
 
@@ -295,7 +295,7 @@ class CodedCorpus(Corpus):
             raise CorpusError(
                 f"{mark.clip} is not on disk",
                 where=mark.where,
-                cure=f"Copy it to where {self.layout.example} would be",
+                hint=f"Copy it to where {self.layout.example} would be",
             )
         if mark.offset < mark.onset:
             raise _wrong(mark, "offset", f"{mark.offset} lies before the onset {mark.onset}")
@@ -345,13 +345,13 @@ class CodedCorpus(Corpus):
         return self.version(self.sheet) if self.columns else ""
 
 
-def _finding(severity: Severity, where: str, what: str, cure: str) -> Finding:
-    return Finding.of(CorpusError(what, where=where, cure=cure), severity)
+def _finding(severity: Severity, where: str, what: str, hint: str) -> Finding:
+    return Finding.of(CorpusError(what, where=where, hint=hint), severity)
 
 
 def _wrong(mark: Mark, column: str, what: str) -> CorpusError:
-    cure = "Correct the cell, or list it in a CSV of repairs"
-    return CorpusError(what, where=mark.row.where(column) if mark.row else mark.clip, cure=cure)
+    hint = "Correct the cell, or list it in a CSV of repairs"
+    return CorpusError(what, where=mark.row.where(column) if mark.row else mark.clip, hint=hint)
 
 
 def _position(mark: Mark, column: str, number: int, frames: FrameIndex) -> int:
@@ -363,7 +363,7 @@ def _position(mark: Mark, column: str, number: int, frames: FrameIndex) -> int:
         raise CorpusError(
             f"frame {number} {error.what}",
             where=mark.row.where(column),
-            cure=f"See {frames.folder}. {error.cure}",
+            hint=f"See {frames.folder}. {error.hint}",
         ) from error
 
 

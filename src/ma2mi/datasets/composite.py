@@ -35,11 +35,11 @@ class Composite(Corpus):
 
     def __init__(self, corpora: Sequence[Corpus]) -> None:
         if not corpora:
-            raise CorpusError("names no corpus", where=self.name, cure="Name at least one")
+            raise CorpusError("names no corpus", where=self.name, hint="Name at least one")
         names = [corpus.name for corpus in corpora]
         if len(set(names)) < len(names):
             raise CorpusError(
-                f"names a corpus twice: {', '.join(names)}", where=self.name, cure="Name it once"
+                f"names a corpus twice: {', '.join(names)}", where=self.name, hint="Name it once"
             )
         self.corpora = tuple(corpora)
         self.root = Path(", ".join(str(corpus.root) for corpus in corpora))

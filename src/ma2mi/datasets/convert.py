@@ -40,7 +40,7 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
     """
     file = Path(file)
     if file.suffix.lower() not in (".csv", ".parquet"):
-        raise CorpusError("is no manifest", where=file, cure="Name it .csv or .parquet")
+        raise CorpusError("is no manifest", where=file, hint="Name it .csv or .parquet")
     rows = [
         {name: _shown(cell) for name, cell in row.items()}
         for row in _rows(corpus.recordings(), corpus.expressions(), file.parent)
@@ -51,7 +51,7 @@ def write_manifest(corpus: Corpus, file: Path | str) -> int:
             raise CorpusError(
                 "is there already, and differs",
                 where=file,
-                cure="Move it away, or choose another name",
+                hint="Move it away, or choose another name",
             )
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -176,11 +176,11 @@ def _mapped(known: Columns, given: Mapping[str, str] | None, file: Path) -> Colu
         try:
             given = json.loads(read_text(file))
         except (ValueError, RecursionError) as error:
-            raise CorpusError(f"is no JSON ({error})", where=file, cure="Correct it") from error
+            raise CorpusError(f"is no JSON ({error})", where=file, hint="Correct it") from error
     if not isinstance(given, Mapping) or not set(given) <= set(known):
         raise CorpusError(
             "maps no known column",
             where=file,
-            cure=f'Write {{"onset": "their name"}}; ours are {", ".join(known)}',
+            hint=f'Write {{"onset": "their name"}}; ours are {", ".join(known)}',
         )
     return {name: (str(given[name]),) if name in given else known[name] for name in known}

@@ -33,7 +33,7 @@ def list_recordings(
     videos = list_videos(folder)
     if not videos:
         raise CorpusError(
-            "holds no video and no folder of frames", where=folder, cure="Choose another folder"
+            "holds no video and no folder of frames", where=folder, hint="Choose another folder"
         )
     recordings = []
     for path in videos:

@@ -84,7 +84,7 @@ class MacroCorpus(Corpus):
                 found = [p for p in self.root.glob(pattern) if p.name[0] != "." and right(p)]
                 if found:
                     return sorted(found, key=lambda path: natural(path.as_posix()))
-        raise CorpusError("holds no clips", where=self.root, cure=self._example)
+        raise CorpusError("holds no clips", where=self.root, hint=self._example)
 
     @property
     def _example(self) -> str:

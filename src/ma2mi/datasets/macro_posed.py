@@ -24,7 +24,7 @@ def _float_lines(file: Path) -> Iterator[list[float]]:
             raise CorpusError(
                 f"{shorten(line.strip())!r} is no number",
                 where=f"{file}, row {number}",
-                cure="Copy the file again",
+                hint="Copy the file again",
             ) from error
         if numbers:
             yield numbers
@@ -37,7 +37,7 @@ def _xml(file: Path, tag: str) -> list[ElementTree.Element]:
     try:
         return list(ElementTree.fromstring(read_bytes(file)).iter(tag))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise CorpusError(f"is no XML ({error})", where=file, cure="Copy it again") from error
+        raise CorpusError(f"is no XML ({error})", where=file, hint="Copy it again") from error
 
 
 @register("ckplus")
@@ -86,7 +86,7 @@ class CkPlus(MacroCorpus):
             return Label()
         code = f"{codes[0]:.0f}"
         if code not in self.words:
-            raise CorpusError(f"{code} is no emotion", where=files[0], cure="They are 0 to 7")
+            raise CorpusError(f"{code} is no emotion", where=files[0], hint="They are 0 to 7")
         units = (u for file in base.glob(f"FACS*/{clip}/*.txt") for u, *_ in _float_lines(file))
         return Label(self.words[code], tuple(f"{unit:.0f}" for unit in units))
 

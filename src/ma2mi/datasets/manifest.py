@@ -46,7 +46,7 @@ class Manifest(Corpus):
         - ``kind``: ``micro`` (also if absent) or ``macro``.
 
     A row that is wrong is left out, with a ``LeftOut`` warning; ``findings`` lists every one with
-    its row, column and cure.
+    its row, column and hint.
 
     Args:
         root: the folder that holds the table, or a .csv, .tsv, .xlsx or .parquet of any name.
@@ -75,7 +75,7 @@ class Manifest(Corpus):
             raise CorpusError(
                 "is no manifest",
                 where=self.sheet,
-                cure=f"Give a {', '.join(_SUFFIXES)}, or the folder that holds manifest.csv, "
+                hint=f"Give a {', '.join(_SUFFIXES)}, or the folder that holds manifest.csv, "
                 "with --root",
             )
         super().__init__(self.sheet.parent)
@@ -209,8 +209,8 @@ class Manifest(Corpus):
         except CorpusError as error:
             what = f"frame {number} is missing; the folder holds {first} to "
             what += f"{index.last - index.first + first}"
-            cure = f"See {index.folder}, or correct the cell"
-            raise row.error(column, what, cure) from error
+            hint = f"See {index.folder}, or correct the cell"
+            raise row.error(column, what, hint) from error
 
     def _expression(self, row: Row, recording: Recording) -> Expression | None:
         onset, apex, offset = (
@@ -258,7 +258,7 @@ def _sheet(file: Path) -> Sheet:
         raise CorpusError(
             f"column {missing} is missing; {found}",
             where=file,
-            cure=f"The header needs {', '.join(_NEEDED)}; optional are {', '.join(_OPTIONAL)}",
+            hint=f"The header needs {', '.join(_NEEDED)}; optional are {', '.join(_OPTIONAL)}",
         ) from error
 
 
@@ -309,19 +309,19 @@ def _read_parquet(sheet: Path) -> Sheet:
             raise CorpusError(
                 f"has {about.num_rows} rows, {size >> 20} MB unpacked",
                 where=sheet,
-                cure=f"At most {MOST_ROWS} rows and {LARGEST_BYTES >> 20} MB are read",
+                hint=f"At most {MOST_ROWS} rows and {LARGEST_BYTES >> 20} MB are read",
             )
         table = parquet.read_table(sheet)
         lines = table.to_pylist()
     except (ArrowException, OSError, ValueError) as error:
         what = f"is no readable Parquet file ({shorten(str(error).splitlines()[0], 200)})"
-        raise CorpusError(what, where=sheet, cure="Write it again") from error
+        raise CorpusError(what, where=sheet, hint="Write it again") from error
     for column in _NEEDED:
         if column not in table.column_names:
             raise CorpusError(
                 f"column {column} is missing",
                 where=sheet,
-                cure=f"The columns need to be {', '.join(_NEEDED)}; optional are "
+                hint=f"The columns need to be {', '.join(_NEEDED)}; optional are "
                 f"{', '.join(_OPTIONAL)}",
             )
     names = {name: name for name in (*_NEEDED, *_OPTIONAL) if name in table.column_names}

@@ -74,7 +74,7 @@ class Megc2019Flow(Corpus):
             raise CorpusError(
                 "holds no <subject>/u_test/<label>/<name>.png",
                 where=self.folder,
-                cure=f"Give the folder that holds {FOLDER} with --root",
+                hint=f"Give the folder that holds {FOLDER} with --root",
             )
         return found
 
@@ -91,5 +91,5 @@ def database_of(subject: str, where: object = "") -> str:
     raise CorpusError(
         f"subject {subject!r} is of no known database",
         where=where,
-        cure="SMIC's are s01..., CASME II's sub01..., SAMM's 006...",
+        hint="SMIC's are s01..., CASME II's sub01..., SAMM's 006...",
     )

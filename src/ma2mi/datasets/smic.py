@@ -65,7 +65,7 @@ class _Smic(CodedCorpus):
     database = "smic"
 
     def mark(self, row: Row) -> Mark | None:
-        raise CorpusError("has no sheet", where=row.where(), cure="The folders hold everything")
+        raise CorpusError("has no sheet", where=row.where(), hint="The folders hold everything")
 
     def marks(self) -> Iterator[Mark | CorpusError]:
         for clip, folder in self.folders.items():
@@ -73,7 +73,7 @@ class _Smic(CodedCorpus):
                 frames = self.index(clip)
                 emotion = _class_of(folder)
             except Ma2miError as error:
-                yield CorpusError(error.what, where=error.where, cure=error.cure)
+                yield CorpusError(error.what, where=error.where, hint=error.hint)
             else:
                 yield Mark(self.subject_of(clip), clip, frames.first, frames.last, emotion=emotion)
 
@@ -97,14 +97,14 @@ def _class_of(folder: Path) -> str:
         raise CorpusError(
             f"lies in {folder.parent.name!r}, which is none of {', '.join(CLASSES)}",
             where=folder,
-            cure="Move it to the folder of its class",
+            hint="Move it to the folder of its class",
         )
     match = re.match(r"s\d+_(ne|po|sur)_", folder.name)
     if match and not word.startswith(match[1]):
         raise CorpusError(
             f"is called {match[1]}, but lies in {word}",
             where=folder,
-            cure="Move it to the folder of its class",
+            hint="Move it to the folder of its class",
         )
     return word
 

@@ -50,7 +50,7 @@ class _Synthetic(Manifest):
         """
         file = self.root / "truth" / f"{Path(expression.recording.name).stem}.json"
         if not file.is_file():
-            raise CorpusError("is missing", where=file, cure="Write the corpus again")
+            raise CorpusError("is missing", where=file, hint="Write the corpus again")
         truth = json.loads(file.read_text(encoding="utf-8"))
         return make_clip(
             make_subject(truth["person_seed"]),
@@ -140,7 +140,7 @@ def write_corpus(
     """
     if name not in _KINDS:
         raise SettingsError(
-            "is no synthetic corpus", where=name, cure=f"Known: {', '.join(_KINDS)}"
+            "is no synthetic corpus", where=name, hint=f"Known: {', '.join(_KINDS)}"
         )
     if subjects < 1 or clips_per_subject < 1:
         raise SettingsError("a corpus needs at least one subject and one clip", where=name)
@@ -176,7 +176,7 @@ def _claim(out: Path, arguments: dict[str, object]) -> None:
     note = out / "corpus.json"
     if note.is_file() and note.read_text(encoding="utf-8") != text:
         raise CorpusError(
-            "was written with other settings", where=note, cure="Choose another folder, or empty it"
+            "was written with other settings", where=note, hint="Choose another folder, or empty it"
         )
     (out / "truth").mkdir(parents=True, exist_ok=True)
     note.write_text(text, encoding="utf-8")

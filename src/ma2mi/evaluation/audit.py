@@ -88,12 +88,12 @@ def read_fingerprints(path: Path) -> list[Fingerprint]:
             found = [Fingerprint(r["key"], r["exact"], r["look"]) for r in csv.DictReader(file)]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(
-            "no fingerprints of the clips", where=path, cure="Run the benchmark again"
+            "no fingerprints of the clips", where=path, hint="Run the benchmark again"
         ) from error
     for row, one in enumerate(found):
         if not (one.key and one.exact and re.fullmatch(r"([0-9a-f]{64})?", one.look or "")):
             raise EvaluationError(
-                "no fingerprint of a clip", where=f"{path}, row {row}", cure="Run it again"
+                "no fingerprint of a clip", where=f"{path}, row {row}", hint="Run it again"
             )
     return found
 

@@ -156,12 +156,12 @@ def _check_run(
         raise EvaluationError(
             f"classes {', '.join(classes)}",
             where=protocol.name,
-            cure=f"Its classes are {', '.join(names)}",
+            hint=f"Its classes are {', '.join(names)}",
         )
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise EvaluationError(f"seeds {tuple(seeds)}", cure="Give each seed once, from 0 on")
+        raise EvaluationError(f"seeds {tuple(seeds)}", hint="Give each seed once, from 0 on")
     if protocol.trains and not hasattr(learner, "fit"):
-        raise EvaluationError("cannot fit", where=type(learner).__name__, cure="Give a Learner")
+        raise EvaluationError("cannot fit", where=type(learner).__name__, hint="Give a Learner")
     return names
 
 

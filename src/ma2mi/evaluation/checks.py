@@ -26,7 +26,7 @@ def checked_labels(
     where = f"labels for {protocol.name}"
     if len(names) < 2 or len(set(names)) != len(names):
         raise EvaluationError(
-            f"classes {names}", where=where, cure="Name two or more different classes"
+            f"classes {names}", where=where, hint="Name two or more different classes"
         )
     shape = (len(keys), len(names)) if protocol.units else (len(keys),)
     if array.shape != shape or array.dtype.kind not in "iu":
@@ -40,12 +40,12 @@ def checked_labels(
         raise EvaluationError(
             f"label {array[position]} is outside 0..{top}",
             where=f"row {position[0]}, clip {keys[position[0]]}",
-            cure="-1 marks words that the label set drops: leave those clips out",
+            hint="-1 marks words that the label set drops: leave those clips out",
         )
     lacking = missing_classes(array, names, protocol)
     if lacking:
         raise EvaluationError(
-            f"no clip shows {', '.join(lacking)}", where=where, cure="Take another label set"
+            f"no clip shows {', '.join(lacking)}", where=where, hint="Take another label set"
         )
     return array.astype(np.int64)
 

@@ -41,13 +41,13 @@ def start_curve(folder: Path, sheet: CurveSheet) -> None:
             raise EvaluationError(
                 f"holds the learning curve of {found.name}",
                 where=folder,
-                cure="Give another folder",
+                hint="Give another folder",
             )
         return
     # A process killed at its very start may leave the sheet's first half.
     if folder.is_dir() and any(not f.name.startswith(f".{CURVE}.") for f in folder.iterdir()):
         raise EvaluationError(
-            "holds files, but no learning curve", where=folder, cure="Give a new folder"
+            "holds files, but no learning curve", where=folder, hint="Give a new folder"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def _read_sheet(path: Path) -> CurveSheet:
         return CurveSheet.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise EvaluationError(
-            "no learning curve here", where=path.parent, cure="Give a folder of --learning-curve"
+            "no learning curve here", where=path.parent, hint="Give a folder of --learning-curve"
         ) from error
 
 
@@ -105,7 +105,7 @@ def run_folders(folder: Path | str) -> list[Path]:
             raise EvaluationError(
                 "the learning curve has not finished",
                 where=run_folder,
-                cure="Run it again to go on",
+                hint="Run it again to go on",
             )
     return folders
 

@@ -107,7 +107,7 @@ def _check_sizes(sizes: Sequence[int], draws: int) -> None:
         raise EvaluationError(
             f"sizes {', '.join(map(str, sizes)) or 'none'}, {draws} draws",
             where="learning curve",
-            cure="Give each number of training subjects once, from 1 on, and 1 draw or more",
+            hint="Give each number of training subjects once, from 1 on, and 1 draw or more",
         )
 
 
@@ -119,7 +119,7 @@ def _check_enough(splits: Sequence[Split], most: int) -> None:
             f"{most} training subjects are requested, but the fold that leaves out "
             f"{least.name} has {len(least.train_subjects)}",
             where="learning curve",
-            cure=f"Take up to {len(least.train_subjects)}",
+            hint=f"Take up to {len(least.train_subjects)}",
         )
 
 

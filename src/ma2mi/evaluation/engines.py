@@ -42,10 +42,10 @@ def as_completed(
         raise EvaluationError(
             "is not a known backend",
             where=backend,
-            cure=f"Known are: {', '.join(get_args(Backend))}",
+            hint=f"Known are: {', '.join(get_args(Backend))}",
         )
     if jobs == 0 or jobs < -1:
-        raise EvaluationError(f"{jobs} jobs", cure="Give 1 or more, or -1 for one a core")
+        raise EvaluationError(f"{jobs} jobs", hint="Give 1 or more, or -1 for one a core")
     if not calls:
         return
     if backend == "ray":

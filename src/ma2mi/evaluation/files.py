@@ -172,7 +172,7 @@ def _rows(path: Path | str, columns: Sequence[str]) -> Iterator[tuple[str, dict[
             raise EvaluationError(
                 f"no column {', '.join(lacking)}",
                 where=path,
-                cure=f"The first line must name {','.join(columns)}",
+                hint=f"The first line must name {','.join(columns)}",
             )
         for row in table:
             where = f"{path}, line {table.line_num}"

@@ -95,7 +95,7 @@ def _all_epochs(predictor: object, clips: object) -> Probabilities:
         raise EvaluationError(
             "remembers no epochs",
             where=type(predictor).__name__,
-            cure="Leave out --also-report-best-on-test, or take a learner with predict_epochs",
+            hint="Leave out --also-report-best-on-test, or take a learner with predict_epochs",
         )
     return predictor.predict_epochs(clips)
 

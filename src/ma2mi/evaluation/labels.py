@@ -88,7 +88,7 @@ class LabelSet:
                 raise EvaluationError(
                     f'the word "{word}" is unknown',
                     where=f"label set {self.name}, row {row}",
-                    cure=f"Known are: {', '.join(sorted(self.mapping))}",
+                    hint=f"Known are: {', '.join(sorted(self.mapping))}",
                 )
             target = exceptions[plain] if plain in exceptions else self.mapping[plain]
             labels[row] = DROPPED if target is None else self.classes.index(target)
@@ -185,7 +185,7 @@ def label_set(name: str) -> LabelSet:
         raise EvaluationError(
             "is not a known label set",
             where=name,
-            cure=f"Known are: {', '.join(sorted(LABEL_SETS))}",
+            hint=f"Known are: {', '.join(sorted(LABEL_SETS))}",
         )
     return LABEL_SETS[name]
 

@@ -66,7 +66,7 @@ class LearningCurve:
             raise EvaluationError(
                 f"was not run with {size} training subjects",
                 where=self.name,
-                cure=f"It has {', '.join(map(str, self.sizes))}",
+                hint=f"It has {', '.join(map(str, self.sizes))}",
             )
         return self.runs[key]
 
@@ -169,7 +169,7 @@ def _check_paired(first: LearningCurve, second: LearningCurve, size: int) -> Non
     labels = [dict(zip(p.keys.tolist(), p.truth.tolist(), strict=True)) for p in (one, other)]
     if labels[0] != labels[1]:
         raise EvaluationError(
-            f"{names} were evaluated on other clips", cure="Compare runs over the same clips"
+            f"{names} were evaluated on other clips", hint="Compare runs over the same clips"
         )
     if first.is_level or second.is_level:
         return
@@ -181,7 +181,7 @@ def _check_paired(first: LearningCurve, second: LearningCurve, size: int) -> Non
         raise EvaluationError(
             f"{names} have {len(trained[0])} and {len(trained[1])} draws",
             where=f"{size} training subjects",
-            cure="Run both with the same --draws; what is finished is kept",
+            hint="Run both with the same --draws; what is finished is kept",
         )
     if trained[0] != trained[1]:
         raise EvaluationError(

@@ -100,7 +100,7 @@ def _mean(values: Scores, counted: NDArray[np.bool_], absent: Absent, what: str)
         missing = np.unique(np.nonzero(~counted)[-1])
         raise EvaluationError(
             f"class {', '.join(map(str, missing))} has {what}",
-            cure='Score a set with all classes, or choose absent="zero" or absent="present"',
+            hint='Score a set with all classes, or choose absent="zero" or absent="present"',
         )
     if absent == "present":
         return _ratio(np.where(counted, values, 0).sum(axis=-1), counted.sum(axis=-1))
@@ -259,7 +259,7 @@ def unit_f1(
         missing = [unit for unit, mark in zip(units, marks, strict=True) if not mark]
         raise EvaluationError(
             f"unit {', '.join(missing)} has no clip and no prediction",
-            cure='Leave it out, or choose absent="zero" or absent="present"',
+            hint='Leave it out, or choose absent="zero" or absent="present"',
         )
     scores = _ratio(2 * (true * predicted).sum(axis=0), marks)
     return np.where(marks == 0, np.nan, scores) if absent == "present" else scores

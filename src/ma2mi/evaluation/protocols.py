@@ -125,6 +125,6 @@ def protocol(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise EvaluationError(
-            "is not a known protocol", where=name, cure=f"Known are: {', '.join(sorted(PROTOCOLS))}"
+            "is not a known protocol", where=name, hint=f"Known are: {', '.join(sorted(PROTOCOLS))}"
         )
     return PROTOCOLS[name]

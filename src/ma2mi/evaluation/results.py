@@ -74,14 +74,14 @@ class RunResult:
         seed = self.record.seeds[0] if seed is None else seed
         folds = [fold for fold in self.folds if fold.seed == seed]
         if not folds:
-            raise EvaluationError(f"no seed {seed}", cure=f"It has {self.record.seeds}")
+            raise EvaluationError(f"no seed {seed}", hint=f"It has {self.record.seeds}")
         rows: list[tuple[float, ...]] = []
         for fold in folds:
             if best_on_test and fold.best_on_test is None:
                 raise EvaluationError(
                     "nothing was selected on test data here",
                     where=f"fold {fold.fold}",
-                    cure="Run it with --also-report-best-on-test",
+                    hint="Run it with --also-report-best-on-test",
                 )
             source = fold.best_on_test if best_on_test and fold.best_on_test else fold
             rows.extend(source.probabilities)

@@ -112,7 +112,7 @@ class RunFolder:
                 not file.name.startswith(started) for file in self.path.iterdir()
             ):
                 raise EvaluationError(
-                    "holds files, but no run", where=self.path, cure="Give a new folder"
+                    "holds files, but no run", where=self.path, hint="Give a new folder"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -133,7 +133,7 @@ class RunFolder:
             raise EvaluationError(
                 f"holds a run with other {', '.join(differ)} ({named_differences(old, new)})",
                 where=self.path,
-                cure="Give another folder, or the same settings and data to go on",
+                hint="Give another folder, or the same settings and data to go on",
             )
 
     def _refuse_changed(self) -> None:
@@ -143,7 +143,7 @@ class RunFolder:
                 raise EvaluationError(
                     "was changed since it was written",
                     where=path,
-                    cure="Move it away, and run again to make it anew",
+                    hint="Move it away, and run again to make it anew",
                 )
 
     def finished(self) -> dict[tuple[int, str], FoldResult]:
@@ -196,19 +196,19 @@ def load_run(path: Path | str) -> RunResult:
     path = Path(path)
     record = _read(path / "run.json", RunRecord)
     if not (path / "scores.json").exists():
-        raise EvaluationError("the run has not finished", where=path, cure="Run it again to go on")
+        raise EvaluationError("the run has not finished", where=path, hint="Run it again to go on")
     for name, value in _listed(path).items():
         if not name.startswith("folds/"):
             continue
         if not (path / name).is_file():
             raise EvaluationError(
-                "is missing", where=path / name, cure="Run it again to make it anew"
+                "is missing", where=path / name, hint="Run it again to make it anew"
             )
         if digest(path / name) != value:
             raise EvaluationError(
                 "was changed since it was written",
                 where=path / name,
-                cure="Move it away, and run again to make it anew",
+                hint="Move it away, and run again to make it anew",
             )
     files = sorted(
         (path / "folds").glob("*.json"),
@@ -224,7 +224,7 @@ def _seed_position(file: Path, record: RunRecord) -> int:
         return record.seeds.index(int(file.name.split("-")[0]))
     except ValueError as error:
         raise EvaluationError(
-            "is not a fold of this run", where=file, cure="Move it away"
+            "is not a fold of this run", where=file, hint="Move it away"
         ) from error
 
 
@@ -284,7 +284,7 @@ def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     try:
         return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise EvaluationError("no run here", where=path, cure="Give a run folder") from error
+        raise EvaluationError("no run here", where=path, hint="Give a run folder") from error
     except OSError as error:
         raise EvaluationError(f"cannot be read ({error.strerror})", where=path) from error
     except ValidationError as error:
@@ -293,5 +293,5 @@ def _read(path: Path, kind: type[AnyRecord]) -> AnyRecord:
         raise EvaluationError(
             f"damaged: {key} {first['msg']}",
             where=path,
-            cure="Delete the file and run again to make it anew",
+            hint="Delete the file and run again to make it anew",
         ) from error

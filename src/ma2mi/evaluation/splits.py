@@ -49,7 +49,7 @@ class Split:
             raise EvaluationError(
                 f"{', '.join(both)} in training and in test",
                 where=where,
-                cure="Leave out whole subjects, under all their names",
+                hint="Leave out whole subjects, under all their names",
             )
         for name, value in (
             ("train", train),
@@ -100,7 +100,7 @@ def sde(
         raise EvaluationError(
             f"clips of {', '.join(sorted(set(map(str, databases))))}",
             where="sde",
-            cure="Give one database, or take cde",
+            hint="Give one database, or take cde",
         )
     return loso(subjects, databases, aliases)
 
@@ -209,7 +209,7 @@ def k_folds_by_subject(
     names, subject_of = np.unique(ids, return_inverse=True)
     if not 2 <= k <= len(names):
         raise EvaluationError(
-            f"{k} folds of {len(names)} subjects", cure=f"Take 2 to {len(names)} folds"
+            f"{k} folds of {len(names)} subjects", hint=f"Take 2 to {len(names)} folds"
         )
     classes = (
         np.zeros(len(ids), int) if labels is None else np.unique(labels, return_inverse=True)[1]
@@ -292,18 +292,18 @@ class SubjectSplitter:
 
     def _folds(self, groups: Sequence[str] | SubjectIds | None) -> list[Split]:
         if groups is None:
-            raise EvaluationError("no groups", cure="Give the subject of each row as groups=")
+            raise EvaluationError("no groups", hint="Give the subject of each row as groups=")
         return self.splitter(groups, self.databases, self.aliases)
 
 
 def _given(databases: Sequence[str] | SubjectIds | None, where: str) -> SubjectIds:
     if databases is None:
-        raise EvaluationError("no databases", where=where, cure="Give the database of each clip")
+        raise EvaluationError("no databases", where=where, hint="Give the database of each clip")
     return np.asarray(databases, dtype=np.str_)
 
 
 def _need_two(names: SubjectIds, what: str, where: str) -> None:
     if len(names) < 2:
         raise EvaluationError(
-            f"only one {what} ({', '.join(names)})", where=where, cure="At least two are needed"
+            f"only one {what} ({', '.join(names)})", where=where, hint="At least two are needed"
         )

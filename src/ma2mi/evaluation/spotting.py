@@ -82,9 +82,9 @@ def match_intervals(
         EvaluationError: an unknown rule, or ``iou`` outside (0, 1].
     """
     if not 0 < iou <= 1:
-        raise EvaluationError(f"an IoU of {iou}", cure="Take one above 0 and at most 1")
+        raise EvaluationError(f"an IoU of {iou}", hint="Take one above 0 and at most 1")
     if rule not in ("one-to-one", "megc2020"):
-        raise EvaluationError("is no known rule", where=rule, cure="Take one-to-one or megc2020")
+        raise EvaluationError("is no known rule", where=rule, hint="Take one-to-one or megc2020")
     overlap = _overlaps(truth, predicted)
     hit = overlap >= iou
     if rule == "megc2020":
@@ -292,7 +292,7 @@ def strs(
         EvaluationError: no labels, an unknown mode, or a mark without an emotion, with its row.
     """
     if mode not in ("strict", "megc"):
-        raise EvaluationError("is no known mode", where=mode, cure="Take strict or megc")
+        raise EvaluationError("is no known mode", where=mode, hint="Take strict or megc")
     if not truth:
         raise EvaluationError("no labels to score against")
     for which, marks in (("truth", truth), ("predicted", predicted)):

@@ -39,7 +39,7 @@ def score_named(metric: str) -> Score:
         raise EvaluationError(
             "is not a metric of confusion matrices",
             where=metric,
-            cure=f"Known are: {', '.join(METRICS)}",
+            hint=f"Known are: {', '.join(METRICS)}",
         )
     return lambda confusion: METRICS[metric](confusion, "present")
 
@@ -136,7 +136,7 @@ def bootstrap(
     """
     _need(counts, resamples, seed)
     if not 0 < level < 1 or method not in ("bca", "percentile"):
-        raise EvaluationError(f"level {level}, method {method}", cure="Take 0.95 and bca")
+        raise EvaluationError(f"level {level}, method {method}", hint="Take 0.95 and bca")
     score = score_named(score) if isinstance(score, str) else score
     value = float(score(counts.sum(axis=0)))
     draws = np.sort(score(_resampled(counts, len(counts), resamples, seed)))
@@ -251,7 +251,7 @@ def _p_values(p_values: ArrayLike) -> Floats:
     p = np.asarray(p_values, dtype=np.float64)
     wrong = np.flatnonzero(~((p >= 0) & (p <= 1)))
     if p.ndim != 1 or len(wrong):
-        raise EvaluationError(f"p-values {p.tolist()}", cure="Each must be in 0..1")
+        raise EvaluationError(f"p-values {p.tolist()}", hint="Each must be in 0..1")
     return p
 
 
@@ -297,7 +297,7 @@ def subjects_needed(
         raise EvaluationError(
             f"counts of shape {first.shape} and {second.shape}, difference {difference}, "
             f"power {power}, level {level}",
-            cure="Give the same subjects, a difference other than 0, power and level in 0..1",
+            hint="Give the same subjects, a difference other than 0, power and level in 0..1",
         )
     score = score_named(score) if isinstance(score, str) else score
     both = np.stack([first, second], axis=1)
@@ -324,8 +324,8 @@ def subjects_needed(
 
 def _need(counts: Counts, draws: int, seed: int) -> None:
     if len(counts) < 2:
-        raise EvaluationError(f"{len(counts)} subject", cure="Statistics need two subjects or more")
+        raise EvaluationError(f"{len(counts)} subject", hint="Statistics need two subjects or more")
     if draws < 1:
-        raise EvaluationError(f"{draws} draws", cure="Take 1000 or more")
+        raise EvaluationError(f"{draws} draws", hint="Take 1000 or more")
     if seed < 0:
         raise EvaluationError(f"seed {seed} is below 0")

@@ -54,7 +54,7 @@ def draw_training(
         raise EvaluationError(
             f"{drawn.subjects} training subjects are requested, there are {len(names)}",
             where=f"fold {split.name}",
-            cure=f"Take 1 to {len(names)}",
+            hint=f"Take 1 to {len(names)}",
         )
     marks = np.asarray(labels)
     if marks.ndim == 1:

@@ -39,7 +39,7 @@ def find_corpus(
     if root is not None:
         return open_corpus(name, root, **options)
     if options:
-        raise CorpusError(f"has no option {', '.join(options)}", where=name, cure="Leave it out")
+        raise CorpusError(f"has no option {', '.join(options)}", where=name, hint="Leave it out")
     return render_corpus(
         name,
         made_in / name,
@@ -71,7 +71,7 @@ def find_corpora(
         raise SettingsError(
             "stands beside corpora that name their folder or beside several",
             where="--root",
-            cure="Say --corpus NAME=DIR for each",
+            hint="Say --corpus NAME=DIR for each",
         )
     corpora = [
         find_corpus(
@@ -117,7 +117,7 @@ def render_corpus(
         CorpusError: no synthetic corpus has this name.
     """
     if name not in ("synthetic-micro", "synthetic-macro"):
-        raise CorpusError("needs --root", where=name, cure="Give the folder that holds it")
+        raise CorpusError("needs --root", where=name, hint="Give the folder that holds it")
     write_corpus(
         name,  # type: ignore[arg-type]  # checked above
         root,

@@ -132,7 +132,7 @@ def find_builder(name: str) -> Builder:
     raise SettingsError(
         "is no known model",
         where=name,
-        cure=f"Known are: {', '.join(known)}; or name a class as package.module:Class",
+        hint=f"Known are: {', '.join(known)}; or name a class as package.module:Class",
     )
 
 
@@ -158,14 +158,14 @@ def _outside(name: str, place: str) -> Builder:
         raise SettingsError(
             f"cannot be imported: {type(error).__name__}: {error}",
             where=name,
-            cure="Name an installed class as package.module:Class",
+            hint="Name an installed class as package.module:Class",
         ) from error
     missing = [method for method in ("fit", "reseed") if not hasattr(kind, method)]
     if missing or not callable(kind):
         raise SettingsError(
             f"is not a learner: it has no method {', '.join(missing)}",
             where=name,
-            cure="See ma2mi.evaluation.Learner",
+            hint="See ma2mi.evaluation.Learner",
         )
 
     def build(
@@ -226,7 +226,7 @@ def _network(
                 f"holds {config['model']} at {config['size']} px, not {entry.model} at "
                 f"{entry.size} px",
                 where=source,
-                cure="Name them with --model and --size",
+                hint="Name them with --model and --size",
             )
         settings = dict(config["settings"])
         if "recognizer" in config:

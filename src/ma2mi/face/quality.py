@@ -57,7 +57,7 @@ def measure_frame(image: Image, face: Face) -> FrameQuality:
         FaceError: not such an image, or a face outside of it.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise FaceError(f"image is {image.dtype} {list(image.shape)}", cure="Give uint8 RGB")
+        raise FaceError(f"image is {image.dtype} {list(image.shape)}", hint="Give uint8 RGB")
     height, width = image.shape[:2]
     x0, y0, x1, y1 = face.box
     # Whole blocks of 8, so that the compression's grid is known.

@@ -186,14 +186,14 @@ class AnnotationFile:
     def where(self, place: str) -> str:
         return f"{self.file}, {place}" if place else str(self.file)
 
-    def error(self, place: str, what: str, cure: str = "") -> CorpusError:
-        return CorpusError(what, where=self.where(place), cure=cure)
+    def error(self, place: str, what: str, hint: str = "") -> CorpusError:
+        return CorpusError(what, where=self.where(place), hint=hint)
 
     def note(self, error: CorpusError, severity: Severity = "error") -> None:
         self.faults.append(Finding.of(error, severity))
 
-    def say(self, severity: Severity, place: str, what: str, cure: str = "") -> None:
-        self.note(self.error(place, what, cure), severity)
+    def say(self, severity: Severity, place: str, what: str, hint: str = "") -> None:
+        self.note(self.error(place, what, hint), severity)
 
     def seconds(self, text: object, place: str) -> Fraction:
         """A time in seconds; a fraction and a comma for the point are fine.

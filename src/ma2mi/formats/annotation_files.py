@@ -64,7 +64,7 @@ def read_annotations(
         raise CorpusError(
             "is no file of annotations",
             where=file,
-            cure=f"Known are {', '.join(SUFFIXES)} of ELAN, BORIS, BIDS and tables of your own",
+            hint=f"Known are {', '.join(SUFFIXES)} of ELAN, BORIS, BIDS and tables of your own",
         )
     source = AnnotationFile(file, length_s or _beside(file))
     found = list(_READERS[suffix](source))
@@ -112,14 +112,14 @@ def write_annotations(annotations: Sequence[Annotation], file: Path | str) -> No
     }
     if file.suffix not in writers:
         raise CorpusError(
-            "is no file of annotations", where=file, cure=f"Name it {', '.join(writers)}"
+            "is no file of annotations", where=file, hint=f"Name it {', '.join(writers)}"
         )
     for one in annotations:
         if not 0 <= one.start_s <= one.end_s:
             raise CorpusError(
                 f"{one.label!r} goes from {float(one.start_s):.3f} to {float(one.end_s):.3f} s",
                 where=file,
-                cure="Give times that rise from 0",
+                hint="Give times that rise from 0",
             )
     content = writers[file.suffix](annotations)
     if isinstance(content, str):

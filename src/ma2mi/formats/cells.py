@@ -79,7 +79,7 @@ def read_bytes(file: Path) -> bytes:
     """
     try:
         if not file.is_file():
-            raise CorpusError("is no file", where=file, cure="Check the path")
+            raise CorpusError("is no file", where=file, hint="Check the path")
         if (size := file.stat().st_size) > LARGEST_BYTES:
             raise _too_large(file, size)
         return file.read_bytes()
@@ -91,7 +91,7 @@ def _too_large(file: Path, size: int) -> CorpusError:
     return CorpusError(
         f"has {size / 2**20:.0f} MB unpacked, at most {LARGEST_BYTES >> 20} are read",
         where=file,
-        cure="Keep the annotations, and leave out what else is in it",
+        hint="Keep the annotations, and leave out what else is in it",
     )
 
 
@@ -117,12 +117,12 @@ def decode_text(content: bytes, file: Path) -> str:
         return content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
         if not encoding and b"\0" in content:
-            raise CorpusError("is no text", where=file, cure="Save it as UTF-8") from error
+            raise CorpusError("is no text", where=file, hint="Save it as UTF-8") from error
         name = f"damaged {encoding}" if encoding else _likely_encoding(content)
         raise CorpusError(
             f"is not in UTF-8; by its bytes it is {name}",
             where=file,
-            cure="Save it as UTF-8 (in Excel: CSV UTF-8)",
+            hint="Save it as UTF-8 (in Excel: CSV UTF-8)",
         ) from error
 
 
@@ -240,7 +240,7 @@ def _read_xlsx(file: Path, tab: str | None) -> Iterator[list[Line]]:
                     raise CorpusError(
                         f"has no tab {tab!r}",
                         where=file,
-                        cure=f"It has {', '.join(book.sheetnames)}; use the sheet as handed out",
+                        hint=f"It has {', '.join(book.sheetnames)}; use the sheet as handed out",
                     )
                 pages = [book[tab]] if tab is not None else book.worksheets
                 tables = [_page(page, written and written[page.title]) for page in pages]
@@ -254,7 +254,7 @@ def _read_xlsx(file: Path, tab: str | None) -> Iterator[list[Line]]:
         raise CorpusError(
             "is no readable .xlsx",
             where=file,
-            cure="Open it in a spreadsheet program and save it as .xlsx, without a password",
+            hint="Open it in a spreadsheet program and save it as .xlsx, without a password",
         ) from error
     yield from tables
 

@@ -1,4 +1,4 @@
-"""What is wrong with a copy of a corpus: each finding names the place and the cure."""
+"""What is wrong with a copy of a corpus: each finding names the place and the hint."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class Finding:
         file: the file or folder.
         place: row and column, or frame, in it; "" if it is the whole file.
         what: the cause, in the user's words.
-        cure: what to do next.
+        hint: what to do next.
     """
 
     severity: Severity
     file: str
     place: str
     what: str
-    cure: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         where = f"{self.file}, {self.place}" if self.place else self.file
-        return f"{where}: {self.what}" + (f". {self.cure}" if self.cure else "")
+        return f"{where}: {self.what}" + (f". {self.hint}" if self.hint else "")
 
     @classmethod
     def of(cls, error: Ma2miError, severity: Severity = "error") -> Finding:
         """The finding of an error; "sheet.xlsx, row 3" becomes file and place."""
         match = _PLACE.match(error.where)
         file, place = (match[1], match[2] or "") if match else (error.where, "")
-        return cls(severity, file, place, error.what, error.cure)
+        return cls(severity, file, place, error.what, error.hint)
 
 
 class LeftOut(UserWarning):

@@ -48,8 +48,8 @@ class Row:
         place = f"{self.file}, row {self.number}"
         return f"{place}, column {self.headers.get(column, column)}" if column else place
 
-    def error(self, column: str, what: str, cure: str) -> CorpusError:
-        return CorpusError(what, where=self.where(column), cure=cure)
+    def error(self, column: str, what: str, hint: str) -> CorpusError:
+        return CorpusError(what, where=self.where(column), hint=hint)
 
     def text(self, column: str) -> str:
         """The cell as text without blanks around; 6 and 6.0 become "6", nothing becomes "".
@@ -58,7 +58,7 @@ class Row:
             CorpusError: the line cannot be read, or the cell holds a formula without a value.
         """
         if self.fault:
-            raise CorpusError(self.fault, where=self.where(), cure="Correct the line")
+            raise CorpusError(self.fault, where=self.where(), hint="Correct the line")
         text = plain(self.cells.get(column))
         if text.startswith("=") and self.file.suffix.lower() in (".xlsx", ".xlsm"):
             raise self.error(
@@ -156,7 +156,7 @@ def find_sheet(root: Path, patterns: Iterable[str]) -> Path:
     raise CorpusError(
         "holds no annotation sheet",
         where=root,
-        cure=f"Put {' or '.join(patterns)} there, as the owners hand it out",
+        hint=f"Put {' or '.join(patterns)} there, as the owners hand it out",
     )
 
 
@@ -227,7 +227,7 @@ def pick_sheet(
         raise NoColumns(
             f"has no column {wanted}; its header is {shorten(found, 200)}",
             where=f"{file}, row {top.number}",
-            cure="Use the sheet as the owners hand it out, or rename the column",
+            hint="Use the sheet as the owners hand it out, or rename the column",
         )
     headers = {name: plain(top.cells[place]) for name, place in places.items()}
     width = len(top.cells) if is_text else 0

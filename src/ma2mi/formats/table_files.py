@@ -47,6 +47,6 @@ def read_table(source: AnnotationFile) -> Iterator[Annotation]:
     raise NoAnnotations(
         "has no columns that are known",
         where=source.file,
-        cure="Known are onset, duration (BIDS), Behavior with Start (s), Stop (s) or Behavior "
+        hint="Known are onset, duration (BIDS), Behavior with Start (s), Stop (s) or Behavior "
         f"type, Time (BORIS), and {', '.join(TABLE)}",
     )

@@ -206,7 +206,7 @@ def read_json(path: Path) -> Analysis:
         return Analysis(**tree)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
-            f"is no readable analysis ({error})", where=path, cure="Analyse the video again"
+            f"is no readable analysis ({error})", where=path, hint="Analyse the video again"
         ) from error
 
 

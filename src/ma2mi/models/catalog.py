@@ -59,20 +59,20 @@ def build_model(name: str, classes: int, **settings: Any) -> Backbone:
     """
     if name not in MODELS:
         raise SettingsError(
-            "is no known model", where=name, cure=f"Known are: {', '.join(sorted(MODELS))}"
+            "is no known model", where=name, hint=f"Known are: {', '.join(sorted(MODELS))}"
         )
     build = MODELS[name]
     known = _settings_of(build)
     for setting in settings:
         if setting not in known:
             raise SettingsError(
-                f"{name} has no setting {setting!r}", cure=f"It has: {', '.join(sorted(known))}"
+                f"{name} has no setting {setting!r}", hint=f"It has: {', '.join(sorted(known))}"
             )
     dropout = settings.get("dropout", 0.0)
     if not (isinstance(dropout, Real) and 0 <= float(dropout) < 1):
         raise SettingsError(f"{dropout!r} is no share", where=f"{name}, setting dropout")
     if not 1 <= classes <= MOST_CLASSES:
-        raise SettingsError(f"{classes} classes", where=name, cure=f"Give 1 to {MOST_CLASSES}")
+        raise SettingsError(f"{classes} classes", where=name, hint=f"Give 1 to {MOST_CLASSES}")
     try:
         return build(classes, **settings)
     except ValidationError as error:

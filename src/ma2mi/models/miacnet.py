@@ -162,7 +162,7 @@ class MIACNet(Backbone):
         height, width = action.shape[2:]
         if height % 16 or width % 16:
             raise SettingsError(
-                f"inputs of {width} x {height} px", cure="Take a side that is a multiple of 16"
+                f"inputs of {width} x {height} px", hint="Take a side that is a multiple of 16"
             )
         if self.settings.center and self.action_input == "flow":
             action = subtract_median_flow(action)

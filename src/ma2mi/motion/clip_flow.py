@@ -55,7 +55,7 @@ def flow(
     """
     if method not in get_args(Method):
         raise SettingsError(
-            f"unknown method {method!r}", cure=f"Known are: {', '.join(get_args(Method))}"
+            f"unknown method {method!r}", hint=f"Known are: {', '.join(get_args(Method))}"
         )
     first, clip = grey(onset, "onset"), grey(frames, "frames")
     clip = clip[None] if clip.ndim == 2 else clip
@@ -169,13 +169,13 @@ def check(first: Plane, clip: Plane) -> None:
         raise MotionError(
             f"is {first.shape}",
             where="onset",
-            cure="It must be one image, 32 pixels or more a side",
+            hint="It must be one image, 32 pixels or more a side",
         )
     if clip.ndim != 3 or clip.shape[1:] != first.shape or len(clip) == 0:
         raise MotionError(
             f"are {clip.shape}, the onset is {first.shape}",
             where="frames",
-            cure="They must be one or more frames of the onset's size",
+            hint="They must be one or more frames of the onset's size",
         )
     spreads = [float(first.std()), *(float(frame.std()) for frame in clip)]
     flat = [index for index, spread in enumerate(spreads) if spread < FLATTEST]
@@ -183,7 +183,7 @@ def check(first: Plane, clip: Plane) -> None:
         raise MotionError(
             f"grey values spread by {spreads[flat[0]]:.2g} of 255: there is nothing to follow",
             where="onset" if flat[0] == 0 else f"frame {flat[0] - 1}",
-            cure="Floats must lie in 0..255",
+            hint="Floats must lie in 0..255",
         )
 
 

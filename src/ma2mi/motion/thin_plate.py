@@ -76,7 +76,7 @@ class FlowSettings:
             raise SettingsError(
                 f"impossible {', '.join(wrong)}",
                 where="FlowSettings",
-                cure="Sizes are positive, average_frames is odd, brightness one of three words",
+                hint="Sizes are positive, average_frames is odd, brightness one of three words",
             )
 
 

@@ -76,7 +76,7 @@ def make_rows(
         if sorted(pools[0].keys.tolist()) != sorted(results[0].pool().keys.tolist()):
             raise EvaluationError(
                 f"{level.name} and {levels[0].name} judged other clips",
-                cure="Compare runs over the same clips",
+                hint="Compare runs over the same clips",
             )
         position = against[i]
         other = None if position is None else levels[position]

@@ -109,5 +109,5 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, SafetensorError) as error:
         raise CorpusError(f"is no bank of heads ({error})", where=path) from error
     if units != json.dumps(UNITS):
-        raise CorpusError("holds other units than these", where=path, cure="Write it again")
+        raise CorpusError("holds other units than these", where=path, hint="Write it again")
     return arrays

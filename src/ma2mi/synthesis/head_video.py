@@ -90,7 +90,7 @@ class HeadVideo:
         if not 16 <= face_px <= min(size):
             raise SettingsError(
                 f"a face of {face_px:g} px in an image of {size[1]} x {size[0]}",
-                cure="Take 16 px or more, and no more than the image's shorter side",
+                hint="Take 16 px or more, and no more than the image's shorter side",
             )
         self.plan_video, self.head_seed, self.size, self.face_px = (
             plan_video,

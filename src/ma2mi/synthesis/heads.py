@@ -158,7 +158,7 @@ def make_head(seed: int, size: int = 112) -> RenderedHead:
         SettingsError: the crop is smaller than 16 px.
     """
     if size < 16:
-        raise SettingsError(f"a crop of {size} px shows no face", cure="Take 16 px or more")
+        raise SettingsError(f"a crop of {size} px shows no face", hint="Take 16 px or more")
     model = _head_model()
     rng = np.random.default_rng(seed)
     rest = draw_identity(model, rng)

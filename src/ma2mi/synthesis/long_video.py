@@ -121,7 +121,7 @@ class LongVideo(SyntheticClip):
         else:
             raise SettingsError(
                 f"{plan.duration_s:g} s are too short for {len(kinds)} expressions and utterances",
-                cure="Plan fewer, or a longer video",
+                hint="Plan fewer, or a longer video",
             )
         # Uniform spacings: the events fall like a Poisson process with a dead time.
         starts = np.sort(rng.integers(0, max(spare, 0) + 1, len(pieces)))

@@ -159,7 +159,7 @@ def _scale(settings: WebcamSettings, source_face_px: float | None) -> float:
     if source_face_px is None or source_face_px <= 0:
         raise SettingsError(
             "the camera is to show a face of a given width, and that of the source is not known",
-            cure="Give source_face_px, or face_px=None to leave the scale as it is",
+            hint="Give source_face_px, or face_px=None to leave the scale as it is",
         )
     return settings.face_px / source_face_px
 
@@ -203,7 +203,7 @@ class _View:
 
     def __init__(self, first: Image, settings: WebcamSettings, scale: float) -> None:
         if first.ndim != 3 or first.shape[2] != 3:
-            raise VideoError(f"image 0 is {list(first.shape)}", cure="Give uint8 [H, W, 3], RGB")
+            raise VideoError(f"image 0 is {list(first.shape)}", hint="Give uint8 [H, W, 3], RGB")
         self.shape = first.shape
         frame = np.array((settings.height, settings.width))
         self.size = np.maximum(np.rint(scale * np.array(first.shape[:2])), 1).astype(int)

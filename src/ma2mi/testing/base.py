@@ -91,7 +91,7 @@ def write_fake(
     out = Path(out)
     if name not in FAKES:
         raise CorpusError(
-            "has no fake", where=name, cure=f"There are fakes of {', '.join(sorted(FAKES))}"
+            "has no fake", where=name, hint=f"There are fakes of {', '.join(sorted(FAKES))}"
         )
     fake = FAKES[name]
     for word, value, known in (
@@ -101,7 +101,7 @@ def write_fake(
     ):
         if value and value not in known:
             choice = ", ".join(filter(None, known)) or "no other"
-            raise CorpusError(f"has no {word} {value!r}", where=name, cure=f"It has {choice}")
+            raise CorpusError(f"has no {word} {value!r}", where=name, hint=f"It has {choice}")
     layout, version = layout or fake.layouts[0], version or fake.versions[0]
     order = Order(full_size, fault, layout, version, pictures, on_progress)
     with hold(final := out.resolve()):
@@ -110,7 +110,7 @@ def write_fake(
         work = final.with_name(f".{final.name}.part")
         try:
             if final.exists() and (not final.is_dir() or any(final.iterdir())):
-                raise CorpusError("is not empty", where=out, cure="Choose another folder")
+                raise CorpusError("is not empty", where=out, hint="Choose another folder")
             if work.exists():  # of a call that was killed; none other holds this name
                 shutil.rmtree(work)
             work.mkdir()

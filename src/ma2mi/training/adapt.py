@@ -211,13 +211,13 @@ def _check(before: Recognizer, weights: Path, pairs: Pairs) -> None:
         raise CheckpointError(
             "takes differences of frames, and the simulator has none to hold its outputs by",
             where=weights,
-            cure="Take a recognizer that takes flow",
+            hint="Take a recognizer that takes flow",
         )
     if len(set(pairs.subjects.tolist())) < 2:
         raise SettingsError(
             "adapting needs videos of two subjects at least, one of them held out to evaluate it",
             where=f"subject {pairs.subjects[0]}",
-            cure="Add videos of another subject",
+            hint="Add videos of another subject",
         )
 
 

@@ -100,7 +100,7 @@ def find_weights(name: Path | str) -> Path:
         raise CheckpointError(
             "is neither a folder nor the name of shipped weights",
             where=name,
-            cure=f"Shipped are: {', '.join(known)}" if known else "Give a folder of weights",
+            hint=f"Shipped are: {', '.join(known)}" if known else "Give a folder of weights",
         )
     return Path(name)
 
@@ -122,7 +122,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"holds no readable {CONFIG} ({' '.join(str(error).split())})",
             where=folder,
-            cure="Give a folder that ma2mi pretrain finished",
+            hint="Give a folder that ma2mi pretrain finished",
         ) from error
     if not isinstance(config, dict):
         raise CheckpointError("is no table of names and values", where=path)
@@ -138,13 +138,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"names a network that is not known, {known.model[:40]!r}",
             where=path,
-            cure=f"Known are: {', '.join(sorted(MODELS))}",
+            hint=f"Known are: {', '.join(sorted(MODELS))}",
         )
     if known.format > FORMAT:
         raise CheckpointError(
             f"has format {known.format}, this version reads up to {FORMAT}",
             where=path,
-            cure="Install a newer ma2mi",
+            hint="Install a newer ma2mi",
         )
     if "format" not in config:
         config["settings"] = settings_before(config["model"]) | config["settings"]
@@ -197,13 +197,13 @@ def load_backbone(
             raise CheckpointError(
                 f"not the weights that {CONFIG} was written with",
                 where=path,
-                cure="Copy the folder again, or make it anew",
+                hint="Copy the folder again, or make it anew",
             )
     except (OSError, SafetensorError, ValueError, TypeError, MemoryError) as error:
         raise CheckpointError(
             f"no readable weights ({' '.join(str(error).split())})",
             where=path,
-            cure="Pre-train again",
+            hint="Pre-train again",
         ) from error
     _refuse_infinite(tensors, path)
     if head is None:
@@ -241,7 +241,7 @@ def _refuse_other(
         raise CheckpointError(
             f"weights do not fit this network: {unfit[0]}{others}",
             where=folder / WEIGHTS,
-            cure=f"They were made for {read_config(folder)['model']}; name that with --model",
+            hint=f"They were made for {read_config(folder)['model']}; name that with --model",
         )
 
 
@@ -251,7 +251,7 @@ def _refuse_infinite(tensors: dict[str, Tensor], where: Path) -> None:
             raise CheckpointError(
                 f"weights that are not finite numbers, in {name}",
                 where=where,
-                cure="Train again, with a lower learning rate",
+                hint="Train again, with a lower learning rate",
             )
 
 
@@ -294,7 +294,7 @@ def build_described(folder: Path, outputs: int, **changes: Any) -> Backbone:
         raise CheckpointError(
             f"{error.where}: {error.what}" if error.where else error.what,
             where=folder / CONFIG,
-            cure=error.cure,
+            hint=error.hint,
         ) from error
 
 
@@ -344,7 +344,7 @@ def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) 
         raise CheckpointError(
             f"no readable training state ({' '.join(str(error).split())})",
             where=path,
-            cure="Delete it to start anew",
+            hint="Delete it to start anew",
         ) from error
     model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
     _refuse_infinite(model, path)
@@ -358,7 +358,7 @@ def load_state(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) 
         optimizer.load_state_dict({"state": state, "param_groups": groups})
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            "training state of another network", where=path, cure="Choose another --out"
+            "training state of another network", where=path, hint="Choose another --out"
         ) from error
     return about
 

@@ -36,7 +36,7 @@ def check_folder(out: Path) -> None:
     """
     try:
         if out.exists() and not out.is_dir():
-            raise SettingsError("is a file", where=out, cure="Name a folder")
+            raise SettingsError("is a file", where=out, hint="Name a folder")
         if not any((out / name).exists() for name in (WEIGHTS, CONFIG)):
             return
         what = ""
@@ -52,7 +52,7 @@ def check_folder(out: Path) -> None:
     except OSError as error:
         raise store_error(error, out) from error
     if what:
-        raise SettingsError(what, where=out, cure="Choose another --out, or move it away")
+        raise SettingsError(what, where=out, hint="Choose another --out, or move it away")
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _claim(out: Path, meant: Mapping[str, Any], epochs: str, refused: str) -> di
             raise SettingsError(
                 f"holds a run {refused or f'with other settings or other videos: {differ}'}",
                 where=out,
-                cure="Choose another --out, or delete it",
+                hint="Choose another --out, or delete it",
             )
         _go_on(out, before, tree, epochs)
     try:
@@ -151,7 +151,7 @@ def _before(out: Path) -> dict[str, Any] | None:
     if isinstance(before, dict):
         return before
     raise SettingsError(
-        "holds a run whose settings cannot be read", where=out, cure="Choose another --out"
+        "holds a run whose settings cannot be read", where=out, hint="Choose another --out"
     )
 
 
@@ -169,7 +169,7 @@ def _go_on(out: Path, before: dict[str, Any], tree: dict[str, Any], epochs: str)
         raise SettingsError(
             f"has learned for {done} epochs already, {now} are asked for",
             where=out,
-            cure="Ask for as many or more, or choose another --out",
+            hint="Ask for as many or more, or choose another --out",
         )
     if done and old != now:
         planned = tree.setdefault("planned", [{"from_epoch": 1, "epochs": old}])

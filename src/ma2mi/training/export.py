@@ -96,7 +96,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
         raise CheckpointError(
             "shrinks the face as ONNX cannot",
             where=recognizer.config["model"],
-            cure="Leave out --position",
+            hint="Leave out --position",
         )
     module = RecognizerGraph(recognizer).cpu().eval()
     inputs = _inputs(recognizer, position)
@@ -106,7 +106,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
             raise CheckpointError(
                 f"does not look at its {', '.join(unseen)}",
                 where=recognizer.config["model"],
-                cure="Leave out --position" if "position" in unseen else "Add --position",
+                hint="Leave out --position" if "position" in unseen else "Add --position",
             )
         for key, value in _about(recognizer, inputs).items():
             model.metadata_props.add(key=key, value=json.dumps(value, sort_keys=True))
@@ -117,7 +117,7 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
         raise CheckpointError(
             f"onnxruntime and torch differ by {difference:.2g}, allowed is {TOLERANCE:g}",
             where=path,
-            cure="Nothing was written",
+            hint="Nothing was written",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content)

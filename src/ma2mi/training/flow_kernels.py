@@ -227,7 +227,7 @@ class RBFRidge:
         views = clips.shape[1]
         x = clips.reshape(len(labels) * views, -1).astype(np.float64)
         if not x.any():
-            raise EvaluationError("features are all zero", cure="Check the prepared clips")
+            raise EvaluationError("features are all zero", hint="Check the prepared clips")
         squared = _squared_distances(x, x)
         grid = [(w, s) for w in self.widths for s in self.strengths]
         # Chosen on the clips as they are: 8 times faster than with all views.

@@ -66,7 +66,7 @@ def grad_cam(
             raise SettingsError(
                 f"has no output {', '.join(sorted(unknown))}",
                 where="heat maps",
-                cure=f"It has: {', '.join(outputs)}",
+                hint=f"It has: {', '.join(outputs)}",
             )
         wanted = [outputs.index(name) for name in names]
     net = recognizer.net.eval()

@@ -91,7 +91,7 @@ def run_epochs(
         history = about.get("history", [])
         if not isinstance(history, list):
             raise CheckpointError(
-                "no readable training state", where=state, cure="Delete it to start anew"
+                "no readable training state", where=state, hint="Delete it to start anew"
             )
         # Of 16-bit precision: by how much gradients are scaled.
         if scale := about.get("precision"):
@@ -138,7 +138,7 @@ def _diverged(what: str, epoch: int, settings: LoopSettings) -> SettingsError:
     return SettingsError(
         f"{what} of epoch {epoch + 1}",
         where="training",
-        cure=f"Lower the learning rate, which is {settings.lr:g}",
+        hint=f"Lower the learning rate, which is {settings.lr:g}",
     )
 
 

@@ -43,7 +43,7 @@ class PooledScore(Metric):  # type: ignore[misc]
         super().__init__()
         if metric not in METRICS:
             raise EvaluationError(
-                "is no known metric", where=metric, cure=f"Known are: {', '.join(METRICS)}"
+                "is no known metric", where=metric, hint=f"Known are: {', '.join(METRICS)}"
             )
         self.metric, self.classes, self.absent = metric, classes, absent
         zeros = torch.zeros(classes, classes, dtype=torch.long)

@@ -99,7 +99,7 @@ class VideoMovements:
     def __post_init__(self) -> None:
         if not len(self.pairs.late):
             raise SettingsError(
-                "pairs without a later movement", cure='Build them with kind="future-movement"'
+                "pairs without a later movement", hint='Build them with kind="future-movement"'
             )
 
     @property
@@ -179,7 +179,7 @@ class SimulatedMovements:
     def __post_init__(self) -> None:
         if self.backbone.action_input != "flow":
             raise SettingsError(
-                "the simulator has movement and no frames", cure="Take a network that reads flow"
+                "the simulator has movement and no frames", hint="Take a network that reads flow"
             )
 
     @property

@@ -105,7 +105,7 @@ class FutureMovement(nn.Module):
             raise SettingsError(
                 "sees no movement with its position branch alone",
                 where="future-movement",
-                cure='Take branches="both" or "action"',
+                hint='Take branches="both" or "action"',
             )
         self.trunk = backbone  # so named in the states of runs
         self.settings = settings

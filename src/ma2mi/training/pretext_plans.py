@@ -116,7 +116,7 @@ def plan_pretext(
             raise SettingsError(
                 "the simulator has movement and no faces",
                 where=pretext.title,
-                cure="Take the pretext task future-movement, or give videos",
+                hint="Take the pretext task future-movement, or give videos",
             )
         return NearPlan(MA2MI(backbone, pretext), pairs, settings)
     source: Source

@@ -222,7 +222,7 @@ def _read_best(path: Path) -> tuple[dict[str, Tensor], float]:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"no readable weights ({error})", where=path, cure="Delete the run to start anew"
+            f"no readable weights ({error})", where=path, hint="Delete the run to start anew"
         ) from error
     return tensors, float(tensors.pop("score"))
 
@@ -234,14 +234,14 @@ def _check_init(init: Path, settings: PretrainSettings) -> None:
             f"holds {config['model']} at {config['size']} px, not {settings.model} at "
             f"{settings.size} px",
             where=init,
-            cure="Name them with --model and --size",
+            hint="Name them with --model and --size",
         )
     before = _pretext_of(config)
     if before not in ("", settings.pretext.title):
         raise CheckpointError(
             f"holds weights of the pretext task {before}, not {settings.pretext.title}",
             where=init,
-            cure="Start from weights of the same pretext task",
+            hint="Start from weights of the same pretext task",
         )
 
 

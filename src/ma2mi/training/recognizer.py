@@ -222,7 +222,7 @@ class Recognizer:
         if len(pairs.first) and side < self.size:
             raise FaceError(
                 f"crops of {side} px, the network sees {self.size} px",
-                cure=f"Prepare crops of {self.size} px or more",
+                hint=f"Prepare crops of {self.size} px or more",
             )
         return compute_logits(self.net, pairs, self.size, self.settings.views).mean(0)
 
@@ -311,7 +311,7 @@ def recognizer_settings(config: Mapping[str, Any], where: Path | str = "") -> Re
         raise CheckpointError(
             "holds a pre-trained backbone, not a recognizer",
             where=where,
-            cure="Fine-tune it with --init",
+            hint="Fine-tune it with --init",
         )
     try:
         return RecognizerSettings.model_validate(config["recognizer"])
@@ -356,7 +356,7 @@ class ZeroShot:
                 f"predicts {', '.join(self.recognizer.classes)}; "
                 f"the protocol has {', '.join(self.order)}",
                 where=self.name,
-                cure="Fine-tune it with --init, or take a protocol with its classes",
+                hint="Fine-tune it with --init, or take a protocol with its classes",
             )
 
     @property

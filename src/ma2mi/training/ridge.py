@@ -185,7 +185,7 @@ def _balance(labels: Labels, classes: int) -> tuple[Features, Features]:
 def _penalty(diagonal: Features, strength: float) -> float:
     penalty = strength * float(np.mean(diagonal))
     if not penalty > 0:
-        raise EvaluationError("features are all zero", cure="Check the prepared clips")
+        raise EvaluationError("features are all zero", hint="Check the prepared clips")
     return penalty
 
 

@@ -27,7 +27,7 @@ def check_enough(train: Rows) -> None:
     if len(train) < FEWEST:
         raise SettingsError(
             f"only {len(train)} pairs to learn from, at least {FEWEST} are needed",
-            cure="Give more or longer videos in which faces move",
+            hint="Give more or longer videos in which faces move",
         )
 
 
@@ -52,7 +52,7 @@ def split_subjects(subjects: NDArray[np.str_], share: float, seed: int) -> tuple
     if len(names) < 2:
         raise SettingsError(
             f"pre-training needs two subjects at least, one of them held out; found {len(names)}",
-            cure="Add videos of other subjects",
+            hint="Add videos of other subjects",
         )
     count = min(max(1, round(share * len(names))), len(names) - 1)
     chosen = np.random.default_rng([seed, 7]).permutation(names)[:count]

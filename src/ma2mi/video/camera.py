@@ -43,7 +43,7 @@ def camera_frames(
             raise VideoError(
                 "cannot be opened",
                 where=f"camera {number}",
-                cure="Connect it, close other programs that use it, or try --camera 1",
+                hint="Connect it, close other programs that use it, or try --camera 1",
             )
         index, misses, start = 0, 0, None
         while stop is None or not stop():

@@ -49,17 +49,17 @@ def recorded_rate(container: InputContainer, stream: VideoStream) -> Fraction | 
 
 def check_file(path: Path) -> None:
     if os.path.lexists(path) and not path.exists():
-        raise VideoError("is a link that leads nowhere", where=path, cure="Check the path")
+        raise VideoError("is a link that leads nowhere", where=path, hint="Check the path")
     if not path.exists():
-        raise VideoError("does not exist", where=path, cure="Check the path")
+        raise VideoError("does not exist", where=path, hint="Check the path")
     if not path.is_file():
         raise VideoError(
             "is a stream, not a file",
             where=path,
-            cure="Save it to a file first, or watch a camera with --camera",
+            hint="Save it to a file first, or watch a camera with --camera",
         )
     if path.stat().st_size == 0:
-        raise VideoError("has zero bytes", where=path, cure="Copy or download it again")
+        raise VideoError("has zero bytes", where=path, hint="Copy or download it again")
 
 
 @contextmanager
@@ -85,12 +85,12 @@ def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStre
             raise VideoError(
                 "the recording was cut off before its index was written (no moov atom)",
                 where=path,
-                cure="Copy it again, or repair it from another recording of the same camera",
+                hint="Copy it again, or repair it from another recording of the same camera",
             ) from error
         raise VideoError(
             f"is not a video that ffmpeg can read ({error.strerror})",
             where=path,
-            cure="Copy it again, or convert it to mp4",
+            hint="Copy it again, or convert it to mp4",
         ) from error
     with container:
         stream = next((s for s in container.streams.video if not _is_cover(s)), None)
@@ -98,14 +98,14 @@ def _opened(path: Path, source: Any) -> Iterator[tuple[InputContainer, VideoStre
             raise VideoError(
                 "holds no picture, only sound or data",
                 where=path,
-                cure="Give the file that holds the picture",
+                hint="Give the file that holds the picture",
             )
         context: Any = stream.codec_context  # PyAV's stubs do not know that there may be none
         if context is None:
             raise VideoError(
                 "is coded in a way that ffmpeg does not know",
                 where=path,
-                cure="Convert it with the program that wrote it",
+                hint="Convert it with the program that wrote it",
             )
         # Without this the decoder keeps back pictures whose reference is missing.
         stream.codec_context.flags |= av.codec.context.Flags.output_corrupt
@@ -345,4 +345,4 @@ def falls_short(container: InputContainer, end_s: Fraction, step_s: Fraction) ->
 
 
 def undecodable_error(path: Path) -> VideoError:
-    return VideoError("no frame of it decodes", where=path, cure="Copy it again, or convert it")
+    return VideoError("no frame of it decodes", where=path, hint="Copy it again, or convert it")

@@ -74,7 +74,7 @@ class FrameIndex:
             raise CorpusError(
                 f"is missing; the folder holds {self.first} to {self.last}",
                 where=f"{self.folder}, frame {number}",
-                cure="Copy it again from the owners' archive, or correct the sheet",
+                hint="Copy it again from the owners' archive, or correct the sheet",
             )
         return self.positions[number]
 
@@ -98,7 +98,7 @@ def index_frames(folder: Path) -> FrameIndex:
     common = Counter(pattern for pattern in patterns if pattern).most_common(1)
     if not common:
         raise CorpusError(
-            "holds no numbered frames", where=folder, cure="Copy it again as handed out"
+            "holds no numbered frames", where=folder, hint="Copy it again as handed out"
         )
     positions: dict[int, int] = {}
     strangers, repeated = [], []
@@ -132,15 +132,15 @@ def picture_size(file: Path, content: bytes | None = None) -> tuple[int, int]:
     except OSError as error:
         raise VideoError(f"cannot be read ({error.strerror})", where=file) from error
     if not content:
-        raise VideoError("has zero bytes", where=file, cure=_AGAIN)
+        raise VideoError("has zero bytes", where=file, hint=_AGAIN)
     if _breaks_off(content):
-        raise VideoError("is truncated", where=file, cure=_AGAIN)
+        raise VideoError("is truncated", where=file, hint=_AGAIN)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # larger than OpenCV takes
         image = None
     if image is None:
-        raise VideoError("is not a readable image", where=file, cure=_AGAIN)
+        raise VideoError("is not a readable image", where=file, hint=_AGAIN)
     return int(image.shape[1]), int(image.shape[0])
 
 

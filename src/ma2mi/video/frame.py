@@ -85,7 +85,7 @@ def check_size(width: int, height: int, where: Path) -> None:
         raise VideoError(
             f"is {width}x{height} px, and no side may be longer than {LONGEST_SIDE_PX} px",
             where=where,
-            cure="Scale it down, or cut out the face",
+            hint="Scale it down, or cut out the face",
         )
 
 

@@ -46,7 +46,7 @@ def list_images(folder: Path) -> list[Path]:
         raise VideoError(
             "the folder holds no images",
             where=folder,
-            cure=f"Frames are files that end in {' '.join(sorted(IMAGE_SUFFIXES))}",
+            hint=f"Frames are files that end in {' '.join(sorted(IMAGE_SUFFIXES))}",
         )
     return sorted(images, key=lambda path: natural(path.name))
 
@@ -54,7 +54,7 @@ def list_images(folder: Path) -> list[Path]:
 def folder_rate(folder: Path, fps: Fraction | None) -> Fraction:
     if fps is None or fps <= 0:
         raise VideoError(
-            "a folder of frames carries no times", where=folder, cure="Give its frame rate as fps"
+            "a folder of frames carries no times", where=folder, hint="Give its frame rate as fps"
         )
     return Fraction(fps)
 
@@ -129,7 +129,7 @@ def read_folder(folder: Path, fps: Fraction, start: int, stop: int | None) -> It
                 f"is {image.shape[1]}x{image.shape[0]}, the frames before it"
                 f" are {shape[1]}x{shape[0]}",
                 where=file,
-                cure="Bring all frames to one size",
+                hint="Bring all frames to one size",
             )
         yield Frame(index, positions[index] / fps, image)
 
@@ -201,10 +201,10 @@ def _decode_image(file: Path, page: int = 0) -> NDArray[Any]:
         elif coded.size:
             image = cv2.imdecode(coded, flags)
     if image is None:
-        raise VideoError("is not a readable image", where=file, cure="Copy or extract it again")
+        raise VideoError("is not a readable image", where=file, hint="Copy or extract it again")
     if image.dtype not in (np.uint8, np.uint16):
         raise VideoError(
-            f"has pixels of type {image.dtype}", where=file, cure="Save it with 8 or 16 bits"
+            f"has pixels of type {image.dtype}", where=file, hint="Save it with 8 or 16 bits"
         )
     check_size(image.shape[1], image.shape[0], file)
     return image

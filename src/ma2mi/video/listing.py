@@ -45,7 +45,7 @@ def _walk(folder: Path | str) -> Iterator[tuple[Path, bool]]:
     """Files, and folders that hold images, each with whether its suffix is that of a video."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise VideoError("is not a folder", where=folder, cure="Give a folder that holds videos")
+        raise VideoError("is not a folder", where=folder, hint="Give a folder that holds videos")
     visited: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)

@@ -27,7 +27,7 @@ def frame_times(path: Path, fps: Fraction | None = None) -> list[Fraction]:
     try:
         state = path.stat()
     except (OSError, ValueError) as error:
-        raise VideoError("does not exist", where=path, cure="Check the path") from error
+        raise VideoError("does not exist", where=path, hint="Check the path") from error
     return list(_frame_times(path, fps, (state.st_size, state.st_mtime_ns)))
 
 
@@ -63,7 +63,7 @@ def packet_count(path: Path) -> int:
         raise VideoError(
             f"breaks off after {count} packets ({error.strerror})",
             where=path,
-            cure="Copy it again, or convert it",
+            hint="Copy it again, or convert it",
         ) from error
     return count
 
@@ -103,6 +103,6 @@ def _container_clock(path: Path) -> tuple[Fraction | None, Fraction | None]:
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             clock = (container.start_time, container.duration)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"does not open ({error})", where=path, cure="Copy it again") from error
+        raise VideoError(f"does not open ({error})", where=path, hint="Copy it again") from error
     start, length = (None if one is None else Fraction(one, av.time_base) for one in clock)
     return start, length

@@ -52,7 +52,7 @@ def write_video(
         raise VideoError(
             f"a {'lossless' if lossless else 'H.264'} video is written as {suffix}",
             where=path,
-            cure=f"Name it {path.stem}{suffix}",
+            hint=f"Name it {path.stem}{suffix}",
         )
     if fps <= 0:
         raise VideoError(f"fps {fps} is not a frame rate", where=path)
@@ -83,7 +83,7 @@ def write_frames(
     folder = Path(folder)
     if Path(pattern).suffix.lower() not in IMAGE_SUFFIXES or "{index" not in pattern:
         raise VideoError(
-            "names no numbered image", where=pattern, cure='Use one such as "img{index}.png"'
+            "names no numbered image", where=pattern, hint='Use one such as "img{index}.png"'
         )
     with optional_part("cv2", "video"):
         import cv2
@@ -104,7 +104,7 @@ def _checked(images: Iterable[Image], where: Path) -> Iterator[Image]:
             raise VideoError(
                 f"image {index} is {image.dtype} {list(image.shape)}",
                 where=where,
-                cure="Give uint8 [H, W, 3], RGB",
+                hint="Give uint8 [H, W, 3], RGB",
             )
         shape = shape or image.shape
         if image.shape != shape:

@@ -45,7 +45,7 @@ def load_repairs(table: str | Path) -> list[Repair]:
     file = Path(table) if own else Path(__file__).with_name(f"{table}.csv")
     if not file.is_file():
         if own:
-            raise CorpusError("is no file", where=file, cure=f"Give a CSV of {', '.join(COLUMNS)}")
+            raise CorpusError("is no file", where=file, hint=f"Give a CSV of {', '.join(COLUMNS)}")
         return []
     lines = io.StringIO(read_text(file).removeprefix("\ufeff"), newline=None)
     try:
@@ -54,7 +54,7 @@ def load_repairs(table: str | Path) -> list[Repair]:
             raise CorpusError(
                 f"has no column {', '.join(missing)}",
                 where=file,
-                cure=f"The header is {','.join(COLUMNS)}",
+                hint=f"The header is {','.join(COLUMNS)}",
             )
         repairs = []
         for number, cells in enumerate(reader, start=2):
@@ -63,7 +63,7 @@ def load_repairs(table: str | Path) -> list[Repair]:
                 raise CorpusError(
                     f"{repair.field!r} cannot be repaired",
                     where=f"{file}, row {number}, column field",
-                    cure=f"Write one of {', '.join(FIELDS)}",
+                    hint=f"Write one of {', '.join(FIELDS)}",
                 )
             frame = repair.field in ("onset", "apex", "offset")
             cleared = repair.field == "apex" and not repair.value
@@ -72,9 +72,9 @@ def load_repairs(table: str | Path) -> list[Repair]:
                 raise CorpusError(
                     f"{shorten(repair.value)!r} is no frame number",
                     where=f"{file}, row {number}, column value",
-                    cure="Write a whole number; only an apex may be empty",
+                    hint="Write a whole number; only an apex may be empty",
                 )
             repairs.append(repair)
     except csv.Error as error:
-        raise CorpusError(f"cannot be read ({error})", where=file, cure="Save it again") from error
+        raise CorpusError(f"cannot be read ({error})", where=file, hint="Save it again") from error
     return repairs
