@@ -71,7 +71,7 @@ def sections():
         # A line that starts with "#" inside a block is a comment.
         for title, block, language, text in PARTS.findall(page.read_text("utf-8")):
             heading = title or heading
-            if block and (language in ("sh", "python") or text.startswith(MANIFEST)):
+            if block and (language in ("sh", "python", "toml") or text.startswith(MANIFEST)):
                 section = found.setdefault((page, heading), Section(page, heading, []))
                 section.blocks.append((language, text))
     return [
