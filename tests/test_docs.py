@@ -260,9 +260,10 @@ def described(folder):
 
 def test_options_in_the_text_are_there():
     """Each ``--option`` of the docs is one that some command shows in its help."""
+    group = typer.main.get_command(app)
     shown = {
         option
-        for command in all_commands(typer.main.get_command(app))
+        for command in (group, *all_commands(group))
         for parameter in command.params
         if not getattr(parameter, "hidden", False)
         for option in (*parameter.opts, *parameter.secondary_opts)
