@@ -84,7 +84,14 @@ def _commands() -> Iterator[str]:
         "Exit codes: 0 done; 2 a wrong call, in one line; 3 done but for the inputs listed (or an "
         "audit that fails, or a part that is missing); 130 interrupted.\n"
     )
-    for words, command, parent in _leaves(typer.main.get_command(app), "ma2mi"):
+    group = typer.main.get_command(app)
+    every = group.make_context("ma2mi", [], resilient_parsing=True)
+    yield "## Options of every command\n\n| option | meaning |\n|---|---|"
+    for parameter in group.params:
+        name, text = parameter.get_help_record(every) or ("", "")
+        yield _row(f"`{name}`", text.replace("  [", " ["))
+    yield ""
+    for words, command, parent in _leaves(group, "ma2mi"):
         context = command.make_context(words, [], parent=parent, resilient_parsing=True)
         yield f"## {words}\n\n{(command.help or '').strip()}\n"
         records = [p.get_help_record(context) for p in command.params if not p.hidden]
