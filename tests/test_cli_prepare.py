@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(ma2mi, spoilt):
         ("benchmark", *corpus, "--corpus", "samm", "--root", "x"): "NAME=DIR for each",
         ("benchmark", *corpus, "--root", "x"): "NAME=DIR for each",
         ("benchmark", *corpus, "--layout", "cropped"): "in the layout 'cropped'",
-        ("benchmark", *corpus, "--label", "calm"): "--label calm: is no WORD=CLASS",
+        ("benchmark", *corpus, "--label", "calm"): "--label calm: is not WORD=CLASS",
         ("benchmark", *corpus, "--label", "happiness=joy", *quick): "joy",
         ("benchmark", *corpus, "--recipe", "cake"): "cake: is not a known recipe",
         ("benchmark", "--corpus", "synthetic-micro", "--no-repairs"): "has no option repairs",

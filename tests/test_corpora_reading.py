@@ -198,7 +198,7 @@ def test_truncated_pictures_do_not_pass(tmp_path, suffix):
     with pytest.raises(VideoError, match="zero bytes"):
         picture_size(file)
     file.write_bytes(b"plain text")
-    with pytest.raises(VideoError, match="no readable image"):
+    with pytest.raises(VideoError, match="not a readable image"):
         picture_size(file)
 
 
@@ -275,9 +275,9 @@ def test_pictures_are_compared(tmp_path):
     assert json.loads(found.to_json())["findings"][0]["severity"] == "error"
 
 
-def test_extra_words_of_emotion_are_told(copy):
+def test_unpublished_emotions_are_reported(copy):
     edit(copy, lambda page: setattr(page["J2"], "value", "boredom"))
-    (line,) = (i for i in check_corpus("casme2", copy).items if "emotions that nobody" in i.what)
+    (line,) = (i for i in check_corpus("casme2", copy).items if "not among the published" in i.what)
     assert "'boredom'" in line.what
 
 

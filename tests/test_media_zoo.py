@@ -1505,7 +1505,7 @@ ANALYZED = {
     "pages_12_in_16.tif": "",
     "rate_0.5.avi": "",
     "text.mp4": "no video",
-    "one_unreadable": "no readable image",
+    "one_unreadable": "not a readable image",
     "no_frames.mkv": "no video",
     "unknown_codec.mp4": "",
     "pipe.mp4": "stream",
