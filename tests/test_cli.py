@@ -390,7 +390,7 @@ def test_pretrain_in_two_processes(macro, tmp_path):
         *QUICK, "--devices", 2, "--strategy", "ddp", timeout=300,
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
-    assert said.stdout.count("on held-out people") == 1  # one process speaks
+    assert said.stdout.count("on held-out subjects") == 1  # one process speaks
     with (tmp_path / "run" / "log.csv").open() as sheet:
         rows = list(csv.DictReader(sheet))
     assert len(rows) == 2

@@ -77,7 +77,7 @@ def test_several_corpora_are_one_and_rows_left_out_are_listed(ma2mi, spoilt, tmp
     )  # fmt: skip
     assert (code, err) == (3, "")  # listed, and no warning of Python's
     assert "row 3, column ApexFrame: frame" in out
-    assert "17 clips of 6 people" in out
+    assert "17 clips of 6 subjects" in out
     assert "run: runs/casme2+smic-majority" in out
 
 

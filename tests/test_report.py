@@ -104,7 +104,7 @@ def test_cells_by_hand(results):
     )
     assert wrong[5:] == ("0.000", "0.125", "half")
     assert rows[1].test.difference == pytest.approx(2 / 3)
-    assert (rows[0].people, rows[0].clips) == (4, 8)
+    assert (rows[0].subjects, rows[0].clips) == (4, 8)
 
 
 def test_each_against_its_own_control(results):
@@ -114,7 +114,7 @@ def test_each_against_its_own_control(results):
 
 
 def test_runs_over_other_clips_are_not_compared(results):
-    with pytest.raises(EvaluationError, match="short and half judged other clips"):
+    with pytest.raises(EvaluationError, match="short and half were tested on other clips"):
         make_rows([results[0], run("short", TRUTH, n=6)])
 
 
@@ -154,7 +154,7 @@ def test_score_table_says_how_it_was_measured(results):
     text = score_table(results)
     lines = text.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["half", "perfect", "<b>bold</b>"]
-    assert "loso: 8 clips of 4 people" in text
+    assert "loso: 8 clips of 4 subjects" in text
 
 
 def test_every_table_has_a_line_for_each_database():
@@ -282,7 +282,7 @@ def test_page_holds_the_table_and_escapes_names(results, drawn):
     assert "A &amp; B" in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert "<b>bold" not in page
-    assert "8 clips of 4 people" in page
+    assert "8 clips of 4 subjects" in page
     assert "no lie detector" in " ".join(page.split())
 
 

@@ -57,7 +57,7 @@ def draw_scores(rows: Sequence[TableRow]) -> bytes:
         axes.plot(row.uf1.value, place, "o", color=BLUE, zorder=2)
     axes.set_yticks(places, [row.name for row in rows])
     axes.set_xlim(0, 1)
-    axes.set_xlabel("UF1, 95 % interval over people")
+    axes.set_xlabel("UF1, 95 % interval over subjects")
     axes.grid(axis="x", alpha=0.3)
     return _png(figure)
 
@@ -130,7 +130,7 @@ def draw_confusions(results: Sequence[RunResult]) -> bytes:
 
 @_styled
 def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
-    """What was learned, on held-out people, epoch by epoch.
+    """What was learned, on held-out subjects, epoch by epoch.
 
     Loss, later movement found among 32, action units and the subject read off, the last against
     chance; for the pretext task "near future" loss and copy baseline, gain over it, and variance of
@@ -143,12 +143,12 @@ def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
     left, middle, right = figure.subplots(1, 3)
     epochs = [h["epoch"] for h in history]
     left.plot(epochs, [h["loss"] for h in history], color=BLUE, label="MA2MI")
-    left.plot(epochs, [h["copy"] for h in history], color=GREY, label="copying")
+    left.plot(epochs, [h["copy"] for h in history], color=GREY, label="no change")
     left.legend(frameon=False)
     left.set_title("held-out loss")
     middle.plot(epochs, [100 * h["gain"] for h in history], color=BLUE)
     middle.axhline(0, color=GREY, lw=1)
-    middle.set_title("gain over copying, %")
+    middle.set_title("gain over the no-change baseline, %")
     right.plot(epochs, [h["variance"] for h in history], color=RED)
     right.set_ylim(bottom=0)
     right.set_title("variance of the latent")

@@ -65,7 +65,7 @@ def make_page(
         header=HEADER,
         lines=[cells(row) for row in rows],
         clips=rows[0].clips if rows else 0,
-        people=rows[0].people if rows else 0,
+        subjects=rows[0].subjects if rows else 0,
         curves=curves,
         pictures=pictures,
         stamped=stamped,

@@ -32,7 +32,7 @@ class TableRow:
         name: the learner's.
         uf1, uar: pooled scores, mean over seeds, with 95 % intervals by bootstrap over subjects.
         accuracy: pooled, mean over seeds.
-        people, clips: how many were left out and judged.
+        subjects, clips: how many were left out and tested.
         databases: database to its UF1, UAR and accuracy, where the run pools several.
         seeds: how many.
         seeds_sd: standard deviation of the seeds' UF1; None for one seed.
@@ -44,7 +44,7 @@ class TableRow:
     uf1: Estimate
     uar: Estimate
     accuracy: float
-    people: int
+    subjects: int
     clips: int
     databases: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     against: str = ""
@@ -65,7 +65,7 @@ def make_rows(
             every run but the first is tested against the first.
 
     Raises:
-        EvaluationError: the runs judged other clips.
+        EvaluationError: the runs were tested on other clips.
     """
     if against is None:
         against = [None] + [0] * (len(results) - 1)
@@ -75,7 +75,7 @@ def make_rows(
         pools = [result.pool(seed) for seed in result.record.seeds]
         if sorted(pools[0].keys.tolist()) != sorted(results[0].pool().keys.tolist()):
             raise EvaluationError(
-                f"{level.name} and {levels[0].name} judged other clips",
+                f"{level.name} and {levels[0].name} were tested on other clips",
                 hint="Compare runs over the same clips",
             )
         position = against[i]
@@ -245,16 +245,16 @@ def score_table(results: Sequence[RunResult], against: Sequence[int | None] | No
     protocol = results[0].record.protocol
     trained = any(fold.train_subjects for fold in results[0].folds)
     how = (
-        "each predicted by a model that never saw that person;\nscores pooled over all folds, "
+        "each predicted by a model that never saw that subject;\nscores pooled over all folds, "
         if trained
         else "each predicted by weights that were trained on none of these clips;\n"
     )
     table = text_table(HEADER, [*lines, *stamped])
     return (
         f"{table}\n"
-        f"{protocol}: {rows[0].clips} clips of {rows[0].people} people, {how}"
-        "mean over seeds and their standard deviation (UF1); intervals by bootstrap over people, "
-        "p by paired\npermutation over people, seeds pooled (UF1)"
+        f"{protocol}: {rows[0].clips} clips of {rows[0].subjects} subjects, {how}"
+        "mean over seeds and their standard deviation (UF1); intervals by bootstrap over subjects, "
+        "p by paired\npermutation over subjects, seeds pooled (UF1)"
     )
 
 
