@@ -106,3 +106,32 @@ def test_no_environment_no_change(monkeypatch):
     assert configure(["pretrain"], OPTIONS).defaults == {}
     with pytest.raises(SettingsError, match="needs a value"):
         configure(["pretrain", "--config"], OPTIONS)
+
+
+def test_an_empty_word_of_a_file_is_as_if_it_were_not_there(tmp_path):
+    (tmp_path / "run.toml").write_text('out = ""\nepochs = 3\n')
+    assert configure(["pretrain", "--config", str(tmp_path / "run.toml")], OPTIONS).defaults == {
+        "epochs": 3
+    }
+
+
+@pytest.mark.parametrize("changes", [{"loop": 3, "loop.lr": 1}, {"loop.lr": 1, "loop.lr.x": 2}])
+def test_nothing_lies_below_a_single_value(changes):
+    from ma2mi.cli.configuration import changed
+
+    with changed(changes), pytest.raises(SettingsError, match="single value"):
+        with_changes({"loop": {"seed": 3}}, ["loop"])
+
+
+def test_files_without_an_end_or_nested_too_deep_are_refused(tmp_path):
+    (tmp_path / "deep.toml").write_text("epochs = " + "[" * 5000)
+    for file in ("/dev/zero", tmp_path / "deep.toml"):
+        with pytest.raises(SettingsError, match=r"too (large|deep)"):
+            configure(["pretrain", "--config", str(file)], OPTIONS)
+    deep = "[" * 5000
+    assert configure(["pretrain", f"--set=loop.lr={deep}"], OPTIONS).changes == {"loop.lr": deep}
+
+
+def test_settings_without_a_command_ask_for_one():
+    with pytest.raises(SettingsError, match="Name a command first"):
+        configure(["--set", "loop.lr=1"], OPTIONS)

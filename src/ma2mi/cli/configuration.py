@@ -86,6 +86,8 @@ def configure(words: Sequence[str], options: Mapping[str, frozenset[str]]) -> Co
         for name in values:
             _check(name, options.get(command, frozenset()), path, command)
         defaults |= values
+        # As in the environment: an empty path would be the folder that the user stands in.
+        defaults = {name: value for name, value in defaults.items() if value != ""}
     changes |= dict(map(_pair, pairs))
     for name in changes:
         _check(name.partition(".")[0], _settings_of(command), f"--set {name}", command)
@@ -109,17 +111,27 @@ def with_changes(values: Mapping[str, Any], fields: Sequence[str]) -> dict[str, 
         first, *others = name.split(".")
         if first not in fields:
             continue
-        if not others:
-            made[first] = value
-            continue
-        tree = made.get(first, {})
-        tree = tree.model_dump(exclude_unset=True) if hasattr(tree, "model_dump") else dict(tree)
-        made[first] = below = tree
-        for part in others[:-1]:
-            below[part] = dict(below.get(part, {}))
-            below = below[part]
-        below[others[-1]] = value
+        below, last = made, first
+        for part in others:
+            below[last] = _branch(below.get(last, {}), name)
+            below, last = below[last], part
+        below[last] = value
     return made
+
+
+def _branch(tree: Any, name: str) -> dict[str, Any]:
+    """A copy of the settings below which a dotted name goes on.
+
+    Raises:
+        SettingsError: a single value stands there.
+    """
+    if hasattr(tree, "model_dump"):
+        return dict(tree.model_dump(exclude_unset=True))
+    if not isinstance(tree, Mapping):
+        raise SettingsError(
+            f"{tree!r} is a single value and has nothing below it", where=f"setting {name}"
+        )
+    return dict(tree)
 
 
 def _taken(words: Sequence[str]) -> tuple[list[str], list[Path], list[str]]:
@@ -155,10 +167,13 @@ def _from_environment(command: str, options: frozenset[str]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)  # a device has no end
         if len(content) > LARGEST_BYTES:
-            raise SettingsError("is too large for settings", where=path)
+            raise SettingsError("is too large for settings", where=f"--config {path}")
         return tomllib.loads(content.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise SettingsError("is nested too deep for settings", where=f"--config {path}") from error
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
         raise SettingsError(f"cannot be read as TOML: {what}", where=f"--config {path}") from error
@@ -181,7 +196,7 @@ def _pair(text: str) -> tuple[str, Any]:
         raise SettingsError("is not NAME=VALUE", where=f"--set {text}", hint="Say loop.lr=1e-3")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 
@@ -196,8 +211,11 @@ def _settings_of(command: str) -> frozenset[str]:
 def _check(name: str, known: frozenset[str], where: object, command: str) -> None:
     if name not in known:
         close = get_close_matches(name, sorted(known), 1)
+        hint = f"Known are: {', '.join(sorted(known))}" if known else "It has none"
+        if not command:
+            hint = "Name a command first, such as ma2mi pretrain"
         raise SettingsError(
             f"{name} is not a setting of {f'ma2mi {command}' if command else 'a command'}",
             where=where,
-            hint=f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(known))}",
+            hint=f"Did you mean {close[0]}?" if close else hint,
         )
