@@ -101,6 +101,17 @@ def test_options_of_the_last_version_are_taken(ma2mi):
     assert "nowhere" in err
 
 
+def test_one_word_is_a_list_of_one(ma2mi, tmp_path, monkeypatch):
+    (tmp_path / "run.toml").write_text('corpus = "no-such-corpus"\n')
+    code, _, err = ma2mi("benchmark", "--config", "run.toml", "--root", ".")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no-such-corpus" in err
+    assert "iterable" not in err
+    monkeypatch.setenv("MA2MI_BENCHMARK_CORPUS", "another")
+    code, _, err = ma2mi("benchmark", "--root", ".")
+    assert (code, "another" in err) == (2, True)
+
+
 def test_no_environment_no_change(monkeypatch):
     monkeypatch.setenv("MA2MI_PRETRAIN_EPOCH", "7")  # no option of this name
     assert configure(["pretrain"], OPTIONS).defaults == {}

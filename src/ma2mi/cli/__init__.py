@@ -10,10 +10,11 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, get_origin
 
 import typer
 
@@ -167,9 +168,13 @@ def _run() -> int:
         refuse_empty(sys.argv[1:], [info.callback for _, info in commands()])
         found = configure(sys.argv[1:], _options())
         note_command(sys.argv[1:])
+        defaults = _as_lists(found.command, found.defaults)
         with changed(found.changes):
             done = app(
-                found.words, standalone_mode=False, default_map=found.default_map, prog_name="ma2mi"
+                found.words,
+                standalone_mode=False,
+                default_map=replace(found, defaults=defaults).default_map,
+                prog_name="ma2mi",
             )
         return int(done or 0)
     except Ma2miError as error:
@@ -207,6 +212,18 @@ def _options() -> dict[str, frozenset[str]]:
     """Names of the options of every command."""
     return {
         words: frozenset(inspect.signature(info.callback).parameters) for words, info in commands()
+    }
+
+
+def _as_lists(command: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults, one word for an option that may be given again as a list of one."""
+    callback = dict(commands())[command].callback if command else None
+    known = inspect.signature(callback, eval_str=True).parameters if callback else {}
+    return {
+        name: [value]
+        if isinstance(value, str) and get_origin(known[name].annotation) is list
+        else value
+        for name, value in defaults.items()
     }
 
 
