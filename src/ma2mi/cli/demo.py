@@ -50,6 +50,22 @@ def demo(
     subjects with and without that, draws the learning curve, and spots events in a video.
     Needs no data and no network. Ends with tables and two pages.
     """
+    from ma2mi.files import hold
+
+    with hold(out, claim="demo"):
+        _run(out, subjects, clips, pretrain_steps, epochs, seeds, seed, jobs)
+
+
+def _run(
+    out: Path,
+    subjects: int,
+    clips: int,
+    pretrain_steps: int,
+    epochs: int,
+    seeds: int,
+    seed: int,
+    jobs: int,
+) -> None:
     from ma2mi.cli.report import write_report
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import Recipe

@@ -16,7 +16,7 @@ import numpy as np
 from ma2mi.datasets.base import DataSheet, Layout, register
 from ma2mi.datasets.manifest import COLUMNS, Manifest
 from ma2mi.errors import CorpusError, SettingsError, optional_part
-from ma2mi.files import replace_file
+from ma2mi.files import hold, replace_file
 from ma2mi.progress import OnProgress, Progress
 from ma2mi.records import Expression, Kind
 from ma2mi.synthesis.clip import SyntheticClip, make_clip
@@ -25,6 +25,8 @@ from ma2mi.synthesis.subject import make_subject
 from ma2mi.workers import ending_with_this
 
 CorpusName = Literal["synthetic-micro", "synthetic-macro"]
+
+WAIT_S = 600.0  # for another process that writes the same corpus
 
 MICRO = SyntheticSettings()
 MACRO = SyntheticSettings(
@@ -137,6 +139,7 @@ def write_corpus(
     Raises:
         SettingsError: unknown name, or no subject or clip asked for.
         CorpusError: ``out`` holds a corpus written with other arguments.
+        Busy: another process has been writing it for ten minutes.
     """
     if name not in _KINDS:
         raise SettingsError(
@@ -149,25 +152,26 @@ def write_corpus(
     if size is not None:
         settings = SyntheticSettings(**(settings.model_dump() | {"size": size}))
     out = Path(out)
-    _claim(out, {"corpus": name, "seed": seed, "lossless": lossless, **settings.model_dump()})
-    tasks = (
-        joblib.delayed(ending_with_this(_write_subject))(
-            out, kind, fps, settings, number, clips_per_subject, seed, lossless, alone=jobs == 1
+    with hold(out, wait_s=WAIT_S):
+        _claim(out, {"corpus": name, "seed": seed, "lossless": lossless, **settings.model_dump()})
+        tasks = (
+            joblib.delayed(ending_with_this(_write_subject))(
+                out, kind, fps, settings, number, clips_per_subject, seed, lossless, alone=jobs == 1
+            )
+            for number in range(subjects)
         )
-        for number in range(subjects)
-    )
-    rows: list[dict[str, object]] = []
-    for done, lines in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
-        rows += lines
-        if on_progress is not None:
-            on_progress(Progress("render", done, subjects))
-    manifest = out / "manifest.csv"
-    text = StringIO()
-    table = csv.DictWriter(text, (*COLUMNS, "kind"), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    replace_file(manifest, text.getvalue().encode())
-    return manifest
+        rows: list[dict[str, object]] = []
+        for done, lines in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), 1):
+            rows += lines
+            if on_progress is not None:
+                on_progress(Progress("render", done, subjects))
+        manifest = out / "manifest.csv"
+        text = StringIO()
+        table = csv.DictWriter(text, (*COLUMNS, "kind"), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        replace_file(manifest, text.getvalue().encode())
+        return manifest
 
 
 def _claim(out: Path, arguments: dict[str, object]) -> None:
