@@ -35,7 +35,7 @@ LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {
     "cli/adapt.py:adapt": _OPTIONS,
     "cli/benchmark.py:benchmark": _OPTIONS,
-    "cli/demo.py:demo": _OPTIONS,
+    "cli/demo.py:_run": "the demo in its order, step by step",
     "cli/pretrain.py:pretrain": _OPTIONS,
     "cli/report.py:write_report": _OPTIONS,
     "cli/report.py:_looks": "imports what a command must not load before it is called",
