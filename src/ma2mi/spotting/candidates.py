@@ -42,7 +42,6 @@ def hold_candidate(
     settings: SpottingSettings,
 ) -> Spotted:
     """The candidate that a held movement becomes."""
-    frames, regions = _placed(one, history, names)
     evidence = {
         "height": float(np.log(one.height)),
         "height_px": float(np.log(one.height_px / settings.eye_distance_px)),
@@ -51,17 +50,7 @@ def hold_candidate(
         "landmark_share": one.landmark_share,
     }
     kind = _kind(one.offset_s - one.onset_s, settings)
-    return Spotted(
-        kind,
-        *frames,
-        assessment.score,
-        one.height,
-        regions,
-        evidence,
-        assessment.flags,
-        assessment.reason,
-        by_landmarks=True,
-    )
+    return _held(one, kind, evidence, assessment, history, names)
 
 
 def excursion_candidate(
@@ -72,7 +61,6 @@ def excursion_candidate(
     settings: SpottingSettings,
 ) -> Spotted:
     """The candidate that an excursion becomes."""
-    frames, regions = _placed(one, history, names)
     evidence = {
         "height": float(np.log(one.height)),
         "height_px": float(np.log(one.height_px / settings.eye_distance_px)),
@@ -85,6 +73,19 @@ def excursion_candidate(
     }
     cut = one.begun or one.lasts  # of unknown length, so it is not called brief
     kind = "macro" if cut else _kind(one.offset_s - one.onset_s, settings)
+    return _held(one, kind, evidence, assessment, history, names)
+
+
+def _held(
+    one: Excursion | Hold,
+    kind: DetectedKind,
+    evidence: dict[str, float],
+    assessment: Assessment,
+    history: History,
+    names: tuple[str, ...],
+) -> Spotted:
+    """The candidate of a movement that landmarks found."""
+    frames, regions = _placed(one, history, names)
     return Spotted(
         kind,
         *frames,
