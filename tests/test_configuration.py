@@ -12,7 +12,10 @@ pytest.importorskip("lightning")
 from ma2mi.cli.configuration import OLD_OPTIONS, configure, with_changes
 from ma2mi.errors import SettingsError
 
-OPTIONS = {"pretrain": frozenset(("epochs", "out", "batch_size")), "data fake": frozenset(("out",))}
+OPTIONS = {
+    "pretrain": dict.fromkeys(("epochs", "out", "batch_size"), False),
+    "data fake": {"out": False},
+}
 SHORT = ("pretrain", "--simulator", "--size", "32", "--accelerator", "cpu")
 
 

@@ -10,9 +10,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, get_origin
 
@@ -168,12 +167,11 @@ def _run() -> int:
         refuse_empty(sys.argv[1:], [info.callback for _, info in commands()])
         found = configure(sys.argv[1:], _options())
         note_command(sys.argv[1:])
-        defaults = _as_lists(found.command, found.defaults)
         with changed(found.changes):
             done = app(
                 found.words,
                 standalone_mode=False,
-                default_map=replace(found, defaults=defaults).default_map,
+                default_map=found.default_map,
                 prog_name="ma2mi",
             )
         return int(done or 0)
@@ -208,22 +206,14 @@ def _run() -> int:
     return 0
 
 
-def _options() -> dict[str, frozenset[str]]:
-    """Names of the options of every command."""
+def _options() -> dict[str, dict[str, bool]]:
+    """Of every command the names of its options, and whether one may be given again."""
     return {
-        words: frozenset(inspect.signature(info.callback).parameters) for words, info in commands()
-    }
-
-
-def _as_lists(command: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults, one word for an option that may be given again as a list of one."""
-    callback = dict(commands())[command].callback if command else None
-    known = inspect.signature(callback, eval_str=True).parameters if callback else {}
-    return {
-        name: [value]
-        if isinstance(value, str) and get_origin(known[name].annotation) is list
-        else value
-        for name, value in defaults.items()
+        words: {
+            name: get_origin(option.annotation) is list
+            for name, option in inspect.signature(info.callback, eval_str=True).parameters.items()
+        }
+        for words, info in commands()
     }
 
 

@@ -1,7 +1,7 @@
 """Options besides the command line: a file (--config), single settings (--set), the environment.
 
-What the command line says goes before the file, and the file before the environment, where
-``MA2MI_PRETRAIN_EPOCHS`` is ``ma2mi pretrain --epochs``.
+Options of the command line go before those of the file, and these before the environment, where
+``MA2MI_PRETRAIN_EPOCHS`` is ``ma2mi pretrain --epochs``. A single setting goes before any option.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -65,29 +65,34 @@ class Configuration:
         return tree
 
 
-def configure(words: Sequence[str], options: Mapping[str, frozenset[str]]) -> Configuration:
+def configure(words: Sequence[str], options: Mapping[str, Mapping[str, bool]]) -> Configuration:
     """Read the configuration that a command line names.
 
     Args:
         words: of the command line, without the program.
-        options: names of the options of every command, such as {"data fake": {"out", ...}}.
+        options: of every command the names of its options, and whether one may be given again:
+            {"data fake": {"out": False, ...}, ...}.
 
     Raises:
         SettingsError: no such file, no TOML, or a name that the command does not know.
     """
     rest, files, pairs = _taken(words)
     command = max((c for c in options if rest[: len(c.split())] == c.split()), key=len, default="")
-    defaults = _from_environment(command, options.get(command, frozenset()))
+    known = options.get(command, {})
+    defaults = _from_environment(command, known)
     changes: dict[str, Any] = {}
     for path in files:
         tree = _read(path)
         changes |= _flat(tree.pop(TABLE, {}), path)
         values = {name.replace("-", "_"): value for name, value in tree.items()}
         for name in values:
-            _check(name, options.get(command, frozenset()), path, command)
+            _check(name, known, path, command)
         defaults |= values
         # As in the environment: an empty path would be the folder that the user stands in.
         defaults = {name: value for name, value in defaults.items() if value != ""}
+    for name, value in defaults.items():
+        if known[name] and isinstance(value, str):
+            defaults[name] = [value]  # one word is a list of one
     changes |= dict(map(_pair, pairs))
     for name in changes:
         _check(name.partition(".")[0], _settings_of(command), f"--set {name}", command)
@@ -158,7 +163,7 @@ def _taken(words: Sequence[str]) -> tuple[list[str], list[Path], list[str]]:
     return rest, [Path(one) for one in taken["--config"]], taken["--set"]
 
 
-def _from_environment(command: str, options: frozenset[str]) -> dict[str, Any]:
+def _from_environment(command: str, options: Iterable[str]) -> dict[str, Any]:
     """Options of the command that are set as, for example, MA2MI_PRETRAIN_EPOCHS."""
     start = f"MA2MI_{command.replace(' ', '_').upper()}_"
     found = {name: os.environ.get(start + name.upper(), "") for name in sorted(options)}
@@ -208,7 +213,7 @@ def _settings_of(command: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _check(name: str, known: frozenset[str], where: object, command: str) -> None:
+def _check(name: str, known: Collection[str], where: object, command: str) -> None:
     if name not in known:
         close = get_close_matches(name, sorted(known), 1)
         hint = f"Known are: {', '.join(sorted(known))}" if known else "It has none"
