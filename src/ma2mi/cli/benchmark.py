@@ -112,7 +112,6 @@ def benchmark(
     from ma2mi.experiment import (
         Entry,
         check_model,
-        corpus_label,
         find_corpora,
         label_pairs,
         run_entry,
@@ -161,8 +160,7 @@ def benchmark(
         stop=stop,
         keep_epochs=also_report_best_on_test,
     )
-    title = corpus_label(corpus)
-    name = "-".join([title, model, *([folder.resolve().name] if folder else [])])
+    name = "-".join([labelled.corpus, model, *([folder.resolve().name] if folder else [])])
     name += ("-zero-shot" if weights else "") + ("-curve" if sizes else "")
     out = out or Path("runs") / name
     shared: dict[str, Any] = {

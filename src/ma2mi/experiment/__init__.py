@@ -1,6 +1,6 @@
 """An experiment from a corpus to a result: corpora, labelled pairs, entries, runs."""
 
-from ma2mi.experiment.corpora import corpus_label, find_corpora, find_corpus, render_corpus
+from ma2mi.experiment.corpora import find_corpora, find_corpus, render_corpus
 from ma2mi.experiment.entries import Entry, check_model
 from ma2mi.experiment.labelled import LabelledPairs, choose_examples, label_pairs
 from ma2mi.experiment.runs import run_entry, run_entry_curve
@@ -11,7 +11,6 @@ __all__ = [
     "LabelledPairs",
     "check_model",
     "choose_examples",
-    "corpus_label",
     "cut_recordings",
     "find_corpora",
     "find_corpus",

@@ -88,11 +88,6 @@ def find_corpora(
     return corpora[0] if len(corpora) == 1 else Composite(corpora)
 
 
-def corpus_label(words: Sequence[str]) -> str:
-    """What a run on these corpora is called: "casme2+samm"."""
-    return "+".join(name for name, _ in map(_split, words))
-
-
 def render_corpus(
     name: str,
     root: Path,

@@ -70,6 +70,15 @@ class Entry:
             parts.append(f"{self.branches} only")
         return f"{self.model} ({', '.join(parts)})"
 
+    @property
+    def weights(self) -> Path | None:
+        """The folder of ``init``, None without.
+
+        Raises:
+            CheckpointError: there is no such folder, and no shipped weights of that name.
+        """
+        return find_weights(self.init) if self.init else None
+
     def entitled(self, title: str, **changes: Any) -> Entry:
         """A variant of this entry with a name of its own."""
         return replace(self, title=title, **changes)
@@ -217,8 +226,8 @@ def _network(
     """A network of the catalog: trained, frozen under a ridge, or evaluated without training."""
     settings: dict[str, Any] = {}
     config: dict[str, Any] = {}
-    init = find_weights(entry.init) if entry.init else None
-    if source := entry.init or entry.like:
+    init = entry.weights
+    if source := init or entry.like:
         source = find_weights(source)
         config = read_config(source)
         if (config["model"], config["size"]) != (entry.model, entry.size):
@@ -271,7 +280,7 @@ def _ridge(
 
     A recognizer's features hold its outputs, too.
     """
-    init = find_weights(entry.init) if entry.init else None
+    init = entry.weights
     if init and "recognizer" in read_config(init):
         recognizer = Recognizer.from_pretrained(init, **settings)
         clips = recognizer_features(recognizer, pairs)[:, None]

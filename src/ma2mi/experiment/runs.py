@@ -92,8 +92,7 @@ def arrange(
     learner, clips = entry.build_learner(labelled.pairs, labelled.classes, seeds)
     people: list[str] = []
     weights = ""
-    if entry.init:
-        folder = find_weights(entry.init)
+    if folder := entry.weights:
         people = read_config(folder).get("people", [])
         weights = weights_digest(folder)
     like = ""
