@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import SettingsError
+from ma2mi.models.backbone import scale_action
 
 
 class Batch(NamedTuple):
@@ -115,16 +116,8 @@ def make_batch(
         *faces, action = (_middle(x, size) for x in (*faces, action))
     if action_input == "flow":
         action = torch.cat((action[:, :2] * (100 / size), action[:, 2:] * 10), dim=1)
-    if side and side != size:
-        action = _scale(action, side)
+    action = scale_action(action, side)
     return Batch(faces[0] if faces else None, action, faces[1] if target else None)
-
-
-def _scale(x: Tensor, side: int) -> Tensor:
-    """Shrink by area, grow bilinearly; movement in percent of the width stays what it is."""
-    if side < x.shape[2]:
-        return functional.adaptive_avg_pool2d(x, side)
-    return functional.interpolate(x, size=(side, side), mode="bilinear")
 
 
 def _images(frames: np.ndarray) -> Tensor:

@@ -56,6 +56,8 @@ class Backbone(nn.Module):
     position_encoder: nn.Module
     #: Side of the only input it takes, in px; None takes any multiple of 16.
     input_side: int | None = None
+    #: Whether it takes an action of any side, and scales it.
+    scales_itself: bool = False
     #: What "action" means for this network: "flow" (u, v, strain) or "difference".
     action_input: str = "flow"
 
@@ -123,6 +125,18 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, h, w] -> [B, C, h, w]
         return nn.functional.gelu(x + self.second(self.first(x)))
+
+
+def scale_action(action: Tensor, side: int | None) -> Tensor:
+    """An action at another side in px, shrunk by area, grown bilinearly; None leaves it.
+
+    Movement in percent of the width stays what it is.
+    """
+    if side is None or side == action.shape[2]:
+        return action
+    if side < action.shape[2]:
+        return nn.functional.adaptive_avg_pool2d(action, side)
+    return nn.functional.interpolate(action, size=(side, side), mode="bilinear")
 
 
 def flatten_grid(features: Tensor) -> Tensor:

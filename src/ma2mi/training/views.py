@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ma2mi.models.backbone import Backbone
 
@@ -22,18 +22,30 @@ VIEWS: tuple[View, ...] = ("as-is", "mirrored")
 BATCH = 32
 
 
-def batches(net: Backbone, pairs: Pairs, size: int, view: View = "as-is") -> Iterator[Batch]:
+class Reads(Protocol):
+    """What says how it takes pairs; see :class:`ma2mi.models.backbone.Backbone`."""
+
+    @property
+    def input_side(self) -> int | None: ...
+    @property
+    def scales_itself(self) -> bool: ...
+    @property
+    def action_input(self) -> str: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+def batches(net: Reads, pairs: Pairs, size: int, view: View = "as-is") -> Iterator[Batch]:
     """All pairs in their order, as the network takes them, on its device."""
     # Imported here: weights are loaded without cv2, av and numba, sooner.
     from ma2mi.clips.batches import make_batch
 
-    device = next(net.parameters()).device
+    device = next((weights.device for weights in net.parameters()), torch.device("cpu"))
     for start in range(0, len(pairs), BATCH):
         yield make_batch(
             pairs,
             np.arange(start, min(start + BATCH, len(pairs))),
             size=size,
-            side=net.input_side or size,
+            side=None if net.scales_itself else net.input_side or size,
             action_input=net.action_input,
             mirror=view == "mirrored",
         ).to(device)
