@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import joblib
 import numpy as np
+from estimators import measure
 
 from ma2mi.files import replace_file
-from ma2mi.motion import flow
 from ma2mi.progress import OnProgress, Progress, ignore
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.flow_simulator import UNITS
@@ -27,7 +27,9 @@ DRAWN = (0, 0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7)
 CLASS_OF = {"happiness": 1, "surprise": 2}
 
 
-def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, object]:
+def make_pair(
+    number: int, first: int, methods: tuple[str, ...], asymmetry: float = 0.5
+) -> dict[str, object]:
     """One pair of the subject ``first + number // 10``; labels, and a flow for each method."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([first, number])
@@ -42,6 +44,7 @@ def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, ob
         head_turn_deg=float(rng.uniform(0.05, 0.5)),
         blink_rate=0.6,
         padding_frames=2,
+        asymmetry=asymmetry,
     )
     clip = make_clip(
         make_subject(subject),
@@ -75,9 +78,7 @@ def make_pair(number: int, first: int, methods: tuple[str, ...]) -> dict[str, ob
         "units": [float(unit in units) for unit in UNITS],
         "person": subject,
         **{
-            method: (flow(first_crop, second_crop[None], method=method)[0] * (100 / SIDE)).astype(  # type: ignore[arg-type]
-                np.float16
-            )
+            method: (measure(first_crop, second_crop, method) * (100 / SIDE)).astype(np.float16)
             for method in methods
         },
     }
@@ -90,6 +91,7 @@ def write_pairs(
     methods: tuple[str, ...],
     *,
     jobs: int,
+    asymmetry: float = 0.5,
     on_progress: OnProgress = ignore,
 ) -> None:
     """``count`` pairs, ten a subject from seed ``first`` on; parts are kept until all are done."""
@@ -99,7 +101,7 @@ def write_pairs(
         if parts[at].is_file():
             return
         numbers = range(at * CHUNK, min(count, (at + 1) * CHUNK))
-        rows = [make_pair(number, first, methods) for number in numbers]
+        rows = [make_pair(number, first, methods, asymmetry) for number in numbers]
         _save(parts[at], {name: np.array([row[name] for row in rows]) for name in rows[0]})
 
     tasks = (joblib.delayed(write_part)(at) for at in range(len(parts)))

@@ -51,6 +51,7 @@ class ZeroSettings(BaseModel):
         images: share of every batch that is shown as flow images of the MEGC2019 layout.
         pairs: share of every batch that are rendered pairs, measured by a flow estimator.
         smoothing: of the class labels.
+        unit_weight: of the units' loss beside that of the classes.
         ma2mi: weight of a second loss, MA2MI's, on movements of the same faces without their
             labels; 0 leaves it out. ``benchmarks/ma2mi/zero_and_ma2mi.py`` measures its effect.
         ma2mi_batch: movements, early and late, in a step of that loss.
@@ -81,6 +82,7 @@ class ZeroSettings(BaseModel):
     images: float = Field(0.6, ge=0, le=1)
     pairs: float = Field(0.15, ge=0, lt=1)
     smoothing: float = Field(0.05, ge=0, lt=1)
+    unit_weight: float = Field(2.0, gt=0)
     ma2mi: float = Field(0.0, ge=0)
     ma2mi_batch: int = Field(48, ge=2)
     pretext: FutureMovementSettings = FutureMovementSettings()
@@ -101,7 +103,9 @@ class ZeroSettings(BaseModel):
         )
 
 
-def losses(logits: Tensor, batch: SimulatedBatch, smoothing: float) -> Tensor:
+def losses(
+    logits: Tensor, batch: SimulatedBatch, smoothing: float, unit_weight: float = 2.0
+) -> Tensor:
     """Class, units, movement and the logarithm of the intensity, each where it is known."""
     c, u = len(CLASSES), len(UNITS)
     moves = batch.label >= 0
@@ -113,7 +117,7 @@ def losses(logits: Tensor, batch: SimulatedBatch, smoothing: float) -> Tensor:
     known = moves & batch.peak.isfinite()
     size = functional.softplus(logits[known, -2]).clamp_min(1e-3)
     size_loss = functional.smooth_l1_loss(size.log(), batch.peak[known].log())
-    return class_loss + 2 * unit_loss + 0.3 * movement_loss + 0.2 * size_loss
+    return class_loss + unit_weight * unit_loss + 0.3 * movement_loss + 0.2 * size_loss
 
 
 def train_zero(
@@ -179,7 +183,7 @@ def _learn(
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * _rate(step, settings.steps)
         net.train()
-        loss = losses(net(None, batch.action), batch, settings.smoothing)
+        loss = losses(net(None, batch.action), batch, settings.smoothing, settings.unit_weight)
         if task:
             loss = loss + settings.ma2mi * task(unlabelled).loss
         optimizer.zero_grad(set_to_none=True)

@@ -19,7 +19,10 @@ class DomainSettings(BaseModel):
         peak: largest movement of the skin in percent of the crop's side, by logarithm.
         asymmetry: largest share by which one side lags.
         one_sided: chance that an expression shows on one side alone.
-        dropped, stray: chance that a unit of the combination is missing, or another one is added.
+        dropped, stray: chance that a unit of the combination is missing, or another one is added
+            that is too weak to be coded.
+        extra: chance that an unrelated unit of ``flow_simulator.UNITS`` is shown, and coded: units
+            are then learned one by one, and not by the company they keep.
         bend_deg, bend_gain: deviation of a unit's direction and of its reach (as a share).
         blink, gaze, speech: chances.
         head: deviation of head motion, relative to the peak, before its own heavy tail.
@@ -41,6 +44,7 @@ class DomainSettings(BaseModel):
     one_sided: float = 0.12
     dropped: float = 0.15
     stray: float = 0.25
+    extra: float = 0.0
     bend_deg: float = 12.0
     bend_gain: float = 0.35
     blink: float = 0.18

@@ -167,6 +167,10 @@ def _draw(
         if rng.random() < settings.stray:
             number, _ = TRACKS[rng.integers(len(TRACKS))]
             add(number, SIDES, rng.uniform(0.05, 0.3), expression)
+        if settings.extra and rng.random() < settings.extra:
+            at = int(rng.integers(len(UNITS)))
+            add(UNITS[at], (shown,) if one_side else SIDES, rng.uniform(0.25, 0.9), expression)
+            units[at] = 1
     if rng.random() < settings.blink:
         add("45", SIDES, rng.uniform(0.1, 2.0), disturbance)
     if rng.random() < settings.gaze:  # the lids follow the eyes
