@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.results import RunResult
 from ma2mi.evaluation.run_record import SELECTED_ON_TEST
+from ma2mi.evaluation.subjects import subject_ids
 from ma2mi.files import replace_file
 
 FINGERPRINTS = "fingerprints.csv"
@@ -133,9 +134,13 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
         both = sorted(set(left_out) & set(fold.train_subjects))
         if both:
             faults.append(f"fold {fold.fold}: {', '.join(both)} on both sides")
-        seen = sorted(set(left_out) & _resolved(run, run.record.pretraining_subjects))
-        if seen:
-            faults.append(f"fold {fold.fold}: {', '.join(seen)} left out, but in pre-training")
+        for subjects, what in (
+            (run.record.pretraining_subjects, "in pre-training"),
+            (run.record.trained_subjects, "in the weights, with labels"),
+        ):
+            seen = sorted(set(left_out) & _resolved(run, subjects))
+            if seen:
+                faults.append(f"fold {fold.fold}: {', '.join(seen)} left out, but {what}")
         rows.append(
             {
                 "seed": fold.seed,
@@ -154,11 +159,14 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
             for fold in run.folds
             for key, one in zip(fold.keys, fold.subjects, strict=True)
         }
+        others = {key: one for one, keys in run.record.train_also.items() for key in keys}
         for first, second, how in find_duplicates(prints):
             line = f"{first} and {second} are {how}"
-            if subject.get(first) != subject.get(second):
+            if first in others and second in others:
+                remarks.append(f"{line}; both are only trained on")
+            elif others.get(first, subject.get(first)) != others.get(second, subject.get(second)):
                 faults.append(f"{line}, under two subjects")
-            elif how == "the same frames":
+            elif how == "the same frames" and not {first, second} & others.keys():
                 faults.append(f"{line}, counted twice")
     else:
         remarks.append("duplicates were not searched: the run has no fingerprints")
@@ -166,8 +174,26 @@ def audit_run(run: RunResult, prints: Sequence[Fingerprint] = ()) -> Audit:
 
 
 def _resolved(run: RunResult, subjects: Sequence[str]) -> set[str]:
-    aliases = run.record.aliases
-    return {aliases.get(name, name) for name in subjects}
+    return set(subject_ids(list(subjects), None, run.record.aliases).tolist())
+
+
+def _who_lines(run: RunResult) -> list[str]:
+    """Who was in the weights before, and whose clips joined the training of every fold."""
+    record = run.record
+    before = record.pretraining_subjects
+    lines = [f"seen in pre-training: {len(before)} subjects" + _listed(before)]
+    if record.trained_subjects:
+        known = record.trained_subjects
+        lines.append(f"in the weights, with labels: {len(known)} subjects" + _listed(known))
+    if record.train_also:
+        clips = sum(map(len, record.train_also.values()))
+        others = tuple(record.train_also)
+        lines.append(f"only trained on: {clips} clips of {len(others)} subjects" + _listed(others))
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
 
 
 def find_duplicates(prints: Sequence[Fingerprint]) -> list[tuple[str, str, str]]:
@@ -205,8 +231,7 @@ def audit_text(run: RunResult, audit: Audit) -> str:
             f"seed {row['seed']}  left out {', '.join(row['left_out'])} ({row['clips']} clips), "
             f"trained on {row['trained_subjects']} others; chosen: {chosen}"
         )
-    subjects = len(run.record.pretraining_subjects)
-    lines += ["", f"seen in pre-training: {subjects} subjects"]
+    lines += ["", *_who_lines(run)]
     lines += [f"FAULT: {line}" for line in audit.faults]
     lines += [f"remark: {line}" for line in audit.remarks]
     return "\n".join(lines)

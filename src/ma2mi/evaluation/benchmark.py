@@ -26,6 +26,13 @@ from ma2mi.evaluation.checks import (
     checked_labels,
 )
 from ma2mi.evaluation.engines import Backend, as_completed
+from ma2mi.evaluation.exposure import (
+    Mask,
+    refuse_trained,
+    split_tested,
+    training_only_rows,
+    with_others,
+)
 from ma2mi.evaluation.folds import Examples, FoldOutput, fold_result, run_fold
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.protocols import Protocol
@@ -78,6 +85,8 @@ def run_benchmark(
     aliases: Mapping[str, str] | None = None,
     settings: Mapping[str, object] | None = None,
     pretraining_subjects: Sequence[str] = (),
+    trained_subjects: Sequence[str] = (),
+    training_only: ArrayLike | None = None,
     clips_hash: str = "",
     training: TrainingDraw | None = None,
 ) -> RunResult:
@@ -109,6 +118,10 @@ def run_benchmark(
         settings: the caller's settings, written to the run folder beside the learner's.
         pretraining_subjects: those that the learner was pre-trained on, named as in
             ``subjects.subject_ids``.
+        trained_subjects: those from whose labelled clips its weights were learned before, named
+            likewise; none of them may be tested.
+        training_only: bool [n], clips that join the training of every fold but those that test
+            their subject, and are never tested.
         clips_hash: of the clips' bytes, where ``clips`` is not an array (arrays are hashed here).
         training: give each fold so many of its training subjects; None: all of them. See
             ``curve_runs.run_learning_curve``, which repeats this.
@@ -120,11 +133,14 @@ def run_benchmark(
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     names = _check_run(learner, protocol, classes, seeds)
-    truth = checked_labels(labels, names, keys, protocol)
+    only = training_only_rows(training_only, len(keys), protocol)
+    truth = checked_labels(labels, names, keys, protocol, ~only)
     ids = subject_ids(subjects, databases, aliases)
     check_rows(clips, keys, ids, truth)
-    check_databases(databases, protocol)
-    splits = _drawn(protocol.splitter(subjects, databases, aliases), ids, truth, training)
+    check_databases(databases, protocol, ~only)
+    refuse_trained(ids[~only], trained_subjects, aliases, getattr(learner, "name", ""))
+    splits = split_tested(protocol, subjects, databases, aliases, only)
+    splits = [with_others(s, ids, only) for s in _drawn(splits, ids, truth, training)]
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
         **_code_state(),
@@ -138,9 +154,11 @@ def run_benchmark(
         seeds=tuple(int(seed) for seed in seeds),
         aliases=dict(aliases or {}),
         pretraining_subjects=tuple(sorted(pretraining_subjects)),
+        trained_subjects=tuple(sorted(trained_subjects)),
+        train_also=_keys_by_subject(keys, ids, only),
         also_best_on_test=also_best_on_test,
         training=training,
-        notes=_run_notes(protocol, ids, pretraining_subjects, aliases),
+        notes=_run_notes(protocol, ids, only, pretraining_subjects, aliases),
     )
     examples = Examples(keys, ids, bases, truth, names, protocol)
     engine = partial(as_completed, backend=backend, jobs=jobs, cluster=cluster)
@@ -249,13 +267,31 @@ def _call(
     return learner, task, split, truth, subjects, all_epochs
 
 
+def _keys_by_subject(
+    keys: Sequence[str], ids: SubjectIds, only: Mask
+) -> dict[str, tuple[str, ...]]:
+    rows = np.flatnonzero(only).tolist()
+    return {
+        str(one): tuple(str(keys[row]) for row in rows if ids[row] == one)
+        for one in np.unique(ids[only])
+    }
+
+
 def _run_notes(
     protocol: Protocol,
     ids: SubjectIds,
+    only: Mask,
     pretraining_subjects: Sequence[str],
     aliases: Mapping[str, str] | None,
 ) -> tuple[str, ...]:
     notes = []
+    others, ids = np.unique(ids[only]), ids[~only]
+    both = sorted(set(others.tolist()) & set(ids.tolist()))
+    if both:
+        notes.append(
+            f"tested, and also in the clips that only join the training: {', '.join(both)}; where "
+            "they are tested, those clips are left out"
+        )
     given = (len(ids), len(np.unique(ids)))
     if protocol.clips and given != (protocol.clips, protocol.subjects):
         notes.append(

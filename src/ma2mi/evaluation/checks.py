@@ -14,9 +14,13 @@ from ma2mi.evaluation.subjects import SubjectIds
 
 
 def checked_labels(
-    labels: ArrayLike, names: tuple[str, ...], keys: Sequence[str], protocol: Protocol
+    labels: ArrayLike,
+    names: tuple[str, ...],
+    keys: Sequence[str],
+    protocol: Protocol,
+    tested: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """The labels as int64, if they are such, and every class has a clip.
+    """The labels as int64, if they are such, and every class has a clip that is ``tested``.
 
     Raises:
         EvaluationError: classes that are fewer than two or named twice, another shape or type,
@@ -42,7 +46,7 @@ def checked_labels(
             where=f"row {position[0]}, clip {keys[position[0]]}",
             hint="-1 marks words that the label set drops: leave those clips out",
         )
-    lacking = missing_classes(array, names, protocol)
+    lacking = missing_classes(array[tested], names, protocol)
     if lacking:
         raise EvaluationError(
             f"no clip shows {', '.join(lacking)}", where=where, hint="Take another label set"
@@ -79,12 +83,14 @@ def check_rows(
             raise EvaluationError("values are not finite", where=f"row {row}, clip {keys[row]}")
 
 
-def check_databases(databases: Sequence[str] | SubjectIds | None, protocol: Protocol) -> None:
-    """Refuse clips of a database that the protocol is not defined on."""
+def check_databases(
+    databases: Sequence[str] | SubjectIds | None, protocol: Protocol, tested: NDArray[np.bool_]
+) -> None:
+    """Refuse to test clips of a database that the protocol is not defined on."""
     if databases is None or not protocol.databases:
         return
     for row, base in enumerate(databases):
-        if base not in protocol.databases:
+        if tested[row] and base not in protocol.databases:
             raise EvaluationError(
                 f"database {base} is none of {', '.join(protocol.databases)}",
                 where=f"{protocol.name}, row {row}",

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.benchmark import run_benchmark
 from ma2mi.evaluation.curve_folder import CurveSheet, draw_folder, start_curve, write_sheet
+from ma2mi.evaluation.exposure import split_tested, training_only_rows
 from ma2mi.evaluation.learner import Clips, Learner, Predictor
 from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.protocols import Protocol
@@ -42,6 +43,7 @@ def run_learning_curve(
     out: Path | str | None = None,
     on_progress: OnProgress | None = None,
     on_run: Callable[[Path], None] | None = None,
+    training_only: ArrayLike | None = None,
     **options: Any,
 ) -> LearningCurve:
     """Repeat a protocol with few training subjects a fold, several draws of them for each number.
@@ -61,6 +63,7 @@ def run_learning_curve(
         draws: for each number.
         out: folder of the curve; a later call there may have other ``sizes`` and ``draws``.
         on_run: called with the folder of each run that is finished.
+        training_only: clips that join the training at every size, see ``run_benchmark``.
         options: further arguments of ``run_benchmark``, and those not named here.
 
     Raises:
@@ -73,7 +76,8 @@ def run_learning_curve(
     _check_sizes(sizes, draws)
     plan: list[TrainingDraw | None] = [None]
     if protocol.trains:
-        _check_enough(protocol.splitter(subjects, databases, aliases), sizes[-1])
+        only = training_only_rows(training_only, len(subjects), protocol)
+        _check_enough(split_tested(protocol, subjects, databases, aliases, only), sizes[-1])
         plan = [TrainingDraw(size, draw) for size in sizes for draw in range(draws)]
     sheet = CurveSheet(
         name=str(getattr(learner, "name", type(learner).__name__)),
@@ -81,7 +85,14 @@ def run_learning_curve(
         draws=draws if protocol.trains else 1,
     )
     run = partial(
-        run_benchmark, learner, clips, labels, subjects, databases=databases, aliases=aliases
+        run_benchmark,
+        learner,
+        clips,
+        labels,
+        subjects,
+        databases=databases,
+        aliases=aliases,
+        training_only=training_only,
     )
     runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
 

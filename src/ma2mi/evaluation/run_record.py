@@ -74,6 +74,9 @@ class RunRecord(Record):
         seeds: the learner's seeds.
         aliases: subjects with several names.
         pretraining_subjects: subjects that the learner was pre-trained on.
+        trained_subjects: subjects from whose labelled clips its weights were learned before.
+        train_also: clips that join the training of every fold but those that test their subject,
+            and are never tested: subject to keys.
         also_best_on_test: whether the best-on-test score is computed, too.
         training: how many training subjects each fold is given, and in which draw; None: all.
         notes: what a reader should know of the whole run.
@@ -92,6 +95,8 @@ class RunRecord(Record):
     seeds: tuple[int, ...]
     aliases: dict[str, str] = {}
     pretraining_subjects: tuple[str, ...] = Field((), alias="pretraining_people")
+    trained_subjects: tuple[str, ...] = ()
+    train_also: dict[str, tuple[str, ...]] = {}
     also_best_on_test: bool = False
     training: TrainingDraw | None = None
     notes: tuple[str, ...] = ()
