@@ -13,28 +13,31 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation import LearningCurve, run_benchmark, run_learning_curve
-from ma2mi.report.figures import (
-    draw_attention,
-    draw_confusions,
-    draw_learning_curves,
-    draw_pretraining,
-    draw_scores,
-    draw_strip,
+from ma2mi.evaluation import (
+    LearningCurve,
+    compare_curves,
+    run_benchmark,
+    run_learning_curve,
 )
-from ma2mi.report.page import Picture, Table, make_page
+from ma2mi.report.figures import draw_attention, draw_pretraining, draw_strip
+from ma2mi.report.page import Picture, make_page
+from ma2mi.report.rows import make_rows
+from ma2mi.report.run_figures import (
+    draw_calibration,
+    draw_confusions,
+    draw_fold_curves,
+    draw_learning_curves,
+    draw_scores,
+    draw_subjects,
+)
+from ma2mi.report.styles import text_table
 from ma2mi.report.tables import (
-    HEADER,
-    cells,
     compare_table,
-    curve_header,
-    curve_lines,
-    curve_rows,
     curve_table,
+    curve_tables,
     curve_text,
-    make_rows,
+    run_tables,
     score_table,
-    text_table,
 )
 
 TRUTH = np.array([0, 1, 0, 1, 0, 1, 0, 1])
@@ -80,29 +83,18 @@ def results():
 
 def test_cells_by_hand(results):
     rows = make_rows(results)
-    half, perfect, wrong = (cells(row) for row in rows)
+    half, perfect, wrong = run_tables(results)[0].lines
     assert half == (
-        "half",
-        "1",
-        "0.333 [0.333, 0.333]",
-        "",
-        "0.500 [0.500, 0.500]",
-        "0.500",
-        "",
-        "",
+        *("half", "1", "0.333 [0.333, 0.333]", "", "0.500 [0.500, 0.500]", "0.500"),
+        *("", "", "", ""),
     )
-    # Of the 2^4 swaps of persons only "none" and "all" give a difference of 2/3: p = 2/16.
+    # Of the 2^4 swaps of persons only "none" and "all" give a difference of 2/3: p = 2/16, and
+    # of two tests Holm's is twice that.
     assert perfect == (
-        "perfect",
-        "1",
-        "1.000 [1.000, 1.000]",
-        "",
-        "1.000 [1.000, 1.000]",
-        "1.000",
-        "0.125",
-        "half",
+        *("perfect", "1", "1.000 [1.000, 1.000]", "", "1.000 [1.000, 1.000]", "1.000"),
+        *("+0.667", "0.125", "0.250", "half"),
     )
-    assert wrong[5:] == ("0.000", "0.125", "half")
+    assert wrong[5:] == ("0.000", "-0.333", "0.125", "0.250", "half")
     assert rows[1].test.difference == pytest.approx(2 / 3)
     assert (rows[0].subjects, rows[0].clips) == (4, 8)
 
@@ -118,12 +110,24 @@ def test_runs_over_other_clips_are_not_compared(results):
         make_rows([results[0], run("short", TRUTH, n=6)])
 
 
-def test_small_p_is_not_rounded_to_zero(results):
+def test_small_p_is_not_rounded_to_zero(results, monkeypatch):
     from dataclasses import replace
 
-    row = make_rows(results)[1]
-    tiny = replace(row, test=replace(row.test, p=0.0004))
-    assert cells(tiny)[6] == "< 0.001"
+    from ma2mi.report import rows as scored
+
+    tiny = lambda *given: {0: replace(compare_curves(*given)[0], p=0.0004)}  # noqa: E731
+    monkeypatch.setattr(scored, "compare_curves", tiny)
+    assert [line[7] for line in run_tables(results)[0].lines] == ["", "< 0.001", "< 0.001"]
+
+
+class Trains(Says):
+    """Reports a curve, as a network that was trained in epochs does."""
+
+    @property
+    def curve(self):
+        return [{"epoch": n, "train_loss": 1 / n, "inner_uar": 0.5 + n / 10} for n in (1, 2, 3)]
+
+    chosen = MappingProxyType({"epoch": 3, "blend": {"pixels": 0.25}})
 
 
 class SaysBySeed(Says):
@@ -136,9 +140,13 @@ class SaysBySeed(Says):
 def test_all_seeds_count(results):
     both = run("both", TRUTH, learner=SaysBySeed, seeds=(0, 1))
     row = make_rows([results[0], both])[1]
-    assert row.uf1.value == pytest.approx((1 + 1 / 3) / 2)
-    assert row.accuracy == pytest.approx(3 / 4)
-    assert row.seeds_sd == pytest.approx((2 / 3) / 2**0.5)  # of 1 and 1/3, n - 1
+    assert row.scores["uf1"].value == pytest.approx((1 + 1 / 3) / 2)
+    assert row.means["accuracy"] == pytest.approx(3 / 4)
+    assert row.seeds_sd["uf1"] == pytest.approx((2 / 3) / 2**0.5)  # of 1 and 1/3, n - 1
+    assert {seed: one["uf1"] for seed, one in row.seed_scores.items()} == {
+        0: 1,
+        1: pytest.approx(1 / 3),
+    }
     # A subject's two seeds are swapped together, so that the smallest p is still 2/16.
     assert row.test.difference == pytest.approx(1 / 3)
     assert row.test.p == pytest.approx(0.125)
@@ -163,8 +171,9 @@ def test_every_table_has_a_line_for_each_database():
     both = [run(name, answers, databases=databases) for name in ("a", "b")]
     for table in (score_table(both), compare_table(both)):
         rows = [line.split() for line in table.splitlines()]
-        assert [r for r in rows if r and r[0] == "one"] == [["one", "1.000", "1.000", "1.000"]] * 2
-        assert [r for r in rows if r and r[0] == "two"] == [["two", "0.000", "0.000", "0.000"]] * 2
+        # Equal in both runs, so that both are best.
+        assert [r for r in rows if r and r[0] == "one"] == [["one", *["1.000*"] * 3]] * 2
+        assert [r for r in rows if r and r[0] == "two"] == [["two", *["0.000*"] * 3]] * 2
 
 
 def curve(name, answers, **options):
@@ -187,22 +196,22 @@ def curves(results):
 
 
 def test_learning_curves_by_hand(curves):
-    lines = curve_lines(curve_rows(curves))
+    lines = curve_tables(curves)[0].lines
     half, no_half = "0.333 [0.333, 0.333]", "1.000 [1.000, 1.000]"
     # Of 2^4 swaps of subjects two give so large a difference: p = 1/8; four tests, so Holm's is
     # four times that.
     assert lines[:4] == [
-        ("half", "1", "2", "1", half, "0.000", "", "", "", ""),
-        ("half", "3", "2", "1", half, "0.000", "", "", "", ""),
-        ("perfect", "1", "2", "2", no_half, "0.000", "0.125", "0.500", "+0.667", "half"),
-        ("perfect", "3", "2", "2", no_half, "0.000", "0.125", "0.500", "+0.667", "half"),
+        ("half", "1", "2", "1", half, "0.000", "", "", "", "", ""),
+        ("half", "3", "2", "1", half, "0.000", "", "", "", "", ""),
+        ("perfect", "1", "2", "2", no_half, "0.000", "0.000", "+0.667", "0.125", "0.500", "half"),
+        ("perfect", "3", "2", "2", no_half, "0.000", "0.000", "+0.667", "0.125", "0.500", "half"),
     ]
     level = [line[:4] + line[5:] for line in lines[4:]]
     assert level == [
-        ("whole", "1", "1", "1", "", "0.125", "0.500", "-0.333", "half"),
-        ("whole", "3", "1", "1", "", "0.125", "0.500", "-0.333", "half"),
+        ("whole", "1", "1", "1", "", "", "-0.333", "0.125", "0.500", "half"),
+        ("whole", "3", "1", "1", "", "", "-0.333", "0.125", "0.500", "half"),
     ]
-    first = curve_lines(curve_rows([curves[2], curves[0]]))
+    first = curve_tables([curves[2], curves[0]])[0].lines
     assert [line[:2] for line in first] == [("whole", "level"), ("half", "1"), ("half", "3")]
 
 
@@ -214,16 +223,15 @@ def test_learning_curves_in_every_style(curves):
     assert curve_table(curves, "markdown").startswith("| model | training subjects | draws |")
     assert "\\toprule" in curve_table(curves, "latex")
     rows = list(csv.reader(curve_table(curves, "csv").splitlines()))
-    assert tuple(rows[0]) == curve_header(curves)
+    assert tuple(rows[0]) == curve_tables(curves)[0].header
     assert [row[0] for row in rows[1:]] == ["half"] * 2 + ["perfect"] * 2 + ["whole"] * 2
 
 
 def test_a_page_of_learning_curves_alone(curves):
-    table = Table(curve_header(curves), curve_lines(curve_rows(curves)), "How it was measured.")
-    page = make_page("Curves", [], [], {}, curves=table)
+    page = make_page("Curves", curve_tables(curves), [], {})
     assert "<th>training subjects</th>" in page
     assert "<td>perfect</td>" in page
-    assert "How it was measured." in page
+    assert "each predicted by a model trained on so many of the others" in page
     assert "<h2>Scores</h2>" not in page
 
 
@@ -238,6 +246,9 @@ def pictures(results):
     return {
         "scores": draw_scores(make_rows(results)),
         "confusions": draw_confusions(results),
+        "subjects": draw_subjects(results),
+        "calibration": draw_calibration(results),
+        "training": draw_fold_curves([run("trained", TRUTH, learner=Trains)]),
         "curves": draw_learning_curves([curve("half", [0] * 8), curve("perfect", TRUTH)]),
         "pretraining": draw_pretraining(history),
         "attention": draw_attention(faces, faces, faces, attention, ["one", "two"]),
@@ -258,7 +269,7 @@ def test_figures_are_png_and_the_same_twice(results, drawn):
 
 def make(results, drawn):
     shown = [Picture(name, name, "A <caption>.", png) for name, png in drawn.items()]
-    return make_page("A & B", make_rows(results), shown, {"protocol": "loso"})
+    return make_page("A & B", run_tables(results), shown, {"protocol": "loso"})
 
 
 def test_page_is_self_contained_and_the_same_twice(results, drawn):
@@ -276,9 +287,9 @@ def test_page_is_self_contained_and_the_same_twice(results, drawn):
 
 def test_page_holds_the_table_and_escapes_names(results, drawn):
     page = make(results, drawn)
-    for name in HEADER:
+    for name in run_tables(results)[0].filled().header:
         assert f"<th>{name}</th>" in page
-    assert "<td>1.000 [1.000, 1.000]</td>" in page
+    assert "<td><b>1.000</b> [1.000, 1.000]</td>" in page
     assert "A &amp; B" in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert "<b>bold" not in page
@@ -297,10 +308,9 @@ def test_names_are_no_code_anywhere(name):
     assert draw_confusions(named).startswith(b"\x89PNG")
     first = next(csv.reader(compare_table(named, "csv").splitlines()[1:]))[0]
     assert not first.startswith(("=", "@", "+"))
-    assert compare_table(named, "markdown").count("\n") == 3
-    line = compare_table(named, "latex").split("\\midrule\n")[1].split(" & ")[0]
-    bare = re.sub(r"\\(text\w+\{\}|[%&_#${}])", "", line)
-    assert not set(bare) & set("%_#$\\^~{}")
+    table = compare_table(named, "markdown").split("\n\n")[0]
+    assert table.count("\n") == 3
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 
 
 def test_numbers_in_tables_for_spreadsheets_stay_numbers(results):
@@ -342,7 +352,7 @@ def test_a_page_of_somebody_else_is_never_replaced(results, tmp_path):
     write_report(page, results)
     first = page.read_bytes()
     pictures = sorted(p.name for p in (tmp_path / "report-figures").glob("*.png"))
-    assert pictures == ["confusions.png", "scores.png"]
+    assert pictures == ["calibration.png", "confusions.png", "scores.png", "subjects.png"]
     write_report(page, results)  # ours, unchanged
     assert page.read_bytes() == first
     for content in (b"my notes", b"", first.replace(b"Scores", b"My scores", 1), first[:-20]):

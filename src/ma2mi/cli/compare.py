@@ -22,13 +22,17 @@ def compare(
 ) -> None:
     """Compare scores of runs, with intervals and paired tests against the first.
 
+    Scores, each class and each seed below each other, what is best marked; CSV holds the scores
+    alone. LaTeX has a table for each, with a caption, and needs booktabs and graphicx.
+
     Folders of learning curves are compared at each number of training subjects; runs among them
     are horizontal lines.
     """
     from ma2mi.evaluation.curve_folder import is_curve, load_curves
     from ma2mi.evaluation.run_folder import load_run
     from ma2mi.files import replace_file
-    from ma2mi.report.tables import compare_table, curve_table, make_rows
+    from ma2mi.report.rows import make_rows
+    from ma2mi.report.tables import compare_table, curve_table
 
     for file in (out, picture):
         if file:
@@ -42,7 +46,7 @@ def compare(
     else:
         console.out.print(text)
     if picture:
-        from ma2mi.report.figures import draw_learning_curves, draw_scores
+        from ma2mi.report.run_figures import draw_learning_curves, draw_scores
 
         png = draw_learning_curves(curves) if curves else draw_scores(make_rows(results))
         replace_file(picture, png)

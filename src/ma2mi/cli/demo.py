@@ -263,23 +263,15 @@ def _write_summary(
     from ma2mi._version import __version__
     from ma2mi.environment import processor
     from ma2mi.files import replace_file
-    from ma2mi.report.tables import (
-        HEADER,
-        curve_header,
-        curve_lines,
-        curve_rows,
-        make_rows,
-        markdown_table,
-        row_lines,
-    )
+    from ma2mi.report.styles import STYLES
+    from ma2mi.report.tables import curve_tables, run_tables
 
-    lines = [line for row in make_rows(results, against) for line in row_lines(row)]
     record = results[0].record
     text = "\n".join(
         [
-            markdown_table(HEADER, lines),
+            STYLES["markdown"](run_tables(results, against)),
             "",
-            markdown_table(curve_header(curves), curve_lines(curve_rows(curves))),
+            STYLES["markdown"](curve_tables(curves)),
             "",
             f"{looks[0].upper()}{looks[1:]}. {len(results[0].pool().keys)} clips of "
             f"{len(set(results[0].pool().subjects.tolist()))} synthetic subjects, movements of 0.2 "

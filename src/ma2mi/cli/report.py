@@ -61,6 +61,7 @@ def report(
         console.out.print(score_table(results))
     if curves:
         console.out.print(curve_text(curves))
+    console.list_failures(list(dict.fromkeys(line for run in results for line in run.failures)))
     console.out.print(f"page: {out}")
 
 
@@ -78,7 +79,7 @@ def write_report(
 
     Args:
         results: runs over the same clips.
-        against: see :func:`ma2mi.report.tables.make_rows`.
+        against: see :func:`ma2mi.report.rows.make_rows`.
         pretraining: folder whose curves, and with ``labelled`` whose attention, are shown.
         labelled: pairs whose attention is shown.
         examples: clips to show as they go by.
@@ -88,55 +89,15 @@ def write_report(
         StoreError: a page or pictures stand there that were not written here, or changed since.
     """
     from ma2mi.files import replace_file, results_folder
-    from ma2mi.report import figures
-    from ma2mi.report.page import Picture, Table, make_page
-    from ma2mi.report.tables import (
-        curve_header,
-        curve_lines,
-        curve_method,
-        curve_rows,
-        make_rows,
-        stamped_lines,
-    )
+    from ma2mi.report.page import make_page
+    from ma2mi.report.run_pictures import curve_pictures, run_pictures
+    from ma2mi.report.tables import curve_tables, run_tables
 
-    rows = make_rows(results, against) if results else []
-    pictures = []
-    if curves:
-        pictures.append(
-            Picture(
-                "learning-curve",
-                "Score against the number of training subjects",
-                "Points: mean over draws of the training subjects, each pooled over all folds; "
-                "bars: 95 % interval by bootstrap over left-out subjects. Dashed: runs that are "
-                "no learning curve.",
-                figures.draw_learning_curves(curves),
-            )
-        )
-    if results:
-        pictures += [
-            Picture(
-                "scores",
-                "UF1 at a glance",
-                "Dots: pooled UF1; bars: 95 % interval.",
-                figures.draw_scores(rows),
-            ),
-            Picture(
-                "confusions",
-                "Confusion matrices",
-                "Rows are true classes, columns predictions; numbers count clips, once a seed.",
-                figures.draw_confusions(results),
-            ),
-        ]
+    tables = run_tables(results, against) if results else []
+    tables += curve_tables(curves) if curves else []
+    pictures = [*curve_pictures(curves), *run_pictures(results, against)]
     if pretraining:
-        history = _read_log(pretraining / "log.csv")
-        pictures.append(
-            Picture(
-                "pretraining",
-                "Pre-training, on held-out subjects",
-                CAPTIONS["retrieval" if "retrieval" in history[0] else "copy"],
-                figures.draw_pretraining(history),
-            )
-        )
+        pictures.append(_pretraining_picture(pretraining))
     if pretraining and labelled:
         pictures += _looks(pretraining, labelled)
     pictures += [_strip(clip, i + 1) for i, clip in enumerate(examples)]
@@ -144,26 +105,38 @@ def write_report(
     with results_folder(path.with_name(f"{path.stem}-figures")) as folder:
         for picture in pictures:
             (folder / f"{picture.name}.png").write_bytes(picture.png)
-    records = [r.record for r in results] or [curve.record for curve in curves]
+    runs = [*results, *(run for curve in curves for each in curve.runs.values() for run in each)]
+    failures = list(dict.fromkeys(line for run in runs for line in run.failures))
+    title = "Micro-expressions, left-out subjects"
+    page = make_page(title, tables, pictures, _facts(runs), failures)
+    replace_file(path, _sealed(page.encode(errors="backslashreplace")))
+    return path
+
+
+def _facts(runs: Sequence[RunResult]) -> dict[str, str]:
+    """What a reader needs to repeat the runs."""
+    records = [run.record for run in runs]
     first = records[0]
-    facts = {
+    commits = dict.fromkeys(r.commit or "not from a checkout" for r in records)
+    return {
         "protocol": first.protocol,
         "classes": ", ".join(first.classes),
         "data hash": first.data_hash,
-        "commit": first.commit or "not from a checkout",
-        "seeds": ", ".join(map(str, first.seeds)),
+        "version": ", ".join(dict.fromkeys(r.version for r in records)),
+        "commit": ", ".join(commits),
+        "seeds": ", ".join(map(str, sorted({seed for r in records for seed in r.seeds}))),
         "subjects in pre-training": str(max(len(r.pretraining_subjects) for r in records)),
     }
-    few = (
-        Table(curve_header(curves), curve_lines(curve_rows(curves)), curve_method(curves))
-        if curves
-        else None
-    )
-    page = make_page(
-        "Micro-expressions, left-out subjects", rows, pictures, facts, stamped_lines(results), few
-    )
-    replace_file(path, _sealed(page.encode(errors="backslashreplace")))
-    return path
+
+
+def _pretraining_picture(folder: Path) -> Picture:
+    from ma2mi.report.figures import draw_pretraining
+    from ma2mi.report.page import Picture
+
+    history = _read_log(folder / "log.csv")
+    caption = CAPTIONS["retrieval" if "retrieval" in history[0] else "copy"]
+    png = draw_pretraining(history)
+    return Picture("pretraining", "Pre-training, on held-out subjects", caption, png)
 
 
 def check_page(path: Path) -> None:

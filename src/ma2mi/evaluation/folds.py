@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -46,14 +47,20 @@ class Examples:
     protocol: Protocol
 
 
+Curve = tuple[dict[str, float], ...]
+"""Figures of each epoch of training."""
+
+
 @dataclass(frozen=True)
 class FoldOutput:
-    """Output of a fold: probabilities, those of every epoch if requested, and the time."""
+    """Output of a fold: probabilities, those of every epoch if requested, the learner's figures of
+    each epoch of training, and the time."""
 
     probabilities: ArrayLike
     epochs: ArrayLike | None
     chosen: dict[str, JsonValue]
     fit_s: float
+    curve: Curve = ()
 
 
 def run_fold(
@@ -81,7 +88,15 @@ def run_fold(
             error.add_note(f"in the fold that leaves out {split.name}, seed {task[0]}")
             raise
     chosen = plain_values(getattr(predictor, "chosen", {}))
-    return task, FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start)
+    curve = _finite(getattr(predictor, "curve", ()))
+    return task, FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start, curve)
+
+
+def _finite(curve: Sequence[Mapping[str, float]]) -> Curve:
+    """The figures that are numbers; JSON has no others."""
+    return tuple(
+        {str(name): float(v) for name, v in row.items() if math.isfinite(v)} for row in curve
+    )
 
 
 def _picked(clips: Clips, rows: NDArray[np.int64]) -> object:
@@ -115,6 +130,7 @@ def fold_result(output: FoldOutput, seed: int, split: Split, examples: Examples)
         probabilities=_rows(probabilities),
         train_subjects=split.train_subjects,
         chosen=output.chosen,
+        curve=output.curve,
         notes=_fold_notes(examples.truth[split.train], examples.classes, examples.protocol),
         best_on_test=_best_on_test(output.epochs, keys, truth, examples, where),
     )

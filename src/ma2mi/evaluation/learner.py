@@ -54,7 +54,9 @@ class Learner(Protocol):
     ) -> Predictor:
         """Fit on the training clips; choose whatever is to be chosen on them alone.
 
-        A predictor may have an attribute ``chosen``, a mapping of what was chosen on what.
+        A predictor may have an attribute ``chosen``, a mapping of what was chosen on what, and
+        ``curve``, a mapping for each epoch of training: "epoch" from 1, "train_loss", and what else
+        it measured on the training clips.
 
         Args:
             clips: n clips, of the kind given to ``run_benchmark``.

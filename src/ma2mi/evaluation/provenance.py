@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,15 @@ def plain_values(tree: object) -> dict[str, JsonValue]:
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"settings cannot be written: {error}") from error
     return cast(dict[str, JsonValue], plain)
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """``{"loop": {"lr": 0.1}}`` as ``{"loop.lr": 0.1}``."""
+    plain: dict[str, Any] = {}
+    for name, value in tree.items():
+        path = f"{above}{name}"
+        plain |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return plain
 
 
 def _simple(value: object) -> object:

@@ -50,11 +50,13 @@ class RunResult:
 
     Args:
         fit_s: seconds of fitting and predicting by (seed, fold); not part of the result files.
+        failures: a line for each sample that could not be used.
     """
 
     record: RunRecord
     folds: tuple[FoldResult, ...]
     fit_s: Mapping[tuple[int, str], float] = field(default_factory=dict, compare=False)
+    failures: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ from pydantic import ValidationError
 
 from ma2mi.environment import ENVIRONMENT, write_environment
 from ma2mi.errors import EvaluationError, store_error
-from ma2mi.evaluation.results import RunResult, Tree
+from ma2mi.evaluation.fold_curves import CHOICES, CURVES, choices_csv, curves_csv, write_events
+from ma2mi.evaluation.provenance import flat
+from ma2mi.evaluation.results import RunResult
 from ma2mi.evaluation.run_record import FoldResult, Record, RunRecord
 from ma2mi.files import (
     WRITTEN,
@@ -31,17 +34,10 @@ class CodeChanged(UserWarning):
     """A run goes on with what another state of ma2mi's code has computed."""
 
 
+#: What could not be used, a line each.
+FAILURES = "failures.txt"
 #: Differences that are named; of more the number is given.
 NAMED = 4
-
-
-def flat(tree: Mapping[str, Any], above: str = "") -> Tree:
-    """``{"loop": {"lr": 0.1}}`` as ``{"loop.lr": 0.1}``."""
-    plain: Tree = {}
-    for name, value in tree.items():
-        path = f"{above}{name}"
-        plain |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
-    return plain
 
 
 def named_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -80,6 +76,10 @@ class RunFolder:
         folds/<seed>-<n>-<fold>.json  one fold
         predictions.csv               one row a clip and seed
         scores.json                   the scores
+        curves.csv                    figures of each epoch of each fold, where folds have them
+        choices.csv                   what was chosen in each fold, and on what
+        tensorboard/                  the curves for TensorBoard, a folder each, as folds end
+        failures.txt                  a line for each sample that could not be used, if any
         timings.csv                   seed, fold, seconds
 
     Args:
@@ -166,19 +166,38 @@ class RunFolder:
                 self.path / "folds" / name,
                 _json(fold.model_dump(mode="json", by_alias=True)).encode(),
             )
+            write_events(self.path, number, fold)
             with (self.path / "timings.csv").open("a", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow(row)
         except OSError as error:
             raise store_error(error, self.path) from error
 
     def finish(self, result: RunResult) -> None:
-        """Write ``predictions.csv`` and ``scores.json``, and the sha256 of all files of the run."""
+        """Write predictions, scores, curves and choices, and the sha256 of all files of the run."""
         (self.path / WRITTEN).unlink(missing_ok=True)
-        replace_file(self.path / "predictions.csv", predictions_csv(result).encode())
-        replace_file(self.path / "scores.json", _json(result.scores(), indent=2).encode())
-        names = ["run.json", ENVIRONMENT, "predictions.csv", "scores.json"]
+        sheets = {
+            "predictions.csv": predictions_csv(result),
+            "scores.json": _json(result.scores(), indent=2),
+            CURVES: curves_csv(result.folds),
+            CHOICES: choices_csv(result.folds),
+        }
+        written = {name: text for name, text in sheets.items() if text}
+        for name, text in written.items():
+            replace_file(self.path / name, text.encode())
+        # One that a process was killed before it wrote is made up for.
+        for number, fold in _numbered(result.folds):
+            write_events(self.path, number, fold)
+        names = ["run.json", ENVIRONMENT, *written]
         names += sorted(f"folds/{path.name}" for path in (self.path / "folds").glob("*.json"))
         list_written(self.path, names)
+
+
+def _numbered(folds: Sequence[FoldResult]) -> Iterator[tuple[int, FoldResult]]:
+    """Each fold with its position among those of its seed."""
+    seen: Counter[int] = Counter()
+    for fold in folds:
+        yield seen[fold.seed], fold
+        seen[fold.seed] += 1
 
 
 def _listed(folder: Path) -> dict[str, str]:
@@ -214,8 +233,32 @@ def load_run(path: Path | str) -> RunResult:
         (path / "folds").glob("*.json"),
         key=lambda file: (_seed_position(file, record), file.name),
     )
-    fit_s = _read_seconds(path / "timings.csv")
-    return RunResult(record, tuple(_read(file, FoldResult) for file in files), fit_s)
+    return RunResult(
+        record,
+        tuple(_read(file, FoldResult) for file in files),
+        _read_seconds(path / "timings.csv"),
+        _read_failures(path / FAILURES),
+    )
+
+
+def write_failures(folder: Path, failures: Sequence[str]) -> None:
+    """Write into a run folder what could not be used, a line each; nothing where all could.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    path = folder / FAILURES
+    if failures or path.exists():
+        text = "".join(f"{' '.join(line.splitlines())}\n" for line in failures)
+        replace_file(path, text.encode(errors="backslashreplace"))
+
+
+def _read_failures(path: Path) -> tuple[str, ...]:
+    """What could not be used; nothing in runs of before."""
+    try:
+        return tuple(path.read_text("utf-8", errors="replace").splitlines())
+    except FileNotFoundError:
+        return ()
 
 
 def _seed_position(file: Path, record: RunRecord) -> int:

@@ -44,6 +44,8 @@ class FoldResult(Record):
         probabilities: [clips, classes].
         train_subjects: those it was trained on.
         chosen: what was chosen, and on what, as the learner reports it.
+        curve: figures of each epoch of training, as the learner reports them: "epoch" from 1,
+            "train_loss" and others; empty where nothing was trained by epochs.
         notes: what a reader should know, such as a class that no training subject shows.
         best_on_test: only where requested.
     """
@@ -57,6 +59,7 @@ class FoldResult(Record):
     probabilities: Rows
     train_subjects: tuple[str, ...] = Field(alias="train_people")
     chosen: dict[str, JsonValue] = {}
+    curve: tuple[dict[str, float], ...] = ()
     notes: tuple[str, ...] = ()
     best_on_test: BestOnTest | None = None
 

@@ -263,6 +263,50 @@ def mean_and_sd(values: ArrayLike) -> tuple[float, float | None]:
     return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """How often predictions of so much probability are right.
+
+    Args:
+        stated, right: mean probability and share that is right of each bin that has one, [bins].
+        count: predictions in each, [bins].
+        error: expected calibration error: the mean distance of the two, weighed by ``count``
+            (Naeini et al., AAAI 2015).
+    """
+
+    stated: Floats
+    right: Floats
+    count: Counts
+    error: float
+
+
+def reliability(probabilities: ArrayLike, right: ArrayLike, bins: int = 10) -> Reliability:
+    """Predictions in bins of equal width by their probability.
+
+    Args:
+        probabilities: [n], in [0, 1].
+        right: [n], whether each is right.
+
+    Raises:
+        EvaluationError: no predictions, other lengths, or probabilities outside [0, 1].
+
+    Example:
+        >>> found = reliability([0.9, 0.9, 0.6, 0.6], [True, True, True, False])
+        >>> round(found.error, 2)
+        0.1
+    """
+    p, hit = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=bool)
+    if p.ndim != 1 or not p.size or p.shape != hit.shape or not ((p >= 0) & (p <= 1)).all():
+        raise EvaluationError(f"probabilities of shape {p.shape}, right of shape {hit.shape}")
+    place = np.minimum((p * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    kept = count > 0
+    stated = np.bincount(place, weights=p, minlength=bins)[kept] / count[kept]
+    share = np.bincount(place, weights=hit, minlength=bins)[kept] / count[kept]
+    error = float((np.abs(stated - share) * count[kept]).sum() / len(p))
+    return Reliability(stated, share, count[kept], error)
+
+
 def subjects_needed(
     first: Counts,
     second: Counts,

@@ -6,11 +6,12 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from ma2mi._version import __version__
-from ma2mi.report.tables import HEADER, TableRow, cells
+from ma2mi.report.styles import BEST, PART, Table, number_and_rest
 
 
 @dataclass(frozen=True)
@@ -30,45 +31,50 @@ class Picture:
     png: bytes
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells of a page's table, its header, and how it was measured."""
-
-    header: Sequence[str]
-    lines: Sequence[Sequence[str]]
-    note: str
-
-
 def make_page(
     title: str,
-    rows: Sequence[TableRow],
+    tables: Sequence[Table],
     pictures: Sequence[Picture],
     facts: dict[str, str],
-    stamped: Sequence[Sequence[str]] = (),
-    curves: Table | None = None,
+    failures: Sequence[str] = (),
 ) -> str:
     """The page as HTML.
 
     Args:
         title: heading.
-        rows: the table of runs, or none; the note below it says how it was measured.
+        tables: in order; each with its notes.
         pictures: in order.
-        stamped: rows of numbers that were selected on test data, see ``stamped_lines``.
         facts: what the reader needs to repeat it (version, commit, data hash, settings).
-        curves: the table of learning curves.
+        failures: a line for each sample that could not be used.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
     template = environment.from_string((files(__package__) / "page.html").read_text("utf-8"))
     return template.render(
         title=title,
-        header=HEADER,
-        lines=[cells(row) for row in rows],
-        clips=rows[0].clips if rows else 0,
-        subjects=rows[0].subjects if rows else 0,
-        curves=curves,
+        tables=[_shown(table.filled()) for table in tables],
         pictures=pictures,
-        stamped=stamped,
         facts=facts,
+        failures=failures,
         version=__version__,
     )
+
+
+def _shown(table: Table) -> dict[str, Any]:
+    """The table as the template takes it: cells with the number that is best apart."""
+    lines = []
+    for row, cells in enumerate(table.lines):
+        kind = "stamped" if row in table.stamped else "part" if cells[0].startswith(PART) else ""
+        shown = []
+        for column, cell in enumerate(cells):
+            best = (row, column) in table.best
+            shown.append(number_and_rest(cell) if best else ("", cell))
+        lines.append({"kind": kind, "cells": shown})
+    notes = [*table.notes, *([f"Bold: {BEST}."] if table.best else [])]
+    return {
+        "title": table.title,
+        "header": table.header,
+        "lines": lines,
+        "notes": notes,
+        "stamped": bool(table.stamped),
+    }

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from ma2mi import _version
 from ma2mi.environment import write_environment
 from ma2mi.errors import Ma2miError, SettingsError, store_error
-from ma2mi.evaluation.run_folder import CodeChanged, flat, named_differences
+from ma2mi.evaluation.provenance import flat
+from ma2mi.evaluation.run_folder import CodeChanged, named_differences
 from ma2mi.files import code_digest, digest, hold, replace_file
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 

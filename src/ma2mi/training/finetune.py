@@ -166,16 +166,16 @@ class FineTune:
             if not len(watched):
                 return {}
             predicted = predictor.predict(clips[watched]).argmax(1)
-            return {"uar": uar(labels[watched], predicted, self.classes, "present")}
+            return {"inner_uar": uar(labels[watched], predicted, self.classes, "present")}
 
         history = run_epochs(
             fabric, module, optimizer, step, len(rows), loop, after_epoch=after_epoch
         )
         if len(watched):
-            best = int(np.argmax([h["uar"] for h in history]))
+            best = int(np.argmax([h["inner_uar"] for h in history]))
             net.load_state_dict(states[best])
             predictor.chosen.update(epoch=best + 1, chosen_on="inner subject-disjoint split")
-        predictor.states = states if self.keep_epochs else []
+        predictor.states, predictor.curve = (states if self.keep_epochs else []), history
         return predictor
 
 
@@ -188,12 +188,15 @@ class NetworkPredictor:
         size: side of its input in px.
         chosen: what was chosen in training, and on which subjects.
         states: its weights after every epoch, where they were kept.
+        curve: "epoch" (from 1), "train_loss", and where an epoch was chosen "inner_uar", on the
+            training subjects held out for that.
     """
 
     net: Backbone
     size: int
     chosen: dict[str, Any]
     states: list[dict[str, torch.Tensor]] | None = None
+    curve: list[dict[str, Any]] = field(default_factory=list)
 
     def predict(self, clips: Pairs) -> NDArray[np.float64]:
         """Probabilities [N, classes], averaged over each clip and its mirror image."""

@@ -62,7 +62,11 @@ def run_epochs(
     order: Callable[[np.random.Generator], NDArray[np.int64]] | None = None,
     enough: Callable[[list[dict[str, Any]]], bool] = lambda history: False,
 ) -> list[dict[str, Any]]:
-    """Train, and return what ``after_epoch`` returned for every epoch.
+    """Train, and return the figures of every epoch: those of ``after_epoch``, and before them
+    "epoch", from 1, and "train_loss".
+
+    The loss is the mean over the epoch's steps, with the weights as they were at each; of several
+    devices it is the first one's.
 
     Every epoch draws its order and its noise from (seed, epoch, device) alone. So a run that was
     killed goes on from ``state``, the last finished epoch, and ends with the same weights.
@@ -106,6 +110,7 @@ def run_epochs(
         torch.manual_seed(drops)
         generator = torch.Generator().manual_seed(noise)
         module.train()
+        losses: list[Tensor] = []
         for i, rows in enumerate(_batches(fabric, order, epoch, settings)):
             progress = (epoch * steps + i + 1) / (settings.epochs * steps)
             for group in optimizer.param_groups:
@@ -117,6 +122,7 @@ def run_epochs(
                 raise _diverged(
                     f"the loss is {float(loss.detach())} in step {i + 1}", epoch, settings
                 )
+            losses.append(loss.detach())
             fabric.backward(loss)
             fabric.clip_gradients(module, optimizer, max_norm=settings.clip)
             optimizer.step()
@@ -125,7 +131,8 @@ def run_epochs(
         if not all(bool(torch.isfinite(p).all()) for p in inner.parameters()):
             raise _diverged("weights are not finite at the end", epoch, settings)
         # What one device measured counts for all, or they might not stop together.
-        history.append(fabric.broadcast(after_epoch(epoch)))
+        figures = {"epoch": epoch + 1, "train_loss": float(torch.stack(losses).mean())}
+        history.append(fabric.broadcast({**figures, **after_epoch(epoch)}))
         if state:
             about = {"history": history, "precision": fabric.strategy.precision.state_dict()}
             save_state(state, inner, optimizer, about, write=fabric.is_global_zero)
