@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
+import subprocess
 from types import MappingProxyType
 
 import numpy as np
@@ -365,3 +367,155 @@ def test_a_page_of_somebody_else_is_never_replaced(results, tmp_path):
     with pytest.raises(StoreError, match="were changed since"):
         write_report(page, results)
     assert (tmp_path / "report-figures" / "scores.png").read_bytes() == b"drawn by hand"
+
+
+ODD_LATEX = (
+    *ODD,
+    "[x] & [y]",
+    "*star*",
+    "a--b ``c'' ?`d",
+    "Müller ± σ-net",
+    "\\",
+    "{",
+    "%",
+    "=" * 90,
+)
+
+
+def latex_document(named):
+    """A whole document around the tables, and the preamble that their first line asks for."""
+    preamble = (
+        "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\usepackage[T1]{fontenc}"
+    )
+    assert named.startswith("% \\usepackage{booktabs,graphicx}\n")
+    return f"{preamble}\n\\begin{{document}}\n{named}\n\\end{{document}}\n"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX engine on this machine")
+def test_latex_compiles(results, curves, tmp_path):
+    odd = [run(name.replace("σ", "s"), TRUTH if i else [0] * 8) for i, name in enumerate(ODD_LATEX)]
+    seeds = [run("both", TRUTH, learner=SaysBySeed, seeds=(0, 1, 2)), results[1]]
+    texts = [
+        compare_table(odd, "latex"),
+        compare_table(seeds, "latex"),
+        curve_table(curves, "latex"),
+    ]
+    (tmp_path / "t.tex").write_text(latex_document("\n\n".join(texts)), encoding="utf-8")
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    if "booktabs.sty' not found" in done.stdout:
+        pytest.skip("this TeX has no booktabs")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert (tmp_path / "t.pdf").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ODD_LATEX)
+def test_latex_by_its_grammar(name):
+    """Whatever TeX there is: braces are closed, every row has all its cells, no bare special."""
+    for table in compare_table([run(name, [0] * 8), run("perfect", TRUTH)], "latex").split("\n\n"):
+        bare = re.sub(r"\\[\\%&_#${}]|%.*", "", table)
+        depth = 0
+        for sign in re.findall(r"[{}]", bare):
+            depth += 1 if sign == "{" else -1
+            assert depth >= 0
+        assert depth == 0
+        columns = re.search(r"begin\{tabular\}\{(l+)\}", table)[1]
+        rows = [line for line in table.splitlines() if line.endswith(r" \\")]
+        assert len(rows) > 2
+        for row in rows:
+            assert len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1
+            assert not row.startswith(("[", "*"))
+            text = re.sub(r"\\(text\w+|quad)|\\[%&_#${}]|\$(\\pm|[<>])\$", "", row[:-3])
+            assert not set(text) & set("%_#$\\^~"), text
+        assert table.count("\\caption{") == table.count("\\label{tab:ma2mi-") == 1
+
+
+def test_the_best_are_bold_in_every_style(results):
+    both = [results[0], results[1], run("again", TRUTH)]
+    assert "0.333 [0.333, 0.333]  " in compare_table(both)
+    assert compare_table(both).count("1.000 [1.000, 1.000]*") == 4  # UF1 and UAR of the two
+    assert "*: best of its column" in compare_table(both)
+    assert compare_table(both, "markdown").count("**1.000** [1.000, 1.000]") == 4
+    assert compare_table(both, "latex").count("\\textbf{1.000} [1.000, 1.000]") == 4
+    assert "*" not in compare_table(both, "csv")
+    alone = compare_table(results[:1])
+    assert "*" not in alone
+
+
+def test_the_caption_says_what_was_compared_and_how(results):
+    caption = re.search(r"\\caption\{(.*)\}", compare_table(results, "latex"))[1]
+    for words in (
+        "2 classes (calm, moved)",
+        "protocol loso: 8 clips of 4 subjects",
+        "95 \\% intervals by bootstrap over subjects",
+        "paired permutation test over subjects on UF1, adjusted by Holm",
+        "against half",
+        "1 seed;",
+    ):
+        assert words in caption
+    seeds = run("both", TRUTH, learner=SaysBySeed, seeds=(0, 1))
+    caption = re.search(r"\\caption\{(.*)\}", compare_table([seeds, results[1]], "latex"))[1]
+    assert "Mean over 1 to 2 seeds" in caption
+
+
+def test_every_seed_and_every_class_is_shown():
+    both = run("both", TRUTH, learner=SaysBySeed, seeds=(0, 1))
+    scores, classes, seeds = run_tables([both])
+    assert scores.lines[0][3] == "0.471"  # (1 - 1/3) / sqrt 2
+    assert [tuple(line) for line in classes.lines] == [
+        ("calm", "both", "4", "0.833 ± 0.236", "1.000 ± 0.000", "0.750 ± 0.354"),
+        ("moved", "both", "4", "0.500 ± 0.707", "0.500 ± 0.707", "0.500 ± 0.707"),
+    ]
+    assert tuple(seeds.header) == ("model", "metric", "seed 0", "seed 1", "mean", "sd")
+    assert tuple(seeds.lines[0]) == ("both", "UF1", "1.000", "0.333", "0.667", "0.471")
+    page = make_page("Seeds", run_tables([both]), [], {})
+    for cell in ("0.471", "0.833 ± 0.236", "seed 1"):
+        assert cell in page
+        assert cell in score_table([both])
+
+
+def test_confusions_sum_all_seeds(monkeypatch):
+    """The picture's numbers are those of all seeds together, and it says so."""
+    from matplotlib.axes import Axes
+
+    words = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, s, **o: words.append(s))
+    monkeypatch.setattr(Axes, "set_title", lambda self, s, **o: words.append(s))
+    draw_confusions([run("both", TRUTH, learner=SaysBySeed, seeds=(0, 1))])
+    # Seed 0 is right 8 times; seed 1 calls all 8 "calm", 4 of them rightly.
+    assert words == ["8", "0", "4", "4", "both\nsum of 2 seeds"]
+
+
+def test_best_on_test_rows_mean_all_seeds_and_stay_apart():
+    class Remembers(Says):
+        def reseed(self, seed):
+            return Remembers(self.name, TRUTH if seed == 0 else np.zeros(8, int))
+
+        def predict_epochs(self, clips):
+            return np.stack([self.predict(clips)] * 2)
+
+    one = run("both", [0] * 8, learner=Remembers, seeds=(0, 1), also_best_on_test=True)
+    table = run_tables([one])[0]
+    assert table.lines[1][0] == "both [SELECTED ON TEST DATA, no result]"
+    assert table.lines[1][1:3] == ("2", table.lines[0][2])
+    assert list(table.stamped) == [1]
+    assert not table.best
+    assert '<tr class="stamped">' in make_page("Stamped", [table], [], {})
+
+
+def test_notes_are_on_the_page_as_in_the_console(results):
+    from dataclasses import replace
+
+    few = "27 of 442: not comparable"
+    given = ((results[0], (few,)), (results[1], (few, "own")))
+    noted = [
+        replace(one, record=one.record.model_copy(update={"notes": notes})) for one, notes in given
+    ]
+    text = score_table(noted)
+    assert text.count("note: 27 of 442: not comparable") == 1
+    assert "note: perfect: own" in text
+    page = make_page("Notes", run_tables(noted), [], {}, ["a.mp4: not a video"])
+    assert "note: 27 of 442: not comparable" in page
+    assert "note: perfect: own" in page
+    assert "<li>a.mp4: not a video</li>" in page
