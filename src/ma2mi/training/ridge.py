@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
 from ma2mi.errors import EvaluationError
-from ma2mi.evaluation.metrics import uar
+from ma2mi.evaluation.metrics import uar, uf1
 from ma2mi.evaluation.splits import inner_splits
 
 Features = NDArray[np.floating[Any]]
@@ -22,6 +22,10 @@ Subjects = NDArray[np.str_]
 #: Scores of a ridge are differences of some tenths; so many times larger they are spread over
 #: [0, 1] by a softmax. Which class is the most probable does not depend on it.
 SHARPNESS = 4.0
+
+#: What a candidate is chosen by: a metric of predictions for subjects left out inside.
+ChooseBy = Literal["uar", "uf1"]
+_METRICS = {"uar": uar, "uf1": uf1}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class DualRidge:
         strengths: candidates, relative to the mean of the kernel's diagonal.
         folds: inner folds that choose among them; with one candidate there are none.
         seed: of the inner folds.
+        choose_by: what is best on them.
 
     ``clips`` are float features [N, K, V, D]: of one backbone for all seeds, or of one backbone a
     seed (K = 1 or the number of seeds), in V views (as it is, mirrored). All views are trained on;
@@ -49,10 +54,12 @@ class DualRidge:
     folds: int = 5
     seed: int = 0
     name: str = "dual-ridge"
+    choose_by: ChooseBy = "uar"
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"strengths": list(self.strengths), "folds": self.folds}
+        known = {"strengths": list(self.strengths), "folds": self.folds}
+        return known if self.choose_by == "uar" else {**known, "choose_by": self.choose_by}
 
     def reseed(self, seed: int) -> DualRidge:
         return replace(self, seed=seed)
@@ -73,7 +80,14 @@ class DualRidge:
 
         strengths = self.strengths
         best, chosen_on = choose(
-            len(strengths), candidate_scores, labels, subjects, self.classes, self.folds, self.seed
+            len(strengths),
+            candidate_scores,
+            labels,
+            subjects,
+            self.classes,
+            self.folds,
+            self.seed,
+            self.choose_by,
         )
         x = clips.reshape(len(labels) * views, -1).astype(np.float64)
         repeated = np.repeat(labels, views)
@@ -103,8 +117,9 @@ def choose(
     classes: int,
     folds: int,
     seed: int,
+    choose_by: ChooseBy = "uar",
 ) -> tuple[int, str]:
-    """The candidate of the best UAR on subject-disjoint folds of the training subjects.
+    """The candidate of the best UAR, or UF1, on subject-disjoint folds of the training subjects.
 
     The first of equals is taken. One subject alone cannot be parted: then it is the candidate in
     the middle.
@@ -125,8 +140,13 @@ def choose(
     for split in inner_splits(subjects.tolist(), labels, folds, seed):
         for i, reached in enumerate(candidate_scores(split.train, split.test)):
             scores[i, split.test] = reached
-    uars = [uar(labels, s.argmax(1), classes, "present") for s in scores]
-    return int(np.argmax(uars)), "inner folds of the training subjects"
+    found = [score_by(choose_by, labels, s) for s in scores]
+    return int(np.argmax(found)), "inner folds of the training subjects"
+
+
+def score_by(metric: ChooseBy, labels: Labels, scores: Features) -> float:
+    """The metric of the classes that scores [N, C] are highest for; absent classes do not count."""
+    return _METRICS[metric](labels, scores.argmax(1), scores.shape[1], "present")
 
 
 def solve_dual(kernel: Features, labels: Labels, classes: int, strength: float) -> Features:
@@ -145,6 +165,40 @@ def solve_dual(kernel: Features, labels: Labels, classes: int, strength: float) 
     weighted[np.diag_indices_from(weighted)] += _penalty(np.diagonal(weighted), strength)
     result: Features = root * scipy.linalg.solve(weighted, target * root, assume_a="pos")
     return result
+
+
+def leave_groups_out(
+    kernel: Features, labels: Labels, groups: Sequence[Rows], classes: int, strength: float
+) -> tuple[Features, Features]:
+    """The class-balanced ridge, and what it predicts for each group when that is left out.
+
+    Exact, from one decomposition (the leave-one-out formula of least squares, for groups: Rifkin
+    and Lippert 2007). What is balanced and what ``strength`` is relative to stays that of all rows.
+
+    Args:
+        kernel, labels, strength: as in :func:`solve_dual`.
+        groups: row numbers, each row in one group.
+
+    Returns:
+        scores [rows, C] of each row by a fit without its group, and coefficients [rows, C] of
+        the fit on all.
+
+    Raises:
+        EvaluationError: a kernel of zeros.
+    """
+    root, target = _balance(labels, classes)
+    weighted = root * kernel * root.T
+    weighted[np.diag_indices_from(weighted)] += _penalty(np.diagonal(weighted), strength)
+    lower = scipy.linalg.cholesky(weighted, lower=True, check_finite=False)
+    # weighted^-1 = inverse.T @ inverse
+    inverse, _ = scipy.linalg.lapack.dtrtri(lower, lower=1)
+    solved = inverse.T @ (inverse @ (root * target))
+    scores = np.empty_like(target)
+    for rows in groups:
+        own = inverse[:, rows]
+        scores[rows] = target[rows] - np.linalg.solve(own.T @ own, solved[rows]) / root[rows]
+    coefficients: Features = root * solved
+    return scores, coefficients
 
 
 def solve_primal(
