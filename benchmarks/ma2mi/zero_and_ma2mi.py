@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "zero"))
 
-from evaluate_zero import EvaluationSet, compute_logits, measured, rendered
+from judging import EvaluationSet, compute_logits, measured, rendered
 from pairs import CLASS_OF, DRAWN, EMOTIONS, read_pairs, write_pairs
 from train_zero import ZeroSettings, train_zero
 
@@ -47,6 +47,7 @@ from ma2mi.models.backbone import Backbone
 from ma2mi.motion import flow
 from ma2mi.synthesis import SyntheticSettings, make_clip, make_subject
 from ma2mi.synthesis.basis import SIDE, FlowBasis, make_basis
+from ma2mi.synthesis.domain import OFF_TEMPLATE, DomainSettings
 from ma2mi.synthesis.flow_simulator import UNITS
 from ma2mi.synthesis.head_bank import read_head_bank, write_head_bank
 from ma2mi.training.adapt import AdaptSettings, adapt
@@ -82,7 +83,26 @@ PRETEXT = FutureMovementSettings(
     nuisance=NuisanceSettings(images=0.5),
     simulator=SimulatorSettings(subjects=TRAINING[0], seed=TRAINING[1]),
 )
-RECIPE = ZeroSettings(size=64, batch_size=48, pairs=0.0, pretext=PRETEXT, ma2mi_batch=24)
+# The recipe whose figures are told: that of the weights before those that now ship.
+RECIPE = ZeroSettings(
+    model_settings={
+        "center": True,
+        "branches": "action",
+        "fusion": "sum",
+        "padding": "zeros",
+        "side": None,
+        "global_attention": False,
+    },
+    size=64,
+    batch_size=48,
+    pairs=0.0,
+    average=0.995,
+    unit_weight=2.0,
+    world=DomainSettings(),
+    foreign=OFF_TEMPLATE,
+    pretext=PRETEXT,
+    ma2mi_batch=24,
+)
 
 
 @dataclass(frozen=True)

@@ -102,18 +102,19 @@ def write_pairs(
             return
         numbers = range(at * CHUNK, min(count, (at + 1) * CHUNK))
         rows = [make_pair(number, first, methods, asymmetry) for number in numbers]
-        _save(parts[at], {name: np.array([row[name] for row in rows]) for name in rows[0]})
+        save(parts[at], {name: np.array([row[name] for row in rows]) for name in rows[0]})
 
     tasks = (joblib.delayed(write_part)(at) for at in range(len(parts)))
     for done, _ in enumerate(joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks), start=1):
         on_progress(Progress("pairs", min(done * CHUNK, count), count))
     loaded = [np.load(part) for part in parts]
-    _save(path, {name: np.concatenate([part[name] for part in loaded]) for name in loaded[0]})
+    save(path, {name: np.concatenate([part[name] for part in loaded]) for name in loaded[0]})
     for part in parts:
         part.unlink()
 
 
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Arrays into one file, whole or absent."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     replace_file(path, buffer.getvalue())

@@ -39,6 +39,24 @@ OUTPUTS = len(CLASSES) + len(UNITS) + 2
 #: Steps between two states on disk.
 KEPT_EVERY = 100
 
+WORLD = DomainSettings(
+    asymmetry=0.85, one_sided=0.25, dropped=0.2, extra=0.3, bend_deg=14, head=0.32, noise=0.16
+)
+"""Movements that lag or stand on one side, and units that no emotion explains, are common here."""
+
+FOREIGN = WORLD.model_copy(
+    update={
+        **OFF_TEMPLATE.model_dump(include={"stretch"}),
+        "eyes_apart": (0.25, 0.52),
+        "eyes_y": (0.2, 0.44),
+        "shift": 0.06,
+        "turn_deg": 5.0,
+        "head": 0.36,
+        "noise": 0.2,
+    }
+)
+"""The same in the crops of other people's pipelines, a little wider than ``OFF_TEMPLATE``."""
+
 
 class ZeroSettings(BaseModel):
     """How the network is trained; written beside the weights.
@@ -66,34 +84,42 @@ class ZeroSettings(BaseModel):
 
     model: str = "miacnet-tiny"
     model_settings: dict[str, Any] = {
-        "center": True,
         "branches": "action",
         "fusion": "sum",
-        "padding": "zeros",
-        "side": None,
-        "global_attention": False,
+        "action_stem": (48,),
+        "action_stages": (96, 128),
+        "position_stages": (8, 8, 128),
+        "center": True,
+        "padding": "replicate",
+        "side": 64,
+        "global_attention": True,
     }
     size: int = Field(112, ge=16)
-    steps: int = Field(2600, ge=1)
+    steps: int = Field(6000, ge=1)
     batch_size: int = Field(128, ge=8)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
-    average: float = Field(0.995, ge=0, lt=1)
+    average: float = Field(0.998, ge=0, lt=1)
     images: float = Field(0.6, ge=0, le=1)
-    pairs: float = Field(0.15, ge=0, lt=1)
+    pairs: float = Field(0.3, ge=0, lt=1)
     smoothing: float = Field(0.05, ge=0, lt=1)
-    unit_weight: float = Field(2.0, gt=0)
+    unit_weight: float = Field(4.0, gt=0)
     ma2mi: float = Field(0.0, ge=0)
     ma2mi_batch: int = Field(48, ge=2)
     pretext: FutureMovementSettings = FutureMovementSettings()
-    world: DomainSettings = DomainSettings()
-    foreign: DomainSettings = OFF_TEMPLATE
+    world: DomainSettings = WORLD
+    foreign: DomainSettings = FOREIGN
     seed: int = Field(0, ge=0)
+
+    @property
+    def side(self) -> int:
+        """Side of the actions that the network sees: its own, or that of its input."""
+        return self.model_settings.get("side") or self.size
 
     @property
     def batches(self) -> SimulatedBatchSettings:
         return SimulatedBatchSettings(
-            size=self.size,
+            size=self.side,
             batch_size=self.batch_size,
             images=self.images,
             pairs=self.pairs,
