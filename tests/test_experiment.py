@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from ma2mi.clips.pairs import PairSettings  # noqa: E402
-from ma2mi.errors import EvaluationError, SettingsError  # noqa: E402
+from ma2mi.errors import EvaluationError, SettingsError, StoreError  # noqa: E402
 from ma2mi.evaluation.protocols import protocol  # noqa: E402
-from ma2mi.experiment import Entry, LabelledPairs, run_entry  # noqa: E402
+from ma2mi.experiment import Entry, LabelledPairs, run_entry, run_entry_curve  # noqa: E402
 from ma2mi.experiment.runs import arrange  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import save_model  # noqa: E402
@@ -188,3 +192,72 @@ def test_installed_packages_name_models(labelled, tmp_path, monkeypatch):
     (tmp_path / "my_learners.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     assert run_entry(Entry("mine"), labelled).record.settings["run"]["model"] == "mine"
+
+
+def with_subjects(folder, **subjects):
+    """The same weights, by whose config these subjects are in them."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | subjects), "utf-8")
+
+
+def others(labelled, corpus="d"):
+    pairs = replace(
+        labelled.pairs, keys=np.char.add(f"{corpus}/", labelled.pairs.keys.astype(np.str_))
+    )
+    return replace(labelled, pairs=pairs, databases=[corpus] * len(pairs), corpus=corpus)
+
+
+class TestSeenSubjects:
+    def entry(self, folder):
+        return Entry("miacnet-tiny", init=folder, frozen=True, size=64)
+
+    def test_labelled_ones_are_refused_before_anything_runs(self, labelled, folders, monkeypatch):
+        one = f"c/{labelled.pairs.subjects[0]}"
+        with_subjects(folders["one"], people=[one, "x/1"], trained_subjects=[one])
+        monkeypatch.setattr(Entry, "build_learner", None)
+        with pytest.raises(EvaluationError, match=rf"one: learned from labelled clips of {one},"):
+            run_entry(self.entry(folders["one"]), labelled)
+        with pytest.raises(EvaluationError, match="would be tested on them"):
+            run_entry_curve(self.entry(folders["one"]), labelled, [2])
+
+    def test_under_another_name_too(self, labelled, folders):
+        one = f"c/{labelled.pairs.subjects[0]}"
+        with_subjects(folders["one"], people=["x/1"], trained_subjects=["x/1"])
+        with pytest.raises(EvaluationError, match=f"labelled clips of {one}"):
+            run_entry(self.entry(folders["one"]), labelled, aliases={"x/1": one})
+
+    def test_others_are_noted(self, labelled, folders):
+        known = {"people": ["x/1", "x/2"], "trained_subjects": ["x/1"]}
+        with_subjects(folders["one"], **known)
+        record = run_entry(self.entry(folders["one"]), labelled).record
+        assert record.trained_subjects == ("x/1",)
+        assert record.pretraining_subjects == ("x/2",)
+
+
+class TestTrainAlso:
+    def test_every_fold_is_trained_on_all_of_them_and_tests_none(self, labelled):
+        both = labelled.train_also(others(labelled))
+        n = len(labelled.labels)
+        assert (both.training_only == (np.arange(2 * n) >= n)).all()
+        assert both.clips_hash != labelled.clips_hash
+        assert len(both.prints) == 2 * n
+        result = run_entry(Entry("majority"), both, None)
+        assert sorted(result.pool().keys) == sorted(labelled.pairs.keys)
+        theirs = {f"d/{one}" for one in labelled.pairs.subjects}
+        assert all(theirs <= set(fold.train_subjects) for fold in result.folds)
+
+    def test_a_corpus_on_both_sides_is_refused(self, labelled):
+        with pytest.raises(SettingsError, match="c: is tested, and in --train-also, too"):
+            labelled.train_also(others(labelled, "c"))
+
+    def test_other_classes_are_refused(self, labelled):
+        with pytest.raises(SettingsError, match="a, z are other classes than a, b"):
+            labelled.train_also(replace(others(labelled), classes=("a", "z")))
+
+    def test_flow_images_do_not_join_faces(self, labelled):
+        theirs = others(labelled)
+        faceless = replace(
+            theirs.pairs, **{name: getattr(theirs.pairs, name)[:0] for name in ("first", "second")}
+        )
+        with pytest.raises(StoreError, match="pairs of several kinds"):
+            labelled.train_also(replace(theirs, pairs=faceless))

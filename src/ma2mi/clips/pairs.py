@@ -75,6 +75,27 @@ class Pairs:
         )
 
 
+def join_pairs(parts: Sequence[Pairs]) -> Pairs:
+    """Several sets of pairs, one after the other.
+
+    Raises:
+        StoreError: crops of several sizes, or flow images beside faces.
+    """
+    joined = {}
+    for f in fields(Pairs):
+        values = [getattr(part, f.name) for part in parts]
+        shapes = {value.shape[1:] for value in values if len(value)}
+        # Some have faces or later movements, others do not.
+        if len(shapes) > 1 or len({len(value) > 0 for value in values}) > 1:
+            raise StoreError(
+                f"pairs of several kinds cannot be read together: {f.name} is "
+                f"{' and '.join(sorted(str(value.shape) for value in values))}",
+                hint="Take corpora of faces, or of flow images of one size",
+            )
+        joined[f.name] = np.concatenate(values) if shapes else values[0]
+    return Pairs(**joined)
+
+
 class PairSettings(BaseModel):
     """Which pairs to draw, and how to see the movement between them.
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.clips.pair_store import build_pairs
-from ma2mi.clips.pairs import Pairs, PairSettings, read_flow_images
+from ma2mi.clips.pairs import Pairs, PairSettings, join_pairs, read_flow_images
 from ma2mi.clips.prepare import prepare_expressions
 from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus
-from ma2mi.errors import CorpusError
+from ma2mi.errors import CorpusError, SettingsError
 from ma2mi.evaluation.audit import Fingerprint, fingerprint
 from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
 from ma2mi.evaluation.protocols import Protocol
@@ -47,6 +47,8 @@ class LabelledPairs:
         corpus: what the corpus is called in a result.
         protocol: under which the labels were encoded.
         settings: how the pairs were measured.
+        training_only: bool [N], pairs of other corpora that are trained on and never tested;
+            None: none of them is.
     """
 
     pairs: Pairs
@@ -58,6 +60,39 @@ class LabelledPairs:
     corpus: str
     protocol: Protocol
     settings: PairSettings
+    training_only: NDArray[np.bool_] | None = None
+
+    def train_also(self, others: LabelledPairs) -> LabelledPairs:
+        """These pairs, and ``others`` to train on beside them in every fold, never tested.
+
+        Raises:
+            SettingsError: a corpus that is in both, or other classes.
+            StoreError: pairs of another kind or size.
+        """
+        both = sorted(set(self.databases) & set(others.databases))
+        if both:
+            raise SettingsError(
+                "is tested, and in --train-also, too: their subjects could not be told apart",
+                where=", ".join(both),
+                hint="Leave it out of one of them, or join its tables to one",
+            )
+        if (self.classes, self.settings) != (others.classes, others.settings):
+            raise SettingsError(
+                f"{', '.join(others.classes)} are other classes than {', '.join(self.classes)}, "
+                "or the movement was measured in another way",
+                where=others.corpus,
+            )
+        return replace(
+            self,
+            pairs=join_pairs([self.pairs, others.pairs]),
+            labels=np.concatenate([self.labels, others.labels]),
+            databases=[*self.databases, *others.databases],
+            clips_hash=hashlib.sha256(
+                f"{self.clips_hash} {others.clips_hash}".encode()
+            ).hexdigest(),
+            failures=(*self.failures, *others.failures),
+            training_only=np.repeat([False, True], [len(self.labels), len(others.labels)]),
+        )
 
     @cached_property
     def prints(self) -> list[Fingerprint]:
@@ -132,6 +167,15 @@ def label_pairs(
         protocol,
         settings,
     )
+
+
+def labelled_subjects(
+    corpus: Corpus, protocol: Protocol, own_labels: Mapping[str, str] | None = None
+) -> list[str]:
+    """Whose expressions :func:`label_pairs` would take, as "database/subject"; reads no frame."""
+    named, _ = _named_expressions(corpus, protocol)
+    _, chosen = _choose(named, corpus, protocol, own_labels or {})
+    return sorted({e.recording.person for e, _ in chosen})
 
 
 def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Expression], list[str]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ma2mi.evaluation.audit import FINGERPRINTS, write_fingerprints
 from ma2mi.evaluation.benchmark import run_benchmark
 from ma2mi.evaluation.curve_runs import run_learning_curve
+from ma2mi.evaluation.exposure import refuse_trained
 from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.subjects import subject_ids
 from ma2mi.experiment.entries import Entry
 from ma2mi.experiment.labelled import LabelledPairs
 from ma2mi.files import digest
@@ -38,7 +40,8 @@ def run_entry(
 
     Raises:
         SettingsError, CheckpointError: the entry and its weights do not fit the pairs.
-        EvaluationError: ``out`` holds a run of other settings.
+        EvaluationError: ``out`` holds a run of other settings, or the weights learned from
+            labelled clips of a subject who would be tested.
 
     Example:
         >>> corpus = ma2mi.open_corpus("casme2", "data/casme2")
@@ -46,6 +49,7 @@ def run_entry(
         >>> entry = ma2mi.Entry("miacnet-tiny", init=Path("runs/ma2mi"), frozen=True)
         >>> ma2mi.run_entry(entry, labelled, "runs/casme2").scores()["mean"]["uf1"]
     """
+    check_unseen(entry, tested_subjects(labelled), options.get("aliases"))
     learner, clips, known = arrange(entry, labelled, seeds)
     result = run_benchmark(learner, clips, protocol=labelled.protocol, out=out, **known, **options)
     if out is not None:
@@ -72,6 +76,7 @@ def run_entry_curve(
         options: ``draws`` and those of :func:`run_entry`, see
             :func:`ma2mi.evaluation.curve_runs.run_learning_curve`.
     """
+    check_unseen(entry, tested_subjects(labelled), options.get("aliases"))
     learner, clips, known = arrange(entry, labelled, seeds)
     return run_learning_curve(
         learner,
@@ -90,11 +95,8 @@ def arrange(
 ) -> tuple[Learner, Clips, dict[str, Any]]:
     """The learner, the clips as it takes them, and what else ``run_benchmark`` must know."""
     learner, clips = entry.build_learner(labelled.pairs, labelled.classes, seeds)
-    people: list[str] = []
-    weights = ""
-    if folder := entry.weights:
-        people = read_config(folder).get("people", [])
-        weights = weights_digest(folder)
+    seen, trained = seen_subjects(entry)
+    weights = weights_digest(entry.weights) if entry.weights else ""
     like = ""
     if entry.like:  # of random weights only what the network is like counts
         like = digest(find_weights(entry.like) / CONFIG)
@@ -116,7 +118,45 @@ def arrange(
             "size": entry.size,
             "pairs": labelled.settings.model_dump(mode="json"),
         },
-        "pretraining_subjects": people,
+        "pretraining_subjects": seen,
+        "trained_subjects": trained,
+        "training_only": labelled.training_only,
         "clips_hash": labelled.clips_hash,
     }
     return learner, clips, options
+
+
+def check_unseen(
+    entry: Entry, tested: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> None:
+    """Refuse weights that learned from labelled clips of subjects who would be tested.
+
+    Args:
+        entry: its weights are looked at, nothing is run.
+        tested: as "database/subject".
+        aliases: other names of the same subjects, see ``evaluation.subjects.subject_ids``.
+
+    Raises:
+        EvaluationError: names some of them.
+    """
+    _, trained = seen_subjects(entry)
+    ids = subject_ids(list(tested), None, aliases)
+    refuse_trained(ids, trained, aliases, where=entry.init)
+
+
+def tested_subjects(labelled: LabelledPairs) -> list[str]:
+    """As "database/subject"; without those whose clips are only trained on."""
+    only = labelled.training_only
+    pairs = zip(labelled.databases, labelled.pairs.subjects.tolist(), strict=True)
+    return sorted(
+        {f"{base}/{one}" for i, (base, one) in enumerate(pairs) if only is None or not only[i]}
+    )
+
+
+def seen_subjects(entry: Entry) -> tuple[list[str], list[str]]:
+    """Who is in an entry's weights, as "database/subject": without labels, and with labels."""
+    if not entry.weights:
+        return [], []
+    config = read_config(entry.weights)
+    trained: list[str] = config.get("trained_subjects", [])
+    return [one for one in config.get("people", []) if one not in trained], trained

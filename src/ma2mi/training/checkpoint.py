@@ -42,6 +42,7 @@ class _Config(BaseModel):
     size: Annotated[int, Field(ge=16, le=1024, strict=True)]
     format: Annotated[int, Field(ge=1, strict=True)] = FORMAT
     people: list[str] = []
+    trained_subjects: list[str] = []
     pretext: str = ""
     dtype: Literal["float16", "float32"] = "float32"
     recognizer: dict[str, Any] = {}

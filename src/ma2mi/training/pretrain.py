@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -23,6 +22,7 @@ from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
 from ma2mi.progress import OnProgress, Progress
+from ma2mi.training import tracking
 from ma2mi.training.checkpoint import load_backbone, read_config, save_model, weights_digest
 from ma2mi.training.claim import SETTINGS, STATE, run_folder, writing
 from ma2mi.training.loop import run_epochs
@@ -35,7 +35,7 @@ from ma2mi.training.unlabelled import FEWEST, Rows, check_enough, digest_pairs, 
 
 BEST = "best.safetensors"
 #: Columns of the log, those that a pretext task has.
-COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "copy", "gain", "variance")
+COLUMNS = ("epoch", "train_loss", *FutureLoss._fields, *PROBED, "copy", "gain", "variance")
 
 
 def pretrain(
@@ -47,6 +47,7 @@ def pretrain(
     fabric: Fabric | None = None,
     about: dict[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    services: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Train until ``settings.loop.epochs``, going on from where a killed run stopped.
 
@@ -67,10 +68,12 @@ def pretrain(
             strategy and precision.
         about: written into ``config.json`` beside the settings (version, data hash).
         on_progress: called after each epoch (from 1); ``detail`` holds its figures.
+        services: where the run is tracked beside its folder, see ``tracking.Service``.
 
     Returns:
-        The figures of every epoch, on held-out subjects: see ``Probe.figures``; for "near future"
-        loss, copy (the loss of the identity baseline), gain (1 - loss/copy) and variance.
+        The figures of every epoch: "train_loss", and on held-out subjects see ``Probe.figures``;
+        for "near future" loss, copy (the loss of the identity baseline), gain (1 - loss/copy) and
+        variance.
 
     Raises:
         SettingsError: ``out`` holds a run with another pretext task, other settings or other
@@ -97,8 +100,13 @@ def pretrain(
             "pairs_sha256": "" if pairs is None else digest_pairs(pairs),
         }
         refused = _other_pretext(out, settings)
-        with run_folder(out, meant, fabric, epochs="loop.epochs", refused=refused) as claimed:
-            history = _learn(plan, backbone, (train, held), out, settings, fabric, on_progress)
+        with (
+            run_folder(out, meant, fabric, epochs="loop.epochs", refused=refused) as claimed,
+            tracking.track(out, services, claimed, main=fabric.is_global_zero) as tracker,
+        ):
+            history = _learn(
+                plan, backbone, (train, held), out, settings, fabric, on_progress, tracker
+            )
             if fabric.is_global_zero:
                 chosen = _choose(plan, backbone, history, out, settings)
                 config = {
@@ -107,6 +115,7 @@ def pretrain(
                     **({"planned": claimed["planned"]} if "planned" in claimed else {}),
                     **(about or {}),
                 }
+                config |= _seen_before(init, config)
                 write_log(out / "log.csv", history, COLUMNS)
                 with writing(out):
                     save_model(out, backbone, config)
@@ -130,6 +139,14 @@ def _description(settings: PretrainSettings, pairs: Pairs | None, held: Rows) ->
     }
 
 
+def _seen_before(init: Path | None, config: dict[str, Any]) -> dict[str, list[str]]:
+    """The subjects, with those that are in the weights that it started from."""
+    before = read_config(init) if init else {}
+    people = sorted({*config["people"], *before.get("people", [])})
+    trained: list[str] = before.get("trained_subjects", [])
+    return {"people": people, **({"trained_subjects": trained} if trained else {})}
+
+
 def _learn(
     plan: FuturePlan | NearPlan,
     backbone: Backbone,
@@ -138,6 +155,7 @@ def _learn(
     settings: PretrainSettings,
     fabric: Fabric,
     on_progress: OnProgress | None,
+    tracker: tracking.Tracker,
 ) -> list[dict[str, Any]]:
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to evaluate on."""
     train, held = parts
@@ -148,24 +166,19 @@ def _learn(
         weight_decay=settings.loop.weight_decay,
     )
     module, optimizer = fabric.setup(plan.task, optimizer)
-    board = (
-        TensorBoardLogger(out, name="tensorboard", version="") if fabric.is_global_zero else None
-    )
 
     def step(rows: Rows, generator: torch.Generator) -> Tensor:
         return plan.loss(module(plan.batch(train[rows], generator).to(fabric.device)))
 
     def after_epoch(epoch: int) -> dict[str, Any]:
         figures = plan.evaluate(held)
-        if board:
-            board.log_metrics(figures, epoch + 1)
         if settings.stop == "probe" and fabric.is_global_zero:
             _keep_if_best(out / BEST, backbone, figures[plan.measure(figures)])
         if on_progress and fabric.is_global_zero:
             on_progress(Progress("pretrain", epoch + 1, settings.loop.epochs, figures))
-        return {"epoch": epoch + 1, **figures}
+        return figures
 
-    history = run_epochs(
+    return run_epochs(
         fabric,
         module,
         optimizer,
@@ -177,10 +190,8 @@ def _learn(
         after_epoch=after_epoch,
         order=plan.order(train),
         enough=lambda so_far: settings.stop == "probe" and _stale(so_far, plan, settings.patience),
+        on_figures=tracker.log_epoch,
     )
-    if board:
-        board.finalize("success")
-    return history
 
 
 def _choose(
@@ -268,7 +279,9 @@ def _other_pretext(out: Path, settings: PretrainSettings) -> str:
 def write_log(path: Path, history: list[dict[str, Any]], columns: Sequence[str]) -> None:
     """The figures of every epoch as a table, those of ``columns`` that there are."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [name for name in columns if name in history[0]])
+    # Epochs of a version before may lack some.
+    there = [name for name in columns if any(name in row for row in history)]
+    writer = csv.DictWriter(text, there, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(history)
     replace_file(path, text.getvalue().encode())
