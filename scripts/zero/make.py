@@ -36,7 +36,7 @@ HEADS = {
 }
 """Rendered heads: how many, and the first seed. Half of the fields that are trained on are theirs,
 which with the share of measured pairs makes a third of all samples."""
-TRAINING_PAIRS = (2400, 20_000)
+TRAINING_PAIRS = (2100, 20_000)
 TRAINING_ASYMMETRY = 0.9
 JUDGED_PAIRS = (800, 5_000)
 """80 subjects; the first half calibrates, the second is for the card."""
