@@ -120,9 +120,14 @@ class NetworkBlocks(nn.Module):
         self.model, self.settings, self.title = model, dict(settings), title
         # Which classes are frequent where it was trained is no property of a clip.
         self.outputs = outputs and outputs.model_copy(update={"prior": ()})
-        kinds = ("grid", "classes", "units") if outputs else ("grid",)
+        kinds = ["grid", *(["classes"] if outputs else []), *(["units"] if self._units else [])]
         self.names = tuple(f"{title} {kind}".strip() for kind in kinds)
         self.action_input = net.action_input
+
+    @property
+    def _units(self) -> int:
+        """How many units it outputs."""
+        return len(self.outputs.units) if self.outputs else 0
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -144,11 +149,8 @@ class NetworkBlocks(nn.Module):
         output = calibrate(self.net.head(grid), self.outputs)
         chance = 1 / len(self.outputs.classes)
         certain = (1 - chance) ** 0.5
-        return [
-            flatten_grid(grid),
-            (output.classes.softmax(1) - chance) / certain,
-            normalize(output.units.sigmoid()),
-        ]
+        found = [flatten_grid(grid), (output.classes.softmax(1) - chance) / certain]
+        return [*found, normalize(output.units.sigmoid())] if self._units else found
 
 
 class FeatureBlocks(nn.Module):
