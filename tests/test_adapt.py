@@ -28,9 +28,9 @@ from ma2mi.training.adapt import AdaptSettings, Drift, adapt  # noqa: E402
 from ma2mi.training.recognizer import (  # noqa: E402
     Recognizer,
     RecognizerSettings,
-    ZeroShot,
     load_model,
 )
+from ma2mi.training.zero_shot import ZeroShot  # noqa: E402
 from ma2mi.video import read_frames, write_video  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
@@ -161,7 +161,7 @@ def test_outputs_hold_and_let_go(grown, weights, tmp_path):
 def test_drift_is_the_divergence_that_torch_knows():
     generator = torch.Generator().manual_seed(0)
     now, before = torch.randn(2, 6, 17, generator=generator)
-    drift = Drift(3)
+    drift = Drift(RecognizerSettings())
     assert drift(before, before) == pytest.approx(0, abs=1e-6)
     sized = now.clone()
     sized[:, -2] = before[:, -2]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ma2mi.clips.batches import make_batch  # noqa: E402
 from ma2mi.errors import CheckpointError  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.export import export_onnx  # noqa: E402
-from ma2mi.training.recognizer import Recognizer  # noqa: E402
+from ma2mi.training.recognizer import Recognizer, RecognizerSettings  # noqa: E402
 
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
 
@@ -28,15 +29,17 @@ SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16
 def make(model="miacnet-tiny", size=64, settings=None, **changes):
     torch.manual_seed(0)
     settings = (SMALL if model == "miacnet-tiny" else {}) | (settings or {})
+    meaning = {"temperature": 1.5, "prior": [0.5, 0, -0.5], **changes}
+    outputs = RecognizerSettings(**meaning).outputs
     config = {
         "model": model,
-        "classes": 17,
+        "classes": outputs,
         "settings": settings,
         "size": size,
         "recipe": "abc",
-        "recognizer": {"temperature": 1.5, "prior": [0.5, 0, -0.5], **changes},
+        "recognizer": meaning,
     }
-    return Recognizer(build_model(model, 17, **settings), config)
+    return Recognizer(build_model(model, outputs, **settings), config)
 
 
 def run(path, feed):
@@ -55,8 +58,6 @@ def test_the_file_answers_as_the_recognizer(pairs, tmp_path, position):
         feed["position"] = batch.position.numpy()
         given = pairs
     else:
-        from dataclasses import replace
-
         nobody = np.empty((0, 72, 72, 3), np.uint8)
         given = replace(pairs, first=nobody, second=nobody)
     said, session = run(tmp_path / "m.onnx", feed)
@@ -65,6 +66,32 @@ def test_the_file_answers_as_the_recognizer(pairs, tmp_path, position):
     # The mirror image is flipped there and sampled here: the same up to rounding.
     np.testing.assert_allclose(said["logits"], model.logits(given).numpy(), atol=1e-4)
     for name in ("classes", "units", "intensity", "movement"):
+        np.testing.assert_allclose(said[name], getattr(answers, name), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "names"),
+    [
+        ({"units": []}, ["logits", "classes", "intensity", "movement"]),
+        (
+            {"has_intensity": False, "unit_temperature": [1.0 + i / 10 for i in range(12)]},
+            ["logits", "classes", "units", "movement"],
+        ),
+        (
+            {"units": [], "has_intensity": False, "has_movement": False},
+            ["logits", "classes"],
+        ),
+    ],
+)
+def test_what_the_network_lacks_is_left_out(pairs, tmp_path, lacking, names):
+    model = make(**lacking)
+    export_onnx(model, tmp_path / "m.onnx")
+    feed = {"action": make_batch(pairs, np.arange(24), size=64).action.numpy()}
+    said, _ = run(tmp_path / "m.onnx", feed)
+    assert list(said) == names
+    unseen = np.empty((0, 72, 72, 3), np.uint8)
+    answers = model.outputs(replace(pairs, first=unseen, second=unseen))
+    for name in names[1:]:
         np.testing.assert_allclose(said[name], getattr(answers, name), atol=1e-4)
 
 

@@ -24,10 +24,10 @@ from ma2mi.training.frozen import recognizer_features  # noqa: E402
 from ma2mi.training.recognizer import (  # noqa: E402
     Recognizer,
     RecognizerSettings,
-    ZeroShot,
     calibrate,
     load_model,
 )
+from ma2mi.training.zero_shot import ZeroShot  # noqa: E402
 
 CLASSES = ("negative", "positive", "surprise")
 SMALL = {"action_stem": (16,), "action_stages": (16, 32), "position_stages": (16, 16, 32)}
@@ -37,19 +37,21 @@ OUTPUTS = 3 + 12 + 2
 def make(size=64, model="miacnet-tiny", seed=0, **changes):
     torch.manual_seed(seed)
     settings = SMALL if model == "miacnet-tiny" else {}
+    meaning = {"classes": CLASSES, "units": CD6ME_UNITS, **changes}
+    outputs = RecognizerSettings(**meaning).outputs
     config = {
         "model": model,
-        "classes": OUTPUTS,
+        "classes": outputs,
         "settings": settings,
         "size": size,
         "dtype": "float16",
         "recipe": "abc",
         "card": {"uf1": 0.5},
-        "recognizer": {"classes": CLASSES, "units": CD6ME_UNITS, **changes},
+        "recognizer": meaning,
     }
     # as JSON would have it, so that tuples and lists compare equal
     return Recognizer(
-        build_model(model, OUTPUTS, **settings), json.loads(json.dumps(config)), "# Card\n"
+        build_model(model, outputs, **settings), json.loads(json.dumps(config)), "# Card\n"
     )
 
 
@@ -107,6 +109,53 @@ def test_calibration_by_hand():
     assert output.units.tolist() == [[2.0, -1.0]]
     assert output.intensity.tolist() == pytest.approx([np.log(2)])
     assert output.movement.tolist() == [3.0]
+
+
+def test_calibration_one_by_one_by_hand():
+    settings = RecognizerSettings(
+        units=("1", "2"),
+        class_bias=(0, 1, 0),
+        prior=(1, 1, 0),
+        unit_temperature=(2, 4),
+        unit_thresholds=(0.5, 0.25),
+        has_intensity=False,
+        has_movement=False,
+    )
+    assert settings.outputs == 5
+    output = calibrate(torch.tensor([[2.0, 4.0, 6.0, 8.0, -8.0]]), settings)
+    assert output.classes.tolist() == [[3.0, 6.0, 6.0]]
+    assert output.units.tolist() == [[4.0, -2.0]]
+    assert (output.intensity, output.movement) == (None, None)
+
+
+def test_each_unit_is_shown_from_its_own_threshold_on(pairs):
+    plain = make().outputs(pairs)
+    assert np.array_equal(plain.shown, plain.units >= 0.5)
+    middle = np.median(plain.units, axis=0)
+    model = make(unit_thresholds=middle.tolist())
+    found = model.outputs(pairs)
+    assert np.array_equal(found.units, plain.units)
+    assert np.array_equal(found.shown, plain.units >= middle)
+    assert (found.shown.sum(0) == 12).all()
+    reading = model.readings(pairs)[0]
+    assert set(reading.shown) == {
+        u for u, on in zip(CD6ME_UNITS, found.shown[0], strict=True) if on
+    }
+    assert make().readings(pairs)[0].unit_thresholds == {}
+
+
+def test_a_network_of_classes_alone_is_a_recognizer(pairs, tmp_path):
+    make(units=[], has_intensity=False, has_movement=False).save_pretrained(tmp_path)
+    model = load_model(tmp_path)
+    output = model.outputs(pairs)
+    assert (output.units.shape, output.shown.shape) == ((24, 0), (24, 0))
+    assert np.isnan(output.intensity).all()
+    assert np.isnan(output.movement).all()
+    assert not output.abstain.any()
+    reading = model.read(pairs.first[0], pairs.second[:1])[0]
+    assert reading.probabilities.keys() == set(CLASSES)
+    assert (reading.action_units, reading.intensity, reading.expression) == ({}, None, None)
+    assert recognizer_features(model, pairs).shape[:2] == (24, 2)
 
 
 def test_views_are_averaged_in_log_space(pairs):
@@ -182,6 +231,17 @@ def test_same_bytes_twice_on_one_thread(pairs):
         ({"recognizer": {"mood": 1}}, "recognizer.mood: Extra inputs"),
         ({"recognizer": {"temperature": 0}}, "recognizer.temperature: "),
         ({"recognizer": {"prior": [1, 2]}}, "2 priors for 3 classes"),
+        ({"recognizer": {"class_bias": [1, 2]}}, "2 biases for 3 classes"),
+        ({"recognizer": {"unit_bias": [1, 2]}}, "2 biases for 12 units"),
+        ({"recognizer": {"unit_thresholds": [0.5]}}, "1 thresholds for 12 units"),
+        ({"recognizer": {"unit_thresholds": [1.5] * 12}}, "recognizer.unit_thresholds.0: "),
+        ({"recognizer": {"unit_temperature": [1, 2]}}, "2 temperatures for 12 units"),
+        ({"recognizer": {"unit_temperature": 0}}, "recognizer.unit_temperature"),
+        (
+            {"recognizer": {"has_movement": False, "movement_threshold": 0.5}},
+            "a movement_threshold for a network without that output",
+        ),
+        ({"recognizer": {"has_intensity": False}}, "has 17 outputs.* need 16"),
         ({"recognizer": {"units": ["1"]}}, "has 17 outputs, its classes and units need 6"),
         ({"recognizer": {"classes": ["a", "b", "c", "d"]}}, "has 17 outputs.* need 18"),
         (
@@ -269,7 +329,7 @@ def check_scores(out, run):
     for database in ("casme2", "samm", "smic"):
         *_, line = (row for row in out.splitlines() if row.strip().startswith(database))
         uf1, uar = (scores["databases"][database][name] for name in ("uf1", "uar"))
-        assert line.split()[1:3] == [f"{uf1:.3f}", f"{uar:.3f}"]
+        assert [cell.rstrip("*") for cell in line.split()[1:3]] == [f"{uf1:.3f}", f"{uar:.3f}"]
     assert f"{scores['overall']['uf1']:.3f}" in out
 
 

@@ -66,3 +66,10 @@ def test_no_two_recordings_share_a_key():
 
 def test_label_is_the_most_probable_first_of_equals():
     assert Reading("k", {"a": 0.2, "b": 0.4, "c": 0.4}).label == "b"
+
+
+def test_units_are_shown_from_their_threshold_on():
+    units = {"1": 0.5, "2": 0.49, "4": 0.3, "12": 0.8}
+    assert Reading("k", {"a": 1.0}, units).shown == ("12", "1")
+    own = Reading("k", {"a": 1.0}, units, unit_thresholds={"4": 0.3, "12": 0.9})
+    assert own.shown == ("1", "4")

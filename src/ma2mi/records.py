@@ -19,6 +19,9 @@ EventKind = Literal["micro", "macro", "blink", "speech", "head", "other", ""]
 EventSource = Literal["coded", "rendered", "detected", "reviewed", ""]
 Level = Literal["green", "amber", "red"]
 
+#: Probability from which an action unit counts as shown, unless the weights say otherwise.
+UNIT_THRESHOLD = 0.5
+
 EXPRESSIONS: tuple[Kind, ...] = ("micro", "macro")
 KINDS: dict[DetectedKind, str] = {
     "micro": "brief movement of the face, up to 1/2 s: a candidate for a micro-expression",
@@ -175,6 +178,11 @@ class Reading:
         intensity: largest movement of the skin in percent of the crop's width; None if unknown.
         expression: probability that there is an expression at all; None if it was not estimated.
         abstained: the model would rather not say; ``probabilities`` are what it leans to.
+        unit_thresholds: FACS unit to the probability from which it counts as shown; units that
+            are not named count from ``UNIT_THRESHOLD`` on.
+
+    Attributes:
+        shown: the units that count as shown, the surest first.
     """
 
     key: str
@@ -183,6 +191,16 @@ class Reading:
     intensity: float | None = None
     expression: float | None = None
     abstained: bool = False
+    unit_thresholds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        likely = [
+            (-p, unit)
+            for unit, p in self.action_units.items()
+            if p >= self.unit_thresholds.get(unit, UNIT_THRESHOLD)
+        ]
+        return tuple(unit for _, unit in sorted(likely))
 
     @property
     def label(self) -> str:
@@ -211,7 +229,7 @@ class DetectedEvent(Event):
 
     Attributes:
         emotion: the class that the recognizer stands by; "" where it abstains or was not asked.
-        action_units: those of probability 1/2 or more, such as "12", the surest first.
+        action_units: those that the recognizer counts as shown, such as "12", the surest first.
     """
 
     kind: DetectedKind
@@ -235,8 +253,7 @@ class DetectedEvent(Event):
         read = self.reading
         certain = read is not None and not read.abstained
         object.__setattr__(self, "emotion", read.label if read and certain else "")
-        likely = [(-p, unit) for unit, p in read.action_units.items() if p >= 0.5] if read else []
-        object.__setattr__(self, "action_units", tuple(unit for _, unit in sorted(likely)))
+        object.__setattr__(self, "action_units", read.shown if read else ())
 
     @property
     def duration_ms(self) -> float:

@@ -23,8 +23,9 @@ from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
-from ma2mi.training.recognizer import Recognizer, ZeroShot, recognizer_settings
+from ma2mi.training.recognizer import Recognizer, recognizer_settings
 from ma2mi.training.ridge import DualRidge
+from ma2mi.training.zero_shot import ZeroShot
 
 #: Group under which an installed package names learners of its own: NAME = "package.module:Class".
 ENTRY_POINTS = "ma2mi.models"

@@ -41,7 +41,8 @@ EVENT_COLUMNS: dict[str, Column] = {
     "regions": {"Description": "Where it moves, strongest first, separated by ';'; left and "
                 "right are the person's own."},
     "action_units": {
-        "Description": "FACS action units of probability 1/2 or more, separated by ';'."
+        "Description": "FACS action units that count as shown, from the recognizer's threshold on "
+        "(1/2 unless its weights say otherwise), separated by ';'."
     },
     "label": {"Description": "The most probable class; empty where the recognizer abstains or was "
               "not asked (blink, speech, recording too poor)."},

@@ -12,6 +12,7 @@ On synthetic videos of a poor camera it improved nothing, see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ma2mi.files import digest
 from ma2mi.models.backbone import Backbone
 from ma2mi.progress import OnProgress, Progress
 from ma2mi.synthesis.basis import make_basis
+from ma2mi.training import tracking
 from ma2mi.training.adapt_card import adaptation_card
 from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.claim import STATE, run_folder, writing
@@ -35,7 +37,7 @@ from ma2mi.training.movements import Movements, VideoMovements
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
 from ma2mi.training.pretrain import write_log
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
-from ma2mi.training.recognizer import Recognizer
+from ma2mi.training.recognizer import Calibrated, Recognizer, RecognizerSettings, calibrate
 from ma2mi.training.simulated import SimulatedBatches, SimulatedBatchSettings
 from ma2mi.training.unlabelled import Rows, check_enough, digest_pairs, split_subjects, video_order
 from ma2mi.training.views import one_thread
@@ -45,7 +47,7 @@ from ma2mi.training.views import one_thread
 REHEARSAL, UNSEEN = (24, 700_000), (8, 710_000)
 UNSEEN_BATCHES = 4
 #: Columns of the log, those that there are.
-COLUMNS = ("epoch", *FutureLoss._fields, *PROBED, "drift", "same")
+COLUMNS = ("epoch", "train_loss", *FutureLoss._fields, *PROBED, "drift", "same")
 
 
 class AdaptSettings(BaseModel):
@@ -76,33 +78,46 @@ class Drift(nn.Module):
     """How far outputs have drifted from those of the weights before.
 
     Args:
-        classes: the first outputs are the classes'; then units, intensity, movement.
+        settings: what the outputs mean.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, settings: RecognizerSettings) -> None:
         super().__init__()
-        self.classes = classes
+        # Logits are compared as the network gives them, before any calibration.
+        self.meaning = RecognizerSettings(
+            classes=settings.classes,
+            units=settings.units,
+            has_intensity=settings.has_intensity,
+            has_movement=settings.has_movement,
+        )
 
     def forward(self, now: Tensor, before: Tensor) -> Tensor:
         """0 for equal logits [B, outputs]: the Kullback-Leibler divergence of the classes, that of
         the units and of the movement, each a yes or no, and the squared change of the logarithm of
         the intensity, each a mean."""
-        c = self.classes
-        classes = functional.kl_div(
-            now[:, :c].log_softmax(1),
-            before[:, :c].log_softmax(1),
+        new, known = (calibrate(logits, self.meaning) for logits in (now, before))
+        change = functional.kl_div(
+            new.classes.log_softmax(1),
+            known.classes.log_softmax(1),
             reduction="batchmean",
             log_target=True,
         )
-        known = torch.cat((before[:, c:-2], before[:, -1:]), dim=1)
-        new = torch.cat((now[:, c:-2], now[:, -1:]), dim=1)
-        target = known.sigmoid()
-        least = functional.binary_cross_entropy_with_logits(known, target)
-        binary = functional.binary_cross_entropy_with_logits(new, target) - least
-        size, known_size = (
-            functional.softplus(x[:, -2]).clamp_min(1e-3).log() for x in (now, before)
-        )
-        return classes + 2 * binary + 0.2 * functional.mse_loss(size, known_size)
+        binary, target = (_yes_or_no(output) for output in (new, known))
+        if binary.shape[1]:
+            least = functional.binary_cross_entropy_with_logits(target, target.sigmoid())
+            found = functional.binary_cross_entropy_with_logits(binary, target.sigmoid())
+            change = change + 2 * (found - least)
+        if new.intensity is not None and known.intensity is not None:
+            size, known_size = (x.clamp_min(1e-3).log() for x in (new.intensity, known.intensity))
+            change = change + 0.2 * functional.mse_loss(size, known_size)
+        return change
+
+
+def _yes_or_no(output: Calibrated) -> Tensor:
+    """Log-odds of the units and, where there is one, of an expression: [B, U + 1] or [B, U]."""
+    if output.movement is None:
+        return output.units
+    return torch.cat((output.units, output.movement[:, None]), dim=1)
 
 
 class Adaptation(nn.Module):
@@ -138,11 +153,12 @@ def adapt(
     fabric: Fabric | None = None,
     about: dict[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    services: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Adapt a recognizer to videos, going on from where a killed run stopped.
 
     Writes to ``out`` a recognizer, as ``ma2mi.load_model`` takes it, with its card; ``log.csv``,
-    ``settings.json``, and ``state.safetensors``, to go on from.
+    ``tensorboard/``, ``settings.json``, and ``state.safetensors``, to go on from.
 
     Args:
         pairs: of kind "future-movement".
@@ -152,11 +168,12 @@ def adapt(
         fabric: Lightning's, launched; one CPU by default.
         about: written into ``config.json`` beside the settings (version, data hash).
         on_progress: called after each epoch (from 1); ``detail`` holds its figures.
+        services: where the run is tracked beside its folder, see ``tracking.Service``.
 
     Returns:
-        The figures of every epoch: those of ``Probe.figures`` on held-out subjects; "drift" of the
-        outputs (see :class:`Drift`), and "same", the share of predicted classes that are the same,
-        both on simulated flow that was not trained on.
+        The figures of every epoch: "train_loss"; those of ``Probe.figures`` on held-out subjects;
+        "drift" of the outputs (see :class:`Drift`), and "same", the share of predicted classes that
+        are the same, both on simulated flow that was not trained on.
 
     Raises:
         CheckpointError: ``weights`` hold no recognizer, or one that does not see flow.
@@ -188,13 +205,14 @@ def adapt(
     # The random numbers of the caller stay as they were.
     with (
         run_folder(out, meant, fabric, epochs=epochs) as claimed,
+        tracking.track(out, services, claimed, main=fabric.is_global_zero) as tracker,
         torch.random.fork_rng(devices=[]),
         one_thread(),
     ):
         torch.manual_seed(settings.loop.seed)
         adaptation = Adaptation(net, settings.pretext)
         history = _learn(
-            adaptation, before, source, (train, held), settings, out, fabric, on_progress
+            adaptation, before, source, (train, held), settings, (out, tracker), fabric, on_progress
         )
         write_log(out / "log.csv", history, COLUMNS)
         adapted["figures"] = history[-1]
@@ -227,17 +245,17 @@ def _learn(
     source: VideoMovements,
     parts: tuple[Rows, Rows],
     settings: AdaptSettings,
-    out: Path,
+    run: tuple[Path, tracking.Tracker],
     fabric: Fabric,
     on_progress: OnProgress | None,
 ) -> list[dict[str, Any]]:
     """Run all epochs; ``parts`` are the positions of the pairs to train on and to evaluate on."""
-    train, held = parts
+    (train, held), (out, tracker) = parts, run
     rehearsal, others = (
         _simulated(before.size, settings, subjects) for subjects in (REHEARSAL, UNSEEN)
     )
     unseen = torch.cat([others[number].action for number in range(UNSEEN_BATCHES)])
-    drift = Drift(len(before.classes))
+    drift = Drift(before.settings)
     _freeze_unheld(adaptation, before.net, unseen, drift)
     loop = settings.loop
     learning = [p for p in adaptation.parameters() if p.requires_grad]
@@ -259,7 +277,7 @@ def _learn(
         figures |= _moved(adaptation.task.trunk, reference, unseen.to(fabric.device), drift)
         if on_progress:
             on_progress(Progress("adapt", epoch + 1, settings.loop.epochs, figures))
-        return {"epoch": epoch + 1, **figures}
+        return figures
 
     return run_epochs(
         fabric,
@@ -272,6 +290,7 @@ def _learn(
         after_step=adaptation.task.update_target,
         after_epoch=after_epoch,
         order=video_order(source.videos[train], settings.pretext.per_video),
+        on_figures=tracker.log_epoch,
     )
 
 
@@ -302,7 +321,7 @@ def _freeze_unheld(adaptation: Adaptation, before: Backbone, action: Tensor, dri
 def _moved(net: Backbone, before: Backbone, action: Tensor, drift: Drift) -> dict[str, float]:
     """The drift of the outputs, and the share of predicted classes that are the same."""
     now, then = net(None, action), before(None, action)
-    c = drift.classes
+    c = len(drift.meaning.classes)
     same = (now[:, :c].argmax(1) == then[:, :c].argmax(1)).double().mean()
     return {"drift": float(drift(now, then)), "same": float(same)}
 

@@ -34,7 +34,7 @@ class RecognizerGraph(nn.Module):
     Takes ``action`` [B, 3, s, s], or ``position`` [B, 3, S, S] and ``action``, as in
     :class:`ma2mi.clips.batches.Batch`. Returns logits [B, outputs], probabilities of the classes
     [B, C] and of the units [B, U], intensity [B] in percent of the width, and the probability of
-    an expression [B].
+    an expression [B]; what the network lacks is left out, see ``outputs``.
     """
 
     turn: Tensor
@@ -46,17 +46,28 @@ class RecognizerGraph(nn.Module):
         turn = [-1.0, 1.0, 1.0] if self.net.action_input == "flow" else [1.0, 1.0, 1.0]
         self.register_buffer("turn", torch.tensor(turn).view(1, 3, 1, 1))
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Those of ``OUTPUTS`` that the network has."""
+        lacking = {
+            "units": not self.settings.units,
+            "intensity": not self.settings.has_intensity,
+            "movement": not self.settings.has_movement,
+        }
+        return tuple(name for name in OUTPUTS if not lacking.get(name))
+
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         views = [self._look(*given, view=view) for view in self.settings.views]
         logits = torch.stack(views).mean(0)
         output = calibrate(logits, self.settings)
-        return (
-            logits,
-            output.classes.softmax(1),
-            output.units.sigmoid(),
-            output.intensity,
-            output.movement.sigmoid(),
-        )
+        known = {
+            "logits": logits,
+            "classes": output.classes.softmax(1),
+            "units": output.units.sigmoid(),
+            "intensity": output.intensity,
+            "movement": None if output.movement is None else output.movement.sigmoid(),
+        }
+        return tuple(x for name in self.outputs if (x := known[name]) is not None)
 
     def _look(self, *given: Tensor, view: str) -> Tensor:
         action = given[-1]
@@ -167,8 +178,8 @@ def _graph(module: RecognizerGraph, inputs: dict[str, int]) -> bytes:
                 tuple(_examples(inputs, 2)),
                 stream,  # type: ignore[arg-type]  # this exporter takes streams, too
                 input_names=list(inputs),
-                output_names=list(OUTPUTS),
-                dynamic_axes={name: {0: "batch"} for name in (*inputs, *OUTPUTS)},
+                output_names=list(module.outputs),
+                dynamic_axes={name: {0: "batch"} for name in (*inputs, *module.outputs)},
                 opset_version=OPSET,
                 dynamo=False,
             )

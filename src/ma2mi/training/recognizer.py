@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ma2mi.evaluation.labels import CD6ME_UNITS
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import MOST_CLASSES
-from ma2mi.records import Reading
+from ma2mi.records import UNIT_THRESHOLD, Reading
 from ma2mi.training.checkpoint import (
     build_described,
     find_weights,
@@ -36,42 +36,61 @@ if TYPE_CHECKING:
 CARD = "README.md"
 
 Floats = NDArray[np.float64]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class RecognizerSettings(BaseModel):
     """What the outputs mean and how they are calibrated; "recognizer" in ``config.json``.
 
-    The network's outputs are, in this order: classes, units, intensity, movement.
+    The network's outputs are, in this order: classes, units, intensity, movement; but for the
+    classes, a network may lack any of them.
 
     Args:
         classes: names of the classes.
-        units: FACS units.
+        units: FACS units; empty for none.
         temperature: class logits are divided by it.
+        class_bias: then added to them, one a class: part of the calibration; empty for none.
         prior: then added to them, one a class: offsets of the log-prior; empty for none.
-        unit_temperature, unit_bias: the same for the units.
+        unit_temperature: logits of the units are divided by it: one number, or one a unit.
+        unit_bias: then added to them, one a unit.
+        unit_thresholds: probability from which a unit counts as shown, one a unit; empty for 1/2.
         abstain_below: it abstains where no class is as probable as this.
         movement_threshold: it abstains, too, where an expression is less probable than this.
+        has_intensity, has_movement: whether the network has this output.
         views: those of a pair whose logits are averaged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     classes: tuple[str, ...] = Field(("negative", "positive", "surprise"), min_length=2)
-    units: tuple[str, ...] = Field(CD6ME_UNITS, min_length=1)
+    units: tuple[str, ...] = CD6ME_UNITS
     temperature: float = Field(1.0, gt=0)
+    class_bias: tuple[float, ...] = ()
     prior: tuple[float, ...] = ()
-    unit_temperature: float = Field(1.0, gt=0)
+    unit_temperature: Positive | tuple[Positive, ...] = 1.0
     unit_bias: tuple[float, ...] = ()
+    unit_thresholds: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     abstain_below: float = Field(0.0, ge=0, le=1)
     movement_threshold: float = Field(0.0, ge=0, le=1)
+    has_intensity: bool = True
+    has_movement: bool = True
     views: tuple[View, ...] = Field(VIEWS, min_length=1)
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
-        if self.prior and len(self.prior) != len(self.classes):
-            raise ValueError(f"{len(self.prior)} priors for {len(self.classes)} classes")
-        if self.unit_bias and len(self.unit_bias) != len(self.units):
-            raise ValueError(f"{len(self.unit_bias)} biases for {len(self.units)} units")
+        per_unit = self.unit_temperature if isinstance(self.unit_temperature, tuple) else ()
+        for given, what, of in (
+            (self.class_bias, "biases", "classes"),
+            (self.prior, "priors", "classes"),
+            (per_unit, "temperatures", "units"),
+            (self.unit_bias, "biases", "units"),
+            (self.unit_thresholds, "thresholds", "units"),
+        ):
+            known = len(getattr(self, of))
+            if given and len(given) != known:
+                raise ValueError(f"{len(given)} {what} for {known} {of}")
+        if self.movement_threshold and not self.has_movement:
+            raise ValueError("a movement_threshold for a network without that output")
         for names in (self.classes, self.units):
             if len(set(names)) < len(names) or not all(names):
                 raise ValueError("a name is empty or stands twice")
@@ -82,7 +101,12 @@ class RecognizerSettings(BaseModel):
     @property
     def outputs(self) -> int:
         """How many logits the network has."""
-        return len(self.classes) + len(self.units) + 2
+        return len(self.classes) + len(self.units) + self.has_intensity + self.has_movement
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Probability from which each unit counts as shown."""
+        return self.unit_thresholds or (UNIT_THRESHOLD,) * len(self.units)
 
 
 class Calibrated(NamedTuple):
@@ -91,27 +115,38 @@ class Calibrated(NamedTuple):
     Attributes:
         classes: [..., C], to be put through softmax.
         units: [..., U], log-odds.
-        intensity: [...], percent of the crop's width, above 0.
-        movement: [...], log-odds that there is an expression.
+        intensity: [...], percent of the crop's width, above 0; None of a network without it.
+        movement: [...], log-odds that there is an expression; None of a network without it.
     """
 
     classes: Tensor
     units: Tensor
-    intensity: Tensor
-    movement: Tensor
+    intensity: Tensor | None
+    movement: Tensor | None
 
 
 def calibrate(logits: Tensor, settings: RecognizerSettings) -> Calibrated:
     """Take the network's outputs [..., outputs] apart and calibrate them."""
-    c, u = len(settings.classes), len(settings.units)
-    classes, units, intensity, movement = torch.split(logits, [c, u, 1, 1], dim=-1)
+    sizes = [
+        len(settings.classes),
+        len(settings.units),
+        int(settings.has_intensity),
+        int(settings.has_movement),
+    ]
+    classes, units, intensity, movement = torch.split(logits, sizes, dim=-1)
     classes = classes / settings.temperature
-    units = units / settings.unit_temperature
-    if settings.prior:
-        classes = classes + classes.new_tensor(settings.prior)
+    units = units / units.new_tensor(settings.unit_temperature)
+    for offsets in (settings.class_bias, settings.prior):
+        if offsets:
+            classes = classes + classes.new_tensor(offsets)
     if settings.unit_bias:
         units = units + units.new_tensor(settings.unit_bias)
-    return Calibrated(classes, units, functional.softplus(intensity)[..., 0], movement[..., 0])
+    return Calibrated(
+        classes,
+        units,
+        functional.softplus(intensity)[..., 0] if settings.has_intensity else None,
+        movement[..., 0] if settings.has_movement else None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +156,16 @@ class Outputs:
     Args:
         classes: [N, C] probabilities, rows sum to 1.
         units: [N, U] probabilities, each for itself.
+        shown: bool [N, U], the units that count as shown.
         intensity: [N], largest movement of the skin in percent of the crop's width; NaN for flow
-            images scaled by their own range, whose amplitude is lost.
-        movement: [N], probability that there is an expression at all.
+            images scaled by their own range, whose amplitude is lost, and of a network without it.
+        movement: [N], probability that there is an expression at all; NaN of a network without it.
         abstain: bool [N], see :class:`RecognizerSettings`.
     """
 
     classes: Floats
     units: Floats
+    shown: NDArray[np.bool_]
     intensity: Floats
     movement: Floats
     abstain: NDArray[np.bool_]
@@ -229,13 +266,16 @@ class Recognizer:
     def outputs(self, pairs: Pairs) -> Outputs:
         """All that it outputs for these pairs."""
         output = calibrate(self.logits(pairs), self.settings)
-        classes = output.classes.softmax(1).numpy()
-        movement = output.movement.sigmoid().numpy()
+        classes, units = output.classes.softmax(1).numpy(), output.units.sigmoid().numpy()
+        unknown = np.full(len(classes), np.nan)
+        movement = unknown if output.movement is None else output.movement.sigmoid().numpy()
+        intensity = unknown if output.intensity is None else output.intensity.numpy()
         lost = np.isnan(pairs.elapsed_s) & (len(pairs.first) == 0)
         return Outputs(
             classes,
-            output.units.sigmoid().numpy(),
-            np.where(lost, np.nan, output.intensity.numpy()),
+            units,
+            units >= np.array(self.settings.thresholds),
+            np.where(lost, np.nan, intensity),
             movement,
             (classes.max(1) < self.settings.abstain_below)
             | (movement < self.settings.movement_threshold),
@@ -280,14 +320,16 @@ class Recognizer:
     def readings(self, pairs: Pairs) -> list[Reading]:
         """The outputs as one :class:`ma2mi.records.Reading` a pair."""
         output = self.outputs(pairs)
+        thresholds = dict(zip(self.units, self.settings.unit_thresholds, strict=False))
         return [
             Reading(
                 str(key),
                 dict(zip(self.classes, classes.tolist(), strict=True)),
                 dict(zip(self.units, units.tolist(), strict=True)),
                 intensity=None if math.isnan(intensity) else float(intensity),
-                expression=float(movement),
+                expression=None if math.isnan(movement) else float(movement),
                 abstained=bool(abstained),
+                unit_thresholds=thresholds,
             )
             for key, classes, units, intensity, movement, abstained in zip(
                 pairs.keys,
@@ -331,46 +373,3 @@ def load_model(name: Path | str = "zero") -> Recognizer:
         CheckpointError: neither shipped weights nor a folder have this name, or they are damaged.
     """
     return Recognizer.from_pretrained(find_weights(name))
-
-
-@dataclass(frozen=True, eq=False)
-class ZeroShot:
-    """A recognizer as a learner that learns nothing: labels are handed to it and not looked at.
-
-    Args:
-        recognizer: predicts.
-        order: the benchmark's class names; the recognizer's own, in any order.
-        name: as in tables.
-
-    Raises:
-        CheckpointError: the recognizer knows other classes.
-    """
-
-    recognizer: Recognizer
-    order: tuple[str, ...]
-    name: str = "zero-shot"
-
-    def __post_init__(self) -> None:
-        if sorted(self.order) != sorted(self.recognizer.classes):
-            raise CheckpointError(
-                f"predicts {', '.join(self.recognizer.classes)}; "
-                f"the protocol has {', '.join(self.order)}",
-                where=self.name,
-                hint="Fine-tune it with --init, or take a protocol with its classes",
-            )
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"zero_shot": True, **self.recognizer.settings.model_dump(mode="json")}
-
-    def reseed(self, seed: int) -> ZeroShot:
-        return self  # nothing is drawn
-
-    def fit(self, clips: Pairs, labels: NDArray[np.int64], subjects: NDArray[np.str_]) -> ZeroShot:
-        """See :class:`ma2mi.evaluation.learner.Learner`."""
-        return self
-
-    def predict(self, clips: Pairs) -> Floats:
-        """Probabilities [N, C] in the benchmark's order."""
-        columns = [self.recognizer.classes.index(name) for name in self.order]
-        return self.recognizer.predict(clips)[:, columns]
