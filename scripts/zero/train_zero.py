@@ -95,7 +95,7 @@ class ZeroSettings(BaseModel):
         "global_attention": True,
     }
     size: int = Field(112, ge=16)
-    steps: int = Field(6000, ge=1)
+    steps: int = Field(9000, ge=1)
     batch_size: int = Field(128, ge=8)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
