@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +14,14 @@ from pydantic import ValidationError
 
 from ma2mi.clips.pair_store import build_pairs, count_left_out, counted
 from ma2mi.clips.pairs import PairSettings
-from ma2mi.clips.sampling import NOT_LARGER, difference, early_and_late, near_future, onset_apex
+from ma2mi.clips.sampling import (
+    NOT_LARGER,
+    before_apex,
+    difference,
+    early_and_late,
+    near_future,
+    onset_apex,
+)
 from ma2mi.clips.store import ClipStore, PreparedClip, Recipe
 from ma2mi.errors import StoreError
 from ma2mi.motion import REGIONS
@@ -239,6 +247,42 @@ def test_reach_two_keeps_the_third(store):
     assert len(pairs[np.array([4])].third) == 1
     assert (pairs.elapsed_s < 0).any() or (pairs.elapsed_s > 0).any()
     assert (np.abs(pairs.elapsed_s) <= 0.05 + 1e-9).all()
+
+
+def test_frames_before_the_apex_part_the_end_of_the_rise():
+    assert before_apex(10, 110, 4) == [100, 90, 80, 70]
+    assert before_apex(10, 15, 2) == [14, 13]
+    assert before_apex(3, 5, 3) == [5, 4, 4]  # few frames: some stand twice, never the onset
+    assert before_apex(3, 3, 2) == [3, 3]
+
+
+def test_several_movements_stand_for_one_expression(store):
+    one, _ = build_pairs(store, KEYS, PairSettings(**QUICK))
+    assert len(one.more) == 0
+    assert len(one.instances) == 1
+    assert one.instances[0].action is one.action
+    pairs, _ = build_pairs(store, KEYS, PairSettings(instances=3, **QUICK))
+    assert pairs.keys.tolist() == KEYS
+    assert np.array_equal(pairs.action, one.action)
+    assert pairs.more.shape == (10, 2, SIDE, SIDE, 3)
+    apex, later, earlier = (np.median(x.action[9, 8:-8, 8:-8, 0]) for x in pairs.instances)
+    # A quarter of a pixel a frame; the apex is frame 17, the others 14 and 10.
+    assert [apex, later, earlier] == pytest.approx([17 / 4, 14 / 4, 10 / 4], rel=0.15)
+    assert np.array_equal(pairs[np.array([9])].instances[2].action[0], pairs.more[9, 1])
+
+
+def test_pairs_of_one_instance_lie_where_they_lay_and_lack_no_file(store):
+    pairs, _ = build_pairs(store, KEYS, PairSettings(**QUICK))
+    (about,) = store.folder.glob("pairs-*/about.json")
+    sheet = json.loads(about.read_bytes())
+    del sheet["files"]["more.npy"]  # as versions wrote it that knew no instances
+    (about.parent / "more.npy").unlink()
+    about.write_text(json.dumps(sheet))
+    before = about.stat().st_mtime_ns
+    again, _ = build_pairs(store, KEYS, PairSettings(**QUICK))
+    assert np.array_equal(again.action, pairs.action)
+    assert len(again.more) == 0
+    assert about.stat().st_mtime_ns == before
 
 
 def read_bytes(store):

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ma2mi.clips.pairs import PairSettings
-from ma2mi.clips.sampling import NOT_LARGER, early_and_late, near_future, onset_apex
+from ma2mi.clips.sampling import (
+    NOT_LARGER,
+    before_apex,
+    early_and_late,
+    near_future,
+    onset_apex,
+)
 from ma2mi.clips.store import PreparedClip
 from ma2mi.errors import MotionError, StoreError
 from ma2mi.motion import (
@@ -105,8 +111,11 @@ def add_rows(
         )
     for pick in picks:
         first, second = clip.frames[pick[0]], clip.frames[pick[1]]
+        others = []
+        if settings.kind == "onset-apex" and settings.instances > 1:
+            others = before_apex(pick[0], pick[1], settings.instances - 1)
         try:
-            moved = flow(first, second[None], method=settings.method)
+            moved = flow(first, clip.frames[[pick[1], *others]], method=settings.method)
         except MotionError as error:
             where = f"{clip.key}, frames {pick[0]} and {pick[1]} of the crops"
             failures.append(str(MotionError(error.what, where=where, hint=error.hint)))
@@ -117,5 +126,8 @@ def add_rows(
         rows["second"].append(second)
         if len(pick) > 2:
             rows["third"].append(clip.frames[pick[2]])
-        rows["action"].append(action_channels(moved)[0].astype(np.float16))
+        action, *more = action_channels(moved).astype(np.float16)
+        rows["action"].append(action)
+        if more:
+            rows["more"].append(np.stack(more))
         rows["elapsed_s"].append(np.float64(clip.times_s[pick[1]] - clip.times_s[pick[0]]))

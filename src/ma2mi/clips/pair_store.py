@@ -32,6 +32,8 @@ CHUNK = 8
 #: Raised whenever the same clips and settings come to mean other pairs.
 VERSION = 2
 ABOUT = "about.json"
+#: Not part of pairs that were built before there was such a thing.
+_LATER = {"more.npy"}
 
 
 def build_pairs(
@@ -73,7 +75,8 @@ def build_pairs(
         raise StoreError(
             "pairs were changed as they were written", where=folder, hint="Run it again"
         )
-    arrays = {f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Pairs)}
+    kept = [path.removesuffix(".npy") for path in found["files"]]
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in kept}
     return Pairs(**arrays), list(found["failures"])
 
 
@@ -81,9 +84,11 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     """The sheet of pairs that were built before, if all of them are as they were written."""
     try:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
-        for f in fields(Pairs):
-            name = f"{f.name}.npy"
-            if digest(folder / name) != about["files"][name]:
+        known = {f"{f.name}.npy" for f in fields(Pairs)}
+        if not known - _LATER <= about["files"].keys() <= known:
+            return None
+        for name, written in about["files"].items():
+            if digest(folder / name) != written:
                 return None
         Counter(about["left_out"])
         return about if isinstance(about["failures"], list) else None
@@ -160,10 +165,9 @@ def counted(reasons: Counter[str]) -> str:
 
 def _folder(store: ClipStore, keys: Sequence[str], settings: PairSettings) -> Path:
     """Where pairs of these clips are kept: the bytes count, a corrected apex gives other pairs."""
-    made_of = [
-        *(VERSION, list(keys), store.digest(keys)),
-        *(settings.model_dump(), repr(FlowSettings())),
-    ]
+    # Pairs of one instance lie where they lay before there were several.
+    drawn = settings.model_dump(exclude={"instances"} if settings.instances == 1 else set())
+    made_of = [VERSION, list(keys), store.digest(keys), drawn, repr(FlowSettings())]
     text = json.dumps(made_of)
     return store.folder / f"pairs-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 

@@ -27,6 +27,10 @@ def _no_regions() -> NDArray[np.float16]:
     return np.empty((0, len(REGIONS), 2), np.float16)
 
 
+def _no_instances() -> NDArray[np.float16]:
+    return np.empty((0, 0, 1, 1, 3), np.float16)
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """N pairs (present, future); indexing with an array of positions gives the pairs at them.
@@ -44,6 +48,8 @@ class Pairs:
             measured. Where there are some, head motion is taken out of both.
         regions: float16 [N, 17, 2], x and y of the centres of ``motion.REGIONS`` in ``first``,
             in px; NaN without landmarks, no rows without ``late``.
+        more: float16 [N, M - 1, S, S, 3], as ``action``, from first to further frames near the
+            apex; no rows where one movement stands for each expression (M = 1).
     """
 
     keys: NDArray[np.str_]
@@ -55,6 +61,14 @@ class Pairs:
     elapsed_s: NDArray[np.float64]
     late: NDArray[np.float16] = field(default_factory=_no_movement)
     regions: NDArray[np.float16] = field(default_factory=_no_regions)
+    more: NDArray[np.float16] = field(default_factory=_no_instances)
+
+    @property
+    def instances(self) -> list[Pairs]:
+        """M times the same N expressions, each time by another movement; the apex's first."""
+        alone = replace(self, more=_no_instances())
+        count = self.more.shape[1] if len(self.more) else 0
+        return [alone, *(replace(alone, action=self.more[:, i]) for i in range(count))]
 
     @property
     def videos(self) -> NDArray[np.str_]:
@@ -102,6 +116,9 @@ class PairSettings(BaseModel):
     Args:
         kind: "onset-apex" (one pair of each marked expression); for MA2MI "future-movement" (a
             movement early and late) or "near-future".
+        instances: movements that stand for one expression, of "onset-apex": from the onset to the
+            apex, and to so many less one frames before it, over the last two fifths of the rise.
+            Classifiers on frozen features train on all, and predict their mean.
         per_clip: pairs of each clip, for MA2MI.
         interval_s: shortest and longest time between present and future, in seconds; for
             "future-movement" 0.03 to 0.16 by default, else 0.03 to 0.25.
@@ -117,6 +134,7 @@ class PairSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["onset-apex", "near-future", "future-movement"] = "onset-apex"
+    instances: int = Field(1, ge=1, le=16)
     per_clip: int = Field(8, ge=1)
     interval_s: tuple[float, float] = (0.03, 0.25)
     horizon_s: tuple[float, float] = (0.25, 0.9)

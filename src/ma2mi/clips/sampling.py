@@ -34,6 +34,9 @@ SEARCHED = 120
 #: ``movement_along`` makes: 89 % of the apexes within 5 frames, the others 61 to 86 %.
 APEX_FLOW: Method = "dis"
 APEX_SHARE = 0.3
+#: Share of the time from onset to apex after which a movement is most of what it becomes: of a
+#: smooth rise (half a cosine) 0.65 of it.
+RISEN = 0.6
 
 
 def onset_apex(clip: PreparedClip) -> tuple[int, int]:
@@ -53,6 +56,20 @@ def onset_apex(clip: PreparedClip) -> tuple[int, int]:
     if apex is not None:
         return first, _position(clip, int(str(apex)))
     return first, _strongest(clip, first, _position(clip, int(str(offset))))
+
+
+def before_apex(onset: int, apex: int, count: int) -> list[int]:
+    """Positions of ``count`` frames before the apex, the nearest first.
+
+    They part the last two fifths of the rise evenly (``RISEN``); in a rise of few frames some
+    stand twice, and none is the onset.
+
+    Args:
+        onset, apex: positions within a clip's frames.
+    """
+    shares = np.linspace(1, RISEN, count + 1)[1:]
+    first = min(onset + 1, apex)
+    return [max(round(onset + (apex - onset) * share), first) for share in shares.tolist()]
 
 
 def _strongest(clip: PreparedClip, first: int, last: int) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs
 
 Blocks = dict[str, NDArray[np.float64]]
-"""Name of a block to features [N, V, D]: of N pairs in V views."""
+"""Name of a block to features [N, V, D]: of N pairs in V views, those of each instance in turn."""
 
 #: Side of the flow that the pixel block holds, in cells: that of MEGC2019's flow images.
 CELLS = 28
@@ -129,6 +129,11 @@ class NetworkBlocks(nn.Module):
         """How many units it outputs."""
         return len(self.outputs.units) if self.outputs else 0
 
+    @property
+    def others(self) -> int:
+        """How many outputs a recognizer has after its classes."""
+        return self.outputs.outputs - len(self.outputs.classes) if self.outputs else 0
+
     def describe(self) -> dict[str, Any]:
         return {
             "kind": "network",
@@ -143,14 +148,23 @@ class NetworkBlocks(nn.Module):
         """Grid [B, width * gh * gw] of length 1; classes [B, C] of length 1 where it is certain
         and 0 where it does not know; units [B, U] of length 1.
         """
+        return self.look(position, action, size)[0]
+
+    def look(
+        self, position: Tensor | None, action: Tensor, size: int
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """The blocks, and a recognizer's outputs [B, outputs] before calibration."""
         grid = self.net.grid(position, scale_action(action, self.net.input_side or size)).features
         if self.outputs is None:
-            return [flatten_grid(grid)]
-        output = calibrate(self.net.head(grid), self.outputs)
+            return [flatten_grid(grid)], None
+        logits: Tensor = self.net.head(grid)
+        output = calibrate(logits, self.outputs)
         chance = 1 / len(self.outputs.classes)
         certain = (1 - chance) ** 0.5
         found = [flatten_grid(grid), (output.classes.softmax(1) - chance) / certain]
-        return [*found, normalize(output.units.sigmoid())] if self._units else found
+        if self._units:
+            found.append(normalize(output.units.sigmoid()))
+        return found, logits
 
 
 class FeatureBlocks(nn.Module):
@@ -202,11 +216,12 @@ class FeatureBlocks(nn.Module):
 
     @torch.no_grad()
     def extract(self, pairs: Pairs, views: Sequence[View] = VIEWS) -> Blocks:
-        """All blocks of N pairs, float64 [N, views, D]; computed on one thread."""
-        found: list[list[list[Tensor]]] = [[[] for _ in views] for _ in self.names]
+        """All blocks of N pairs, float64 [N, views * instances, D]; computed on one thread."""
+        seen = [(one, view) for one in pairs.instances for view in views]
+        found: list[list[list[Tensor]]] = [[[] for _ in seen] for _ in self.names]
         with one_thread():
-            for number, view in enumerate(views):
-                for batch in batches(self, pairs, self.size, view):
+            for number, (one, view) in enumerate(seen):
+                for batch in batches(self, one, self.size, view):
                     blocks = self.forward(batch.position, batch.action)
                     for rows, block in zip(found, blocks, strict=True):
                         rows[number].append(block.double().cpu())

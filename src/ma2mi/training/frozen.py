@@ -37,7 +37,7 @@ def extract_features(
         device: where the backbone computes.
 
     Returns:
-        [N, 2, D]: the flattened grid, signed square root, length 1 (see ``flatten_grid``),
+        [N, 2 * M, D] of M instances: the flattened grid, signed square root, length 1 (see ``flatten_grid``),
         rotated into as few dimensions as there are rows (see ``compress``).
     """
     backbone = backbone.to(device).eval()
@@ -61,7 +61,7 @@ def recognizer_features(
         share: of the squared length that goes to classes and units.
 
     Returns:
-        [N, 2, D], see ``compress``.
+        [N, 2 * M, D] of M instances, see ``compress``.
     """
     net = recognizer.net
     chance = 1 / len(recognizer.classes)
@@ -84,14 +84,15 @@ def recognizer_features(
 def _by_view(
     net: Backbone, pairs: Pairs, size: int, features: Callable[[Tensor], Tensor]
 ) -> Features:
-    """Features of the grid [B, width, gh, gw] -> [B, D], for every pair in both views."""
+    """Features of the grid [B, width, gh, gw] -> [B, D], for every instance in both views."""
     views = [
         np.concatenate(
             [
                 features(net.grid(batch.position, batch.action).features).cpu().numpy()
-                for batch in batches(net, pairs, size, view)
+                for batch in batches(net, one, size, view)
             ]
         )
+        for one in pairs.instances
         for view in VIEWS
     ]
     return compress(np.stack(views, axis=1))
