@@ -34,6 +34,7 @@ from ma2mi.training.checkpoint import CONFIG, WEIGHTS
 from ma2mi.training.claim import STATE, run_folder, writing
 from ma2mi.training.loop import LoopSettings, run_epochs
 from ma2mi.training.movements import Movements, VideoMovements
+from ma2mi.training.outputs import Calibrated, RecognizerSettings, calibrate
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
 from ma2mi.training.pretrain import write_log
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+import ma2mi.training.block_classifier  # noqa: F401  # its networks join the catalog
 from ma2mi.errors import CheckpointError, SettingsError, store_error
 from ma2mi.files import digest, replace_file
 from ma2mi.models.backbone import Backbone

@@ -19,7 +19,8 @@ from ma2mi import _version
 from ma2mi.errors import CheckpointError, optional_part
 from ma2mi.files import replace_file
 from ma2mi.models.face_encoder import FaceTransformer
-from ma2mi.training.recognizer import Recognizer, calibrate
+from ma2mi.training.outputs import calibrate
+from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.views import one_thread
 
 OUTPUTS = ("logits", "classes", "units", "intensity", "movement")

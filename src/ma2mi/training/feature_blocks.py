@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from ma2mi.errors import SettingsError
 from ma2mi.models.backbone import Backbone, flatten_grid, scale_action
 from ma2mi.models.catalog import build_model
-from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
+from ma2mi.training.outputs import RecognizerSettings, calibrate
 from ma2mi.training.views import VIEWS, View, batches, one_thread
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class FeatureBlocks(nn.Module):
     def __init__(self, parts: Sequence[PixelBlock | NetworkBlocks], size: int = 112) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self._parts = tuple(parts)  # the same, with their type
+        self.typed_parts = tuple(parts)  # the same, with their type
         self.size = size
         self.names: tuple[str, ...] = tuple(name for part in parts for name in part.names)
         kinds = {part.action_input for part in parts}
@@ -210,7 +210,7 @@ class FeatureBlocks(nn.Module):
     def forward(self, position: Tensor | None, action: Tensor) -> list[Tensor]:
         """One tensor [B, D] a block, in the order of ``names``; each row no longer than 1."""
         found: list[Tensor] = []
-        for part in self._parts:
+        for part in self.typed_parts:
             found += part(position, action, self.size)
         return found
 
@@ -230,7 +230,7 @@ class FeatureBlocks(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """What :meth:`from_description` builds it from, as JSON has it; weights excepted."""
-        return {"size": self.size, "parts": [part.describe() for part in self._parts]}
+        return {"size": self.size, "parts": [part.describe() for part in self.typed_parts]}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> FeatureBlocks:
@@ -252,7 +252,18 @@ def _part(given: Mapping[str, Any]) -> PixelBlock | NetworkBlocks:
     return NetworkBlocks(net, given["model"], given["settings"], outputs, given["title"])
 
 
-def network_blocks(recognizer: Recognizer, title: str = "") -> NetworkBlocks:
+class Described(Protocol):
+    """A network with its description, such as a recognizer."""
+
+    @property
+    def net(self) -> Backbone: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def settings(self) -> RecognizerSettings: ...
+
+
+def network_blocks(recognizer: Described, title: str = "") -> NetworkBlocks:
     """A recognizer's grid, classes and units."""
     config = recognizer.config
     return NetworkBlocks(

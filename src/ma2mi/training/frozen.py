@@ -11,7 +11,8 @@ from torch.nn.functional import normalize
 
 from ma2mi.clips.pairs import Pairs
 from ma2mi.models.backbone import Backbone, flatten_grid
-from ma2mi.training.recognizer import Recognizer, calibrate
+from ma2mi.training.outputs import calibrate
+from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.ridge import Features, compress
 from ma2mi.training.views import VIEWS, batches
 
