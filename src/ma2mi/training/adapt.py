@@ -38,7 +38,7 @@ from ma2mi.training.outputs import Calibrated, RecognizerSettings, calibrate
 from ma2mi.training.pretext import FutureLoss, FutureMovement, FutureMovementSettings
 from ma2mi.training.pretrain import write_log
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
-from ma2mi.training.recognizer import Calibrated, Recognizer, RecognizerSettings, calibrate
+from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.simulated import SimulatedBatches, SimulatedBatchSettings
 from ma2mi.training.unlabelled import Rows, check_enough, digest_pairs, split_subjects, video_order
 from ma2mi.training.views import one_thread
