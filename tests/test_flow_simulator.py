@@ -49,6 +49,18 @@ def test_same_seed_same_sample(basis):
     assert not torch.equal(one.flow, other.flow)
 
 
+def test_an_extra_unit_is_shown_and_coded(basis):
+    """Alone it explains what no combination of the class does; without it nothing changes."""
+    alone = CLEAN.model_copy(update={"dropped": 0, "stray": 0, "one_sided": 0})
+    plain, extra = (
+        sample_flow(basis, alone.model_copy(update={"extra": chance}), 60, (5,))
+        for chance in (0.0, 1.0)
+    )
+    assert torch.equal(plain.flow, sample_flow(basis, alone, 60, (5,)).flow)
+    assert extra.units.sum() > plain.units.sum() + 25
+    assert not (extra.units.sum(1) == 0).any()  # classes have units that are not coded here
+
+
 def test_labels_and_units_agree(basis):
     sample = sample_flow(basis, CLEAN.model_copy(update={"dropped": 0, "stray": 0}), 40, (0,))
     for label, units in zip(sample.label.tolist(), sample.units.numpy(), strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +28,10 @@ from ma2mi.evaluation.statistics import (
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
 from ma2mi.training.checkpoint import WEIGHTS
-from ma2mi.training.recognizer import Calibrated, Recognizer, calibrate, load_model
+from ma2mi.training.recognizer import Recognizer, calibrate, load_model
+
+if TYPE_CHECKING:
+    from ma2mi.training.outputs import Calibrated
 
 
 def outputs_in(recognizer: Recognizer, domain: EvaluationSet) -> Calibrated:

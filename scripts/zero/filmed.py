@@ -86,7 +86,7 @@ def film_pair(
 ) -> dict[str, object]:
     """Onset and about the apex of one expression, both in the crop of the onset."""
     later = int(np.clip(event.apex + rng.integers(-2, 3), event.onset + 2, event.offset))
-    warp = _crop(video.points(event.onset), rng)
+    warp = crop_of(video.points(event.onset), rng)
     first, second = (
         cv2.warpAffine(
             video.frame(at),
@@ -109,7 +109,9 @@ def film_pair(
     }
 
 
-def _crop(points: dict[str, tuple[float, float]], rng: np.random.Generator) -> NDArray[np.float64]:
+def crop_of(
+    points: dict[str, tuple[float, float]], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """The similarity, image to crop px, that levels the eyes and brings them about where they are
     in a network's input."""
     right, left = (
