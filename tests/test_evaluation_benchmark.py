@@ -326,7 +326,7 @@ class TestSameBytes:
             seen[name] = files_of(tmp_path / name)
             assert load_run(tmp_path / name) == result
             assert set(load_run(tmp_path / name).fit_s) == set(result.fit_s)
-        assert len(seen["one"]) == 6 + 16
+        assert len(seen["one"]) == 7 + 16
         assert all(files == seen["one"] for files in seen.values())
 
     def test_an_interrupted_run_goes_on_to_the_same_bytes(self, tmp_path):

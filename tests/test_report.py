@@ -435,7 +435,7 @@ def test_the_best_are_bold_in_every_style(results):
     both = [results[0], results[1], run("again", TRUTH)]
     assert "0.333 [0.333, 0.333]  " in compare_table(both)
     assert compare_table(both).count("1.000 [1.000, 1.000]*") == 4  # UF1 and UAR of the two
-    assert "*: best of its column" in compare_table(both)
+    assert "*: best of the scores compared" in compare_table(both)
     assert compare_table(both, "markdown").count("**1.000** [1.000, 1.000]") == 4
     assert compare_table(both, "latex").count("\\textbf{1.000} [1.000, 1.000]") == 4
     assert "*" not in compare_table(both, "csv")

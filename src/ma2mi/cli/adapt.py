@@ -47,6 +47,7 @@ def adapt(
     store: Path = typer.Option(None, help="Where prepared clips are kept; default OUT/clips."),
     jobs: int = typer.Option(-1, help="Processes for preparing; -1 is one a core."),
     accelerator: str = typer.Option("auto", help="As Lightning names it: cpu, gpu, ..."),
+    track: list[str] = typer.Option([], help=console.TRACK),
 ) -> None:
     """Adapt finished weights to your own videos, without labels (MA2MI, predictions kept).
 
@@ -65,7 +66,9 @@ def adapt(
     from ma2mi.training.checkpoint import find_weights
     from ma2mi.training.claim import check_folder
     from ma2mi.training.recognizer import load_model
+    from ma2mi.training.tracking import check_services
 
+    check_services(track)
     loop = {"epochs": epochs, "epoch_steps": epoch_steps, "batch_size": batch_size, "lr": lr}
     settings = parse(adapting.AdaptSettings, {"hold": hold, "loop": {**loop, "seed": seed}})
     drawn = parse(
@@ -95,7 +98,14 @@ def adapt(
             console.out.print(f"epoch {now.done:3d}  {_line(now.detail)}")
 
         history = adapting.adapt(
-            pairs, out, folder, settings, fabric=fabric, about=about, on_progress=after_epoch
+            pairs,
+            out,
+            folder,
+            settings,
+            fabric=fabric,
+            about=about,
+            on_progress=after_epoch,
+            services=track,
         )
     count = len(set(pairs.subjects.tolist()))
     console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {count} subjects")

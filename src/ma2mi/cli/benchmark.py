@@ -97,6 +97,7 @@ def benchmark(
         help="Beside frozen --init weights, also run the same network with random weights, and "
         "test against it.",
     ),
+    track: list[str] = typer.Option([], help=console.TRACK),
     also_report_best_on_test: bool = typer.Option(
         False,
         help="Also print the best-on-test score (optimistically biased), stamped as selected on "
@@ -119,7 +120,9 @@ def benchmark(
     )
     from ma2mi.report.tables import curve_text, score_table
     from ma2mi.training.checkpoint import find_weights, read_config
+    from ma2mi.training.tracking import check_services
 
+    check_services(track)
     chosen = protocol_named(protocol)
     sizes = _sizes(learning_curve, best=also_report_best_on_test, stop=stop)
     _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
@@ -169,6 +172,7 @@ def benchmark(
         "backend": backend,
         "cluster": cluster,
         "aliases": aliases,
+        "services": track,
     }
     entries = [(entry, out)]
     if control and folder and entry.frozen:

@@ -28,6 +28,11 @@ from ma2mi.errors import SettingsError
 from ma2mi.progress import OnProgress, Progress
 
 FAILED = 3
+#: Help of ``--track``, which several commands have.
+TRACK = (
+    "Also track the run by mlflow or wandb, below its folder unless MLFLOW_TRACKING_URI or "
+    "WANDB_MODE say otherwise; may be given again."
+)
 #: No camera is faster; a rate above it is a slip of the finger.
 FASTEST_FPS = 1_000_000
 #: Eleven days, longer than any recording.

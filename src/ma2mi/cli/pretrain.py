@@ -112,6 +112,7 @@ def pretrain(
     nodes: int = typer.Option(1, min=1, help="Number of machines."),
     strategy: str = typer.Option("auto", help="As Lightning names it: ddp, ..."),
     precision: str = typer.Option("32-true", help="As Lightning names it: bf16-mixed, ..."),
+    track: list[str] = typer.Option([], help=console.TRACK),
 ) -> None:
     """Learn subtle movement from videos of faces, without labels (MA2MI)."""
     # Imported here: --help must answer at once, and this loads torch.
@@ -128,7 +129,9 @@ def pretrain(
     from ma2mi.training.ma2mi import PretextSettings
     from ma2mi.training.pretext import FutureMovementSettings
     from ma2mi.training.pretrain_settings import PretrainSettings
+    from ma2mi.training.tracking import check_services
 
+    check_services(track)
     if (videos is not None) + bool(corpus) + simulator != 1:
         raise SettingsError("give one of --videos, --corpus and --simulator")
     rebuilt: dict[str, Any] = {
@@ -200,7 +203,7 @@ def pretrain(
         raise SettingsError("says where a corpus lies", where="--root", hint="Add --corpus")
     fabric = pretraining.launch(accelerator, devices, nodes, strategy, precision)
     if simulator:
-        history = pretraining.pretrain_with_bar(None, out, settings, fabric, {}, init)
+        history = pretraining.pretrain_with_bar(None, out, settings, fabric, {}, init, track)
         console.out.print(pretraining.gain_line(history))
         console.out.print(f"weights: {out}")
         return
@@ -221,7 +224,7 @@ def pretrain(
         "data_hash": clips.digest(keys),
         "failures": failures,
     }
-    history = pretraining.pretrain_with_bar(pairs, out, settings, fabric, about, init)
+    history = pretraining.pretrain_with_bar(pairs, out, settings, fabric, about, init, track)
     people_seen = len(set(pairs.subjects.tolist()))
     console.out.print(f"\n{len(pairs)} pairs from {len(keys)} clips of {people_seen} subjects")
     console.out.print(pretraining.gain_line(history))

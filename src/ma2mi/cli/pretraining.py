@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def pretrain_with_bar(
     fabric: Fabric,
     about: dict[str, Any],
     init: Path | None = None,
+    services: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Pre-train with a bar and the figures of each epoch; without pairs on the simulator."""
     with progress() as tick:
@@ -60,6 +61,7 @@ def pretrain_with_bar(
             fabric=fabric,
             about=about,
             on_progress=after_epoch,
+            services=services,
         )
 
 

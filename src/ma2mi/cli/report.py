@@ -179,7 +179,10 @@ def _read_log(path: Path) -> list[dict[str, float]]:
     try:
         with path.open(encoding="utf-8", newline="") as sheet:
             lines = list(csv.DictReader(sheet))
-        history = [{name: float(value) for name, value in line.items()} for line in lines]
+        # Epochs of a version before may lack a figure.
+        history = [
+            {name: float(value) for name, value in line.items() if value != ""} for line in lines
+        ]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise CheckpointError(
             f"no log of a pre-training ({error})", where=path, hint=hint

@@ -15,6 +15,7 @@ from ma2mi.evaluation.run_record import FoldResult
 from ma2mi.files import file_name, replace_file
 
 CURVES, CHOICES, EVENTS = "curves.csv", "choices.csv", "tensorboard"
+EVENT_FILE = "events.out.tfevents.0.ma2mi"
 
 
 def curves_csv(folds: Sequence[FoldResult]) -> str:
@@ -64,7 +65,23 @@ def write_events(folder: Path, number: int, fold: FoldResult) -> None:
         return
     place = folder / EVENTS / f"{fold.seed}-{number:04d}-{file_name(fold.fold)[:80]}"
     place.mkdir(parents=True, exist_ok=True)
-    replace_file(place / "events.out.tfevents.0.ma2mi", event_bytes(fold.curve))
+    replace_file(place / EVENT_FILE, event_bytes(fold.curve))
+
+
+def write_score_events(folder: Path, scores: Mapping[str, float]) -> None:
+    """Write a run's scores where TensorBoard finds them: ``tensorboard/scores/``.
+
+    Args:
+        folder: of the run.
+        scores: metric to its mean over seeds.
+
+    Raises:
+        StoreError, OSError: it cannot be written.
+    """
+    if importlib.util.find_spec("tensorboard") is not None:
+        place = folder / EVENTS / "scores"
+        place.mkdir(parents=True, exist_ok=True)
+        replace_file(place / EVENT_FILE, event_bytes([{"epoch": 0, **scores}]))
 
 
 def event_bytes(curve: Sequence[Mapping[str, float]]) -> bytes:

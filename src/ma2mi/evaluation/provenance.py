@@ -26,12 +26,13 @@ def plain_values(tree: object) -> dict[str, JsonValue]:
     return cast(dict[str, JsonValue], plain)
 
 
-def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], above: str = "", joint: str = ".") -> dict[str, Any]:
     """``{"loop": {"lr": 0.1}}`` as ``{"loop.lr": 0.1}``."""
     plain: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{above}{name}"
-        plain |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+        below = isinstance(value, dict)
+        plain |= flat(value, f"{path}{joint}", joint) if below else {path: value}
     return plain
 
 

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from ma2mi.environment import ENVIRONMENT, write_environment
 from ma2mi.errors import EvaluationError, store_error
-from ma2mi.evaluation.fold_curves import CHOICES, CURVES, choices_csv, curves_csv, write_events
+from ma2mi.evaluation.fold_curves import (
+    CHOICES,
+    CURVES,
+    choices_csv,
+    curves_csv,
+    write_events,
+    write_score_events,
+)
 from ma2mi.evaluation.provenance import flat
 from ma2mi.evaluation.results import RunResult
 from ma2mi.evaluation.run_record import FoldResult, Record, RunRecord
@@ -78,7 +85,7 @@ class RunFolder:
         scores.json                   the scores
         curves.csv                    figures of each epoch of each fold, where folds have them
         choices.csv                   what was chosen in each fold, and on what
-        tensorboard/                  the curves for TensorBoard, a folder each, as folds end
+        tensorboard/                  for TensorBoard: each fold's curve as it ends, the scores
         failures.txt                  a line for each sample that could not be used, if any
         timings.csv                   seed, fold, seconds
 
@@ -184,6 +191,7 @@ class RunFolder:
         written = {name: text for name, text in sheets.items() if text}
         for name, text in written.items():
             replace_file(self.path / name, text.encode())
+        write_score_events(self.path, result.scores()["mean"])
         # One that a process was killed before it wrote is made up for.
         for number, fold in _numbered(result.folds):
             write_events(self.path, number, fold)

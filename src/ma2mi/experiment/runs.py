@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from ma2mi.evaluation.exposure import refuse_trained
 from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.results import RunResult
+from ma2mi.evaluation.run_folder import write_failures
 from ma2mi.evaluation.subjects import subject_ids
 from ma2mi.experiment.entries import Entry
 from ma2mi.experiment.labelled import LabelledPairs
 from ma2mi.files import digest
 from ma2mi.training.checkpoint import CONFIG, find_weights, read_config, weights_digest
+from ma2mi.training.tracking import track_curve, track_run
 
 
 def run_entry(
@@ -26,6 +29,7 @@ def run_entry(
     out: Path | str | None = None,
     *,
     seeds: Sequence[int] = (0,),
+    services: Sequence[str] = (),
     **options: Any,
 ) -> RunResult:
     """Run an entry through the protocol of the labelled pairs.
@@ -35,6 +39,7 @@ def run_entry(
         labelled: pairs with labels.
         out: run folder; a run that was killed goes on from there. None writes nothing.
         seeds: a whole run for each.
+        services: where the run is tracked beside ``out``, see ``training.tracking.Service``.
         options: ``jobs``, ``backend``, ``cluster``, ``aliases``, ``also_best_on_test`` and
             ``on_progress`` as in :func:`ma2mi.run_benchmark`.
 
@@ -52,9 +57,17 @@ def run_entry(
     check_unseen(entry, tested_subjects(labelled), options.get("aliases"))
     learner, clips, known = arrange(entry, labelled, seeds)
     result = run_benchmark(learner, clips, protocol=labelled.protocol, out=out, **known, **options)
+    result = replace(result, failures=labelled.failures)
     if out is not None:
-        write_fingerprints(Path(out) / FINGERPRINTS, labelled.prints)
+        _write_beside(Path(out), labelled)
+        track_run(Path(out), result, services)
     return result
+
+
+def _write_beside(out: Path, labelled: LabelledPairs) -> None:
+    """What a run folder holds of the corpus: fingerprints of its clips, and what failed."""
+    write_fingerprints(out / FINGERPRINTS, labelled.prints)
+    write_failures(out, labelled.failures)
 
 
 def run_entry_curve(
@@ -64,6 +77,7 @@ def run_entry_curve(
     out: Path | str | None = None,
     *,
     seeds: Sequence[int] = (0,),
+    services: Sequence[str] = (),
     **options: Any,
 ) -> LearningCurve:
     """Repeat the protocol with few training subjects a fold.
@@ -71,23 +85,26 @@ def run_entry_curve(
     Features of a frozen network are computed once for the whole curve.
 
     Args:
-        entry, labelled, out, seeds: as in :func:`run_entry`.
+        entry, labelled, out, seeds, services: as in :func:`run_entry`.
         sizes: numbers of training subjects.
         options: ``draws`` and those of :func:`run_entry`, see
             :func:`ma2mi.evaluation.curve_runs.run_learning_curve`.
     """
     check_unseen(entry, tested_subjects(labelled), options.get("aliases"))
     learner, clips, known = arrange(entry, labelled, seeds)
-    return run_learning_curve(
+    curve = run_learning_curve(
         learner,
         clips,
         protocol=labelled.protocol,
         sizes=sizes,
         out=Path(out) if out is not None else None,
-        on_run=lambda place: write_fingerprints(place / FINGERPRINTS, labelled.prints),
+        on_run=lambda place: _write_beside(place, labelled),
         **known,
         **options,
     )
+    if out is not None:
+        track_curve(Path(out), curve, services)
+    return curve
 
 
 def arrange(

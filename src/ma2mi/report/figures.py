@@ -45,8 +45,11 @@ def draw_pretraining(history: Sequence[dict[str, Any]]) -> bytes:
 def _draw_probe(figure: Figure, history: Sequence[dict[str, Any]]) -> None:
     left, middle, right = figure.subplots(1, 3)
     epochs = [h["epoch"] for h in history]
-    left.plot(epochs, [h["loss"] for h in history], color=BLUE)
-    left.set_title("held-out loss")
+    if all("train_loss" in h for h in history):
+        left.plot(epochs, [h["train_loss"] for h in history], color=GREY, label="training")
+    left.plot(epochs, [h["loss"] for h in history], color=BLUE, label="held out")
+    left.legend(frameon=False)
+    left.set_title("loss")
     middle.plot(epochs, [100 * h["retrieval"] for h in history], color=BLUE)
     middle.axhline(100 / 32, color=GREY, lw=1)
     middle.set_title("later movement found among 32, %")

@@ -12,7 +12,7 @@ from ma2mi.formats.sheets import mask
 
 Cells = Sequence[Sequence[str]]
 #: What a table says of its bold cells.
-BEST = "best of its column as shown; that says nothing about significance"
+BEST = "best of the scores compared, as rounded here; that says nothing about significance"
 #: Two spaces before a name: a part of the row above, such as one of its databases.
 PART = "  "
 _SCORE = re.compile(r"[+-]?\d[\d.]*")

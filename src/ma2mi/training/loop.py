@@ -61,6 +61,7 @@ def run_epochs(
     after_epoch: Callable[[int], dict[str, Any]] = lambda epoch: {},
     order: Callable[[np.random.Generator], NDArray[np.int64]] | None = None,
     enough: Callable[[list[dict[str, Any]]], bool] = lambda history: False,
+    on_figures: Callable[[dict[str, Any]], None] = lambda figures: None,
 ) -> list[dict[str, Any]]:
     """Train, and return the figures of every epoch: those of ``after_epoch``, and before them
     "epoch", from 1, and "train_loss".
@@ -83,6 +84,7 @@ def run_epochs(
         after_epoch: called after each epoch on every device; its numbers are kept.
         order: examples of one pass in an order drawn from the generator; shuffled by default.
         enough: from the figures of the epochs so far, whether to stop early.
+        on_figures: receives the figures of each epoch on every device.
 
     Raises:
         SettingsError: a loss or a weight is no longer a finite number.
@@ -133,6 +135,7 @@ def run_epochs(
         # What one device measured counts for all, or they might not stop together.
         figures = {"epoch": epoch + 1, "train_loss": float(torch.stack(losses).mean())}
         history.append(fabric.broadcast({**figures, **after_epoch(epoch)}))
+        on_figures(history[-1])
         if state:
             about = {"history": history, "precision": fabric.strategy.precision.state_dict()}
             save_state(state, inner, optimizer, about, write=fabric.is_global_zero)
