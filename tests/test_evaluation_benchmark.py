@@ -332,9 +332,9 @@ class TestSameBytes:
     def test_an_interrupted_run_goes_on_to_the_same_bytes(self, tmp_path):
         data, heard = a_set(), []
         whole = run(NearestMean(), data, out=tmp_path / "whole")
-        with pytest.raises(RuntimeError, match="lights") as caught:
+        with pytest.raises(EvaluationError, match="lights") as caught:
             run(NearestMean(fails_on="s04"), data, out=tmp_path / "cut")
-        assert "s04" in caught.value.__notes__[0]
+        assert caught.value.where.endswith(":NearestMean.fit, fold s04, seed 0")
         assert len(list((tmp_path / "cut/folds").iterdir())) == 4
         with pytest.raises(EvaluationError, match="has not finished"):
             load_run(tmp_path / "cut")
@@ -450,7 +450,7 @@ class TestFolder:
         self, tmp_path, monkeypatch
     ):
         data = a_set(subject_count=4)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(EvaluationError, match="lights"):
             run(NearestMean(fails_on="s02"), data, out=tmp_path / "run")
         monkeypatch.setattr("ma2mi.evaluation.benchmark.code_digest", lambda: "other")
         with pytest.warns(CodeChanged, match="another state of ma2mi's code"):
@@ -590,6 +590,84 @@ class TestBadInput:
                 (np.zeros((3, 1)), [0, 1, 2], ["s"] * 3, ["a", "b", "c"]),
                 protocol="zero-shot",
             )
+
+
+class Faulty:
+    """A learner whose one method returns, or raises, what it should not."""
+
+    def __init__(self, method, returns):
+        self.method, self.returns = method, returns
+
+    def _call(self, method, otherwise):
+        if method != self.method:
+            return otherwise
+        if isinstance(self.returns, Exception):
+            raise self.returns
+        return self.returns
+
+    def reseed(self, seed):
+        return self._call("reseed", self)
+
+    def fit(self, clips, labels, subjects):
+        return self._call("fit", self)
+
+    def predict(self, clips):
+        return self._call("predict", np.full((len(clips), 3), 1 / 3))
+
+    @property
+    def chosen(self):
+        return self._call("chosen", {})
+
+
+class TestFaultsOfALearner:
+    @pytest.mark.parametrize(
+        ("method", "returns", "message"),
+        [
+            (
+                "reseed",
+                ValueError("no\nluck"),
+                "Faulty.reseed, fold s00, seed 0: ValueError: no luck",
+            ),
+            (
+                "reseed",
+                None,
+                "reseed, fold s00.*TypeError: returned NoneType, which has no method fit",
+            ),
+            ("fit", KeyError("x"), "Faulty.fit, fold s00, seed 0: KeyError: 'x'"),
+            (
+                "fit",
+                7,
+                "Faulty.fit, fold s00.*: TypeError: returned int, which has no method predict",
+            ),
+            (
+                "predict",
+                MemoryError(),
+                "Faulty.predict, fold s00, seed 0: MemoryError. MA2MI_TRACE",
+            ),
+            ("predict", "words", "Faulty.predict, fold s00, seed 0: ValueError: could not convert"),
+            ("predict", None, r"Faulty.predict, fold s00, seed 0: probabilities have shape \(\)"),
+            (
+                "predict",
+                [[0.5, 0.5]],
+                r"Faulty.predict, fold s00.*probabilities have shape \(1, 2\)",
+            ),
+            ("chosen", {"a": object()}, "Faulty.chosen, curve or notes, fold s00"),
+        ],
+    )
+    def test_one_line_names_class_method_and_fold(self, method, returns, message):
+        with pytest.raises(EvaluationError, match=message) as raised:
+            run(Faulty(method, returns), a_set(subject_count=3))
+        assert "\n" not in str(raised.value)
+
+    def test_another_process_reports_it_as_well(self):
+        with pytest.raises(EvaluationError, match=r"Faulty.fit, fold s0\d, seed 0: OSError: gone"):
+            run(Faulty("fit", OSError("gone")), a_set(subject_count=3), jobs=2)
+
+    def test_notes_of_a_predictor_are_kept(self):
+        learner = Faulty("", None)
+        learner.notes = ["drawn by lot"]
+        result = run(learner, a_set(subject_count=3))
+        assert "seed 0, s01: drawn by lot" in result.notes
 
 
 class TestProtocols:

@@ -176,6 +176,8 @@ def _run() -> int:
             )
         return int(done or 0)
     except Ma2miError as error:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
         list_failures(error.details)
         _stop(str(error), WRONG_CALL)
     except _UsageError as error:

@@ -20,6 +20,7 @@ from ma2mi.evaluation.checks import (
     missing_classes,
 )
 from ma2mi.evaluation.learner import Clips, EpochPredictor, Learner, Predictor, Probabilities
+from ma2mi.evaluation.learner_faults import blamed, place_of, with_method
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.provenance import plain_values
 from ma2mi.evaluation.results import predicted_labels
@@ -53,14 +54,16 @@ Curve = tuple[dict[str, float], ...]
 
 @dataclass(frozen=True)
 class FoldOutput:
-    """Output of a fold: probabilities, those of every epoch if requested, the learner's figures of
-    each epoch of training, and the time."""
+    """Output of a fold: probabilities, those of every epoch if requested, the time, the learner's
+    figures of each epoch of training and its notes, and the class that predicted."""
 
-    probabilities: ArrayLike
-    epochs: ArrayLike | None
+    probabilities: Probabilities
+    epochs: Probabilities | None
     chosen: dict[str, JsonValue]
     fit_s: float
     curve: Curve = ()
+    notes: tuple[str, ...] = ()
+    predictor: str = ""
 
 
 def run_fold(
@@ -74,22 +77,31 @@ def run_fold(
 ) -> tuple[tuple[int, int], FoldOutput]:
     """Fit and predict one fold, in whichever process; labels and subjects are those of training."""
     start = time.perf_counter()
+    fold = f"fold {split.name}, seed {task[0]}"
     # One thread: sums come out in the same order on every machine and with every backend.
     with threadpool_limits(1):
-        try:
-            predictor = copy.deepcopy(learner)
-            if len(split.train):
-                seeded = cast(Learner, predictor).reseed(task[0])
-                predictor = seeded.fit(_picked(clips, split.train), labels.copy(), ids.copy())
-            test = _picked(clips, split.test)
-            probabilities = cast(Predictor, predictor).predict(test)
+        with blamed(learner, "copy", fold):
+            predictor: object = copy.deepcopy(learner)
+        if len(split.train):
+            with blamed(predictor, "reseed", fold):
+                seeded = with_method(cast(Learner, predictor).reseed(task[0]), "fit")
+            train = _picked(clips, split.train)
+            with blamed(seeded, "fit", fold):
+                fitted = seeded.fit(train, labels.copy(), ids.copy())
+                predictor = with_method(fitted, "predict")
+        test = _picked(clips, split.test)
+        with blamed(predictor, "predict", fold):
+            found = cast(Predictor, predictor).predict(test)
+            probabilities = np.asarray(found, dtype=np.float64)
+        with blamed(predictor, "predict_epochs", fold):
             epochs = _all_epochs(predictor, test) if all_epochs else None
-        except Exception as error:
-            error.add_note(f"in the fold that leaves out {split.name}, seed {task[0]}")
-            raise
-    chosen = plain_values(getattr(predictor, "chosen", {}))
-    curve = _finite(getattr(predictor, "curve", ()))
-    return task, FoldOutput(probabilities, epochs, chosen, time.perf_counter() - start, curve)
+    with blamed(predictor, "chosen, curve or notes", fold):
+        chosen = plain_values(getattr(predictor, "chosen", {}))
+        curve = _finite(getattr(predictor, "curve", ()))
+        notes = tuple(str(note) for note in getattr(predictor, "notes", ()))
+    took = time.perf_counter() - start
+    output = FoldOutput(probabilities, epochs, chosen, took, curve, notes, place_of(predictor))
+    return task, output
 
 
 def _finite(curve: Sequence[Mapping[str, float]]) -> Curve:
@@ -112,13 +124,15 @@ def _all_epochs(predictor: object, clips: object) -> Probabilities:
             where=type(predictor).__name__,
             hint="Leave out --also-report-best-on-test, or take a learner with predict_epochs",
         )
-    return predictor.predict_epochs(clips)
+    return np.asarray(predictor.predict_epochs(clips), dtype=np.float64)
 
 
 def fold_result(output: FoldOutput, seed: int, split: Split, examples: Examples) -> FoldResult:
     """Check the output of a fold and put the truth beside it."""
     keys = tuple(str(examples.keys[row]) for row in split.test)
     where, truth = f"fold {split.name}, seed {seed}", examples.truth[split.test]
+    if output.predictor:
+        where = f"{output.predictor}.predict, {where}"
     probabilities = _checked(output.probabilities, keys, examples, where)
     return FoldResult(
         fold=split.name,
@@ -131,7 +145,10 @@ def fold_result(output: FoldOutput, seed: int, split: Split, examples: Examples)
         train_subjects=split.train_subjects,
         chosen=output.chosen,
         curve=output.curve,
-        notes=_fold_notes(examples.truth[split.train], examples.classes, examples.protocol),
+        notes=(
+            *_fold_notes(examples.truth[split.train], examples.classes, examples.protocol),
+            *output.notes,
+        ),
         best_on_test=_best_on_test(output.epochs, keys, truth, examples, where),
     )
 

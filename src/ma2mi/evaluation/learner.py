@@ -54,7 +54,8 @@ class Learner(Protocol):
     ) -> Predictor:
         """Fit on the training clips; choose whatever is to be chosen on them alone.
 
-        A predictor may have an attribute ``chosen``, a mapping of what was chosen on what, and
+        A predictor may have an attribute ``notes``, lines that a reader of its scores should know;
+        ``chosen``, a mapping of what was chosen on what, and
         ``curve``, a mapping for each epoch of training: "epoch" from 1, "train_loss", and what else
         it measured on the training clips.
 
