@@ -32,13 +32,23 @@ def test_weights_are_whole_small_and_described(zero):
     assert told in zero.card
     assert config["recipe"]["commit"] in zero.card
     assert config["people"] == []
+    assert "Corpora and people in the training: none." in zero.card
     assert "lie detector" in zero.card
+
+
+def test_no_prior_is_hidden_and_every_unit_has_its_threshold(zero):
+    assert zero.settings.prior == ()
+    assert len(zero.settings.unit_thresholds) == len(zero.units)
+    told = [
+        f"{unit} {at:.2f}" for unit, at in zip(zero.units, zero.settings.thresholds, strict=True)
+    ]
+    assert all(one in " ".join(zero.card.split()) for one in told)
 
 
 def test_it_reads_people_that_it_never_met(zero):
     """Chance is 1/3; the bar is far below what the card states for worlds as noisy as these."""
     sample = sample_flow(make_basis(4, 77_000), DomainSettings(still=0), 150, (77,))
-    side = zero.size
+    side = zero.net.input_side or zero.size
     shown = functional.interpolate(as_flow_image(sample.flow), (side, side), mode="bilinear")
     with torch.no_grad():
         said = calibrate(zero.net(None, shown), zero.settings)
@@ -53,9 +63,12 @@ def test_a_smile_is_a_smile(zero):
             fields[0, at] = basis.fields[0, at]
     smile = torch.from_numpy(FlowBasis(fields).fields[0].sum(0)[None]) / 4
     shown = functional.interpolate(smile, (56, 56), mode="bilinear")
-    shown = functional.interpolate(as_flow_image(shown), (112, 112), mode="bilinear")
+    side = zero.net.input_side or zero.size
+    shown = functional.interpolate(as_flow_image(shown), (side, side), mode="bilinear")
     with torch.no_grad():
         said = calibrate(zero.net(None, shown), zero.settings)
     assert zero.classes[int(said.classes.argmax())] == "positive"
-    assert said.units[0, zero.units.index("12")].sigmoid() > 0.5
-    assert said.units[0, zero.units.index("4")].sigmoid() < 0.5
+    chance = dict(zip(zero.units, said.units[0].sigmoid().tolist(), strict=True))
+    threshold = dict(zip(zero.units, zero.settings.thresholds, strict=True))
+    assert chance["12"] > threshold["12"]
+    assert chance["4"] < threshold["4"]

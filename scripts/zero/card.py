@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from ma2mi.motion.facs import CLASSES
@@ -24,7 +26,7 @@ def fill_card(recognizer: Recognizer, table: str, still: float, kept: float) -> 
     told, recipe = recognizer.settings, recognizer.config["recipe"]
     offsets = np.log(np.array(MEGC2019) / sum(MEGC2019) * len(CLASSES))
     thresholds = zip(told.units, told.thresholds, strict=True)
-    return CARD.format(
+    text = CARD.format(
         table=table,
         still=f"{still:.0%}",
         kept=f"{kept:.0%}",
@@ -40,6 +42,13 @@ def fill_card(recognizer: Recognizer, table: str, still: float, kept: float) -> 
         commit=recipe["commit"],
         hash=recognizer.config["weights_sha256"],
     )
+    return "\n\n".join(_wrapped(part) for part in text.split("\n\n"))
+
+
+def _wrapped(part: str) -> str:
+    """A paragraph in lines of 100 characters; tables, headings and lists as they are."""
+    plain = not part.startswith(("|", "#", "-", "!"))
+    return textwrap.fill(" ".join(part.split()), 100, break_on_hyphens=False) if plain else part
 
 
 CARD = """---
