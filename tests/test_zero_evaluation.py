@@ -9,7 +9,8 @@ import torch
 
 from ma2mi.models.catalog import build_model
 from ma2mi.motion import Method
-from ma2mi.synthesis.basis import make_basis
+from ma2mi.synthesis.basis import FlowBasis, make_basis
+from ma2mi.training.recognizer import load_model
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "scripts" / "zero").is_dir():
@@ -18,11 +19,12 @@ sys.path[:0] = [str(ROOT / "scripts" / "zero"), str(ROOT / "benchmarks" / "zero"
 import calibrate_zero  # noqa: E402
 import compare  # noqa: E402
 import estimators  # noqa: E402
+import evaluate_zero  # noqa: E402
 import filmed  # noqa: E402
 import judging  # noqa: E402
 import make  # noqa: E402
 from evaluate_zero import counts_of, evaluate, outputs_in, table  # noqa: E402
-from train_zero import OUTPUTS, ZeroSettings  # noqa: E402
+from train_zero import OUTPUTS, ZeroSettings, train_zero  # noqa: E402
 
 NETWORK = {
     "center": True,
@@ -183,3 +185,26 @@ def test_a_network_against_itself_is_no_better_and_a_better_one_is(recognizer, d
     page = compare.page({"before": one, "again": one, "now": {name: perfect}}, recognizer)
     assert "reached in 1 of 1." in page
     assert all(f"\n| {unit} | " in page for unit in recognizer.units)
+
+
+def test_the_recipe_in_small(domain, tmp_path, monkeypatch):
+    """Train, calibrate, judge, write: what comes out loads, and its card tells what it holds."""
+    monkeypatch.setattr(evaluate_zero, "calibration_domains", lambda out: [domain])
+    monkeypatch.setattr(evaluate_zero, "judging_domains", lambda out: {"three heads": domain})
+    settings = ZeroSettings(model_settings=NETWORK, steps=2, batch_size=16)
+    assert settings.side == 32
+    net = train_zero(FlowBasis(make_basis(2, 4_500).fields), None, settings)
+    described = {"model": settings.model, "settings": NETWORK, "size": settings.size}
+    made = {"seed": 0, "learned": make.learned(settings)}
+    folder = tmp_path / "weights"
+    card = evaluate_zero.calibrate_and_write(net, described, made, tmp_path, folder)
+    model = load_model(folder)
+    assert model.card == card
+    assert model.settings.prior == ()
+    assert model.config["weights_sha256"] in card
+    assert "32 movements of people who do not exist" in card
+    told = model.config["card"]["three heads"]
+    assert f"| three heads | {(domain.label >= 0).sum()} / 3 | {told['uf1']} |" in card
+    assert (folder / "calibration.png").stat().st_size > 1000
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(model.net.state_dict()[name], value, rtol=1e-3, atol=1e-3)
