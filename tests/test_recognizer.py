@@ -15,8 +15,9 @@ pytest.importorskip("lightning")
 pytest.importorskip("cv2")
 
 from fakes.megc2019_flow import write_tree  # noqa: E402
-from ma2mi.errors import CheckpointError, FaceError  # noqa: E402
+from ma2mi.errors import CheckpointError, FaceError, SettingsError  # noqa: E402
 from ma2mi.evaluation.labels import CD6ME_UNITS  # noqa: E402
+from ma2mi.evaluation.priors import adjust, estimate_shares  # noqa: E402
 from ma2mi.experiment import Entry  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.checkpoint import find_weights, load_backbone, open_backbone  # noqa: E402
@@ -281,7 +282,8 @@ def test_the_head_can_be_kept_in_part_and_in_order(tmp_path):
 
 def test_zero_shot_looks_at_no_label_and_puts_classes_in_order(pairs, labels):
     model = make()
-    learner = ZeroShot(model, ("surprise", "negative", "positive"))
+    order = ("surprise", "negative", "positive")
+    learner = ZeroShot(model, order)
     assert learner.fit(pairs, labels, pairs.subjects) is learner
     assert np.array_equal(learner.predict(pairs), model.predict(pairs)[:, [2, 0, 1]])
     assert learner.reseed(3).settings["zero_shot"] is True
@@ -289,6 +291,58 @@ def test_zero_shot_looks_at_no_label_and_puts_classes_in_order(pairs, labels):
         CheckpointError, match="predicts negative, positive, surprise; the protocol has"
     ):
         ZeroShot(model, ("negative", "positive"))
+
+
+def test_a_prior_is_chosen_on_loading_and_goes_before_a_stored_one(pairs, tmp_path):
+    stored = make(prior=[0.5288, -0.3013, -0.5739])
+    stored.save_pretrained(tmp_path)
+    flat = load_model(tmp_path)
+    assert flat.settings.prior == ()
+    assert np.array_equal(flat.predict(pairs), make_half(tmp_path).predict(pairs))
+    published = load_model(tmp_path, "megc2019")
+    assert published.settings.prior == pytest.approx(stored.settings.prior, abs=1e-4)
+    # By hand: probabilities times shares, brought back to 1.
+    weighed = flat.predict(pairs) * np.array([0.6, 0.3, 0.1])
+    expected = weighed / weighed.sum(1, keepdims=True)
+    found = flat.with_prior((0.6, 0.3, 0.1))
+    np.testing.assert_allclose(found.predict(pairs), expected)
+    assert found.net is flat.net
+    np.testing.assert_allclose(found.with_prior("flat").predict(pairs), flat.predict(pairs))
+    with pytest.raises(SettingsError, match="2 shares for 3 classes"):
+        load_model(tmp_path, (0.5, 0.5))
+    with pytest.raises(SettingsError, match="takes the predictions of many clips"):
+        flat.with_prior("estimate")
+
+
+def make_half(folder):
+    """The same folder without the prior in its config."""
+    config = json.loads((folder / "config.json").read_text())
+    config["recognizer"]["prior"] = []
+    (folder / "config.json").write_text(json.dumps(config))
+    return load_model(folder)
+
+
+def test_zero_shot_under_each_prior(pairs):
+    model, order = make(prior=[2.0, 0.0, -2.0]), ("surprise", "negative", "positive")
+    flat = ZeroShot(model, order).predict(pairs)
+    np.testing.assert_allclose(flat, make().predict(pairs)[:, [2, 0, 1]])
+    known = np.array([83, 250, 109]) / 442
+    learner = ZeroShot(model, order, prior="megc2019")
+    np.testing.assert_allclose(learner.predict(pairs), adjust(flat, known))
+    assert learner.settings["prior"] == "megc2019"
+    assert list(learner.settings["class_shares"].values()) == pytest.approx(known, abs=1e-6)
+    given = ZeroShot(model, order, prior=(0.2, 0.2, 0.6))
+    np.testing.assert_allclose(given.predict(pairs), adjust(flat, np.array([0.2, 0.2, 0.6])))
+    learner = ZeroShot(model, order, prior="estimate")
+    assert learner.notes == ()
+    predicted = learner.predict(pairs)
+    np.testing.assert_allclose(predicted, adjust(flat, estimate_shares(flat)))
+    shares = learner.chosen["class_shares"]
+    # Where the estimate has converged, the mean of the predictions is the shares themselves.
+    np.testing.assert_allclose(predicted.mean(0), [shares[n] for n in order], atol=1e-5)
+    assert learner.notes[0].startswith("class shares estimated without labels: surprise ")
+    with pytest.raises(SettingsError, match="1 shares for 3 classes"):
+        ZeroShot(model, order, prior=(1.0,))
 
 
 def test_features_share_their_length_between_grid_and_logits(pairs):
@@ -339,12 +393,36 @@ def test_zero_shot_by_command(ma2mi, tree, weights, tmp_path):
         "--protocol", "zero-shot", "--out", "run",
     )  # fmt: skip
     assert code == 0, err
-    assert "miacnet-tiny (zero-shot)" in out
+    assert "miacnet-tiny (zero-shot, prior flat)" in out
     assert "trained on none of these clips" in out
     check_scores(out, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["settings"]["run"]["zero_shot"] is True
+    assert record["settings"]["learner"]["prior"] == "flat"
     assert len(record["settings"]["run"]["weights_sha256"]) == 64
+
+
+@pytest.mark.parametrize("prior", ["megc2019", "0.6,0.2,0.2", "estimate"])
+def test_the_prior_is_printed_and_stored(ma2mi, tree, weights, tmp_path, prior):
+    code, out, err = ma2mi(
+        "benchmark", "--corpus", "megc2019-flow", "--root", tree, "--weights", weights,
+        "--protocol", "zero-shot", "--prior", prior, "--out", "run",
+    )  # fmt: skip
+    assert code == 0, err
+    assert f"(zero-shot, prior {prior})" in out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["learner"]
+    assert record["prior"] == prior
+    [fold] = [json.loads(p.read_text()) for p in (tmp_path / "run" / "folds").iterdir()]
+    shares = fold["chosen"].get("class_shares") or record["class_shares"]
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+    if prior == "estimate":
+        assert " ".join(out.split()).count("class shares estimated without labels: negative ") == 1
+        np.testing.assert_allclose(
+            np.mean(fold["probabilities"], axis=0), list(shares.values()), atol=1e-5
+        )
+    else:
+        expected = [250 / 442, 109 / 442, 83 / 442] if prior == "megc2019" else [0.6, 0.2, 0.2]
+        assert list(shares.values()) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("train", ["auto", "full"])
@@ -374,6 +452,9 @@ def test_impossible_wishes_are_one_line(ma2mi, tree, weights):
         (*shot, "--weights", "nothing"): "nothing: is neither a folder nor the name of",
         (*given, "--init", "nothing"): "nothing: is neither a folder nor the name of",
         (*shot, "--weights", weights, "--size", 64): "Leave out --size",
+        (*shot, "--weights", weights, "--prior", "often"): "--prior often: is no class prior",
+        (*shot, "--weights", weights, "--prior", "0.5,0.5"): "2 shares for 3 classes",
+        (*given, "--prior", "megc2019"): "Add --weights and --protocol zero-shot",
         (*given, "--init", weights, "--size", 64): "holds miacnet-tiny at 32 px",
     }.items():
         code, _, err = ma2mi(*words)

@@ -22,6 +22,7 @@ from ma2mi.analysis.state import read_state, write_state
 from ma2mi.analysis.stream import VideoAnalyzer
 from ma2mi.analysis.summary import summarise
 from ma2mi.errors import VideoError, optional_part
+from ma2mi.evaluation.priors import Prior, prior_text
 from ma2mi.face.track import Detector, default_detector
 from ma2mi.files import digest, file_name
 from ma2mi.formats.exports import without_paths
@@ -51,6 +52,7 @@ def analyze(
     *,
     on_progress: OnProgress | None = None,
     weights: Path | str | None = "zero",
+    prior: Prior = "flat",
     settings: AnalysisSettings | None = None,
     fps: Fraction | None = None,
     blur_faces: bool = False,
@@ -73,6 +75,7 @@ def analyze(
         on_progress: called frame by frame ("watch", with an event that was just decided as
             ``detail``), then for each file ("write"); what it raises ends the analysis.
         weights: "zero", a folder, or None to name no classes and action units.
+        prior: how common its classes are, see :meth:`ma2mi.Recognizer.with_prior`.
         settings: by default ``AnalysisSettings()``.
         fps: frame rate of a folder of frames; of a file, the rate at which slow motion was
             recorded.
@@ -86,6 +89,7 @@ def analyze(
         VideoError: no frame can be decoded.
         StoreError: ``out`` cannot be written, or another process analyses the same video there.
         CheckpointError: no such weights.
+        SettingsError: a prior that is none of their classes.
 
     Example:
         >>> analysis = ma2mi.analyze("talk.mp4", "results")
@@ -93,11 +97,12 @@ def analyze(
     """
     path, settings = Path(path), settings or AnalysisSettings()
     info = inspect_video(path, fps=fps)
-    recognizer, weights_digest = _load(weights)
+    recognizer, weights_digest = _load(weights, prior)
     content = digest(path)
     about = {
         "settings": settings.model_dump(mode="json"),
         "weights": weights_digest,
+        "prior": prior_text(prior),
         "blur_faces": blur_faces,
         "videos": videos,
         "show_paths": show_paths,
@@ -176,6 +181,7 @@ def analyze_camera(
     seconds: float | None = None,
     stop: Callable[[], bool] | None = None,
     weights: Path | str | None = "zero",
+    prior: Prior = "flat",
     settings: AnalysisSettings | None = None,
     blur_faces: bool = False,
     detector: Detector | None = None,
@@ -189,10 +195,11 @@ def analyze_camera(
         StoreError, CheckpointError: as :func:`analyze`.
     """
     settings = settings or AnalysisSettings()
-    recognizer, weights_digest = _load(weights)
+    recognizer, weights_digest = _load(weights, prior)
     about = {
         "settings": settings.model_dump(mode="json"),
         "weights": weights_digest,
+        "prior": prior_text(prior),
         "blur_faces": blur_faces,
     }
     source = f"camera {number}"
@@ -302,7 +309,7 @@ def _notes() -> Iterator[list[str]]:
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
-def _load(weights: Path | str | None) -> tuple[Recognizer | None, str | None]:
+def _load(weights: Path | str | None, prior: Prior) -> tuple[Recognizer | None, str | None]:
     """The recognizer and a digest of its weights and settings."""
     if weights is None:
         return None, None
@@ -310,7 +317,7 @@ def _load(weights: Path | str | None) -> tuple[Recognizer | None, str | None]:
         from ma2mi.training.checkpoint import find_weights
         from ma2mi.training.recognizer import Recognizer
     folder = find_weights(weights)
-    recognizer = Recognizer.from_pretrained(folder)
+    recognizer = Recognizer.from_pretrained(folder, prior=prior)
     return recognizer, digest(folder)
 
 

@@ -42,6 +42,11 @@ def analyze(
     weights: str = typer.Option(
         "zero", help="zero, which ships with ma2mi, a folder, or none to name no classes."
     ),
+    prior: str = typer.Option(
+        "flat",
+        help="How common the classes are taken to be: flat, megc2019 (the shares of its clips), "
+        "or a share for each class as 0.6,0.2,0.2.",
+    ),
     scorer: str = typer.Option(
         "learned",
         help="Detector of events: learned (from synthetic videos), or floor, which needs no "
@@ -95,9 +100,11 @@ def analyze(
     from ma2mi.analysis.batch import find_others, find_videos
     from ma2mi.cli.settings import parse
     from ma2mi.errors import SettingsError
+    from ma2mi.evaluation.priors import parse_prior, prior_offsets
     from ma2mi.formats.responsible import CANDIDATES
     from ma2mi.spotting import SpottingSettings
-    from ma2mi.training.checkpoint import find_weights
+    from ma2mi.training.checkpoint import find_weights, read_config
+    from ma2mi.training.recognizer import recognizer_settings
 
     spotting = parse(
         SpottingSettings,
@@ -110,10 +117,12 @@ def analyze(
     )
     settings = AnalysisSettings(most_faces=faces, spotting=spotting)
     known = None if weights == "none" else weights
+    shares = parse_prior(prior)
+    recognition = {"weights": known, "prior": shares}
     if camera is not None:
         if videos:
             raise SettingsError("takes no video files", where="--camera", hint="Leave one out")
-        _watch_camera(camera, out, seconds, known, settings, blur_faces)
+        _watch_camera(camera, out, seconds, recognition, settings, blur_faces)
         return
     if not videos:
         raise SettingsError("no video given", hint="Name files or folders, or --camera 0")
@@ -127,9 +136,10 @@ def analyze(
             "hold no videos", where=", ".join(map(str, videos)), hint="Name video files"
         )
     if known is not None:
-        find_weights(known)  # before the work
+        folder = find_weights(known)  # refused before the work
+        prior_offsets(shares, recognizer_settings(read_config(folder), folder).classes)
     options = {
-        "weights": known,
+        **recognition,
         "settings": settings,
         "fps": frame_rate,
         "blur_faces": blur_faces,
@@ -191,7 +201,7 @@ def _watch_camera(
     number: int,
     out: Path,
     seconds: float | None,
-    weights: str | None,
+    recognition: dict[str, Any],
     settings: AnalysisSettings,
     blur_faces: bool,
 ) -> None:
@@ -210,7 +220,7 @@ def _watch_camera(
             on_progress=_print_event,
             seconds=seconds,
             stop=ended.is_set,
-            weights=weights,
+            **recognition,
             settings=settings,
             blur_faces=blur_faces,
         )

@@ -45,6 +45,12 @@ def benchmark(
         None,
         help="Weights to evaluate without training, with --protocol zero-shot: zero, or a folder.",
     ),
+    prior: str = typer.Option(
+        None,
+        help="How common the classes are taken to be with --protocol zero-shot: flat, megc2019 "
+        "(the shares of its clips), a share for each class as 0.6,0.2,0.2, or estimate, from the "
+        "unlabelled predictions. Default: flat.",
+    ),
     train: Literal["auto", "full", "frozen"] = typer.Option(
         "auto",
         help="'full' trains the network in every fold; 'frozen' fits a ridge on its features. "
@@ -109,6 +115,7 @@ def benchmark(
     from ma2mi.clips.pairs import PairSettings
     from ma2mi.clips.store import find_recipe
     from ma2mi.errors import SettingsError
+    from ma2mi.evaluation.priors import parse_prior
     from ma2mi.evaluation.protocols import protocol as protocol_named
     from ma2mi.experiment import (
         Entry,
@@ -126,6 +133,13 @@ def benchmark(
     chosen = protocol_named(protocol)
     sizes = _sizes(learning_curve, best=also_report_best_on_test, stop=stop)
     _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
+    shares = parse_prior(prior or "flat")
+    if prior is not None and weights is None:
+        raise SettingsError(
+            "is for weights that are not trained",
+            where=f"--prior {prior}",
+            hint="Add --weights and --protocol zero-shot",
+        )
     start = weights or init
     folder = find_weights(start) if start else None
     config = read_config(folder) if folder else {}
@@ -157,6 +171,7 @@ def benchmark(
         init=folder,
         frozen=train == "frozen" or (train == "auto" and init is not None),
         zero_shot=weights is not None,
+        prior=shares,
         branches=branches,
         size=size,
         epochs=epochs,

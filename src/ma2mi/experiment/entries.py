@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.evaluation.priors import Prior, prior_text
+from ma2mi.experiment.frozen_network import FrozenNetwork, mix_with_shipped
 from ma2mi.models.backbone import Branches
-from ma2mi.models.catalog import MODELS, build_model
+from ma2mi.models.catalog import MODELS
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
-from ma2mi.training.checkpoint import find_weights, open_backbone, read_config
+from ma2mi.training.checkpoint import find_weights, read_config
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
-from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.recognizer import Recognizer, recognizer_settings
-from ma2mi.training.ridge import DualRidge
 from ma2mi.training.zero_shot import ZeroShot
 
 #: Group under which an installed package names learners of its own: NAME = "package.module:Class".
@@ -41,7 +40,10 @@ class Entry:
         init: folder of pre-trained weights, the name of shipped ones ("zero"), or None.
         like: folder whose network is taken with random weights: the control of ``init``.
         frozen: fit a ridge on the backbone's features instead of training the network.
+        classifier: of frozen networks: "mixed" (a kernel mixed of pixels, grid and outputs, see
+            ``MixedKernel``) or "ridge" (grid and outputs alone, see ``DualRidge``), its control.
         zero_shot: evaluate the recognizer in ``init`` without training.
+        prior: how common the classes are taken to be then, see ``training.zero_shot.ZeroShot``.
         branches: "both", "position" or "action".
         size, epochs, stop, keep_epochs: see ``FineTuneSettings`` and ``FineTune``.
         title: the row's name; made from the others if empty.
@@ -51,7 +53,9 @@ class Entry:
     init: Path | str | None = None
     like: Path | str | None = None
     frozen: bool = False
+    classifier: Literal["mixed", "ridge"] = "mixed"
     zero_shot: bool = False
+    prior: Prior = "flat"
     branches: Branches = "both"
     size: int = 112
     epochs: int = 15
@@ -64,9 +68,10 @@ class Entry:
         if self.title or self.model not in MODELS:
             return self.title or self.model
         start = "pre-trained" if self.init else "random" if self.frozen else "from scratch"
-        parts = [start, "frozen + ridge" if self.frozen else "trained"]
+        classifier = "ridge" if self.classifier == "mixed" else "plain ridge"
+        parts = [start, f"frozen + {classifier}" if self.frozen else "trained"]
         if self.zero_shot:
-            parts = ["zero-shot"]
+            parts = ["zero-shot", f"prior {prior_text(self.prior)}"]
         if self.branches != "both":
             parts.append(f"{self.branches} only")
         return f"{self.model} ({', '.join(parts)})"
@@ -99,7 +104,9 @@ class Entry:
             CheckpointError: weights of another network, size or, for zero-shot, of other classes.
         """
         build = find_builder(self.model)
-        if self.model not in MODELS and (self.init or self.keep_epochs):
+        if self.model not in MODELS and (
+            self.keep_epochs or (self.init and self.model != "mixed-kernel")
+        ):
             raise SettingsError("has no weights and no epochs", where=self.model)
         return build(self, pairs, tuple(names), tuple(seeds))
 
@@ -218,7 +225,15 @@ def _pixels_rbf(
 def _random_ridge(
     entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
 ) -> tuple[Learner, Clips]:
-    return _ridge(entry, "conv5", {}, pairs, len(names), seeds)
+    return FrozenNetwork("conv5", None, {}, entry.size, entry.name).ridge(pairs, len(names), seeds)
+
+
+@register("mixed-kernel")
+def _mixed_kernel(
+    entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[Learner, Clips]:
+    """Pixels and the shipped recognizer, and the grid of weights of one's own beside them."""
+    return mix_with_shipped(entry.weights, pairs, len(names), entry.name)
 
 
 def _network(
@@ -245,9 +260,11 @@ def _network(
         settings["branches"] = entry.branches
     if init and entry.zero_shot:
         recognizer = Recognizer.from_pretrained(init, **settings)
-        return ZeroShot(recognizer, names, entry.name), pairs
+        return ZeroShot(recognizer, names, entry.name, entry.prior), pairs
     if entry.frozen:
-        return _ridge(entry, entry.model, settings, pairs, len(names), seeds)
+        frozen = FrozenNetwork(entry.model, init, settings, entry.size, entry.name)
+        build = frozen.mixed_kernel if entry.classifier == "mixed" else frozen.ridge
+        return build(pairs, len(names), seeds)
     recipe = FineTuneSettings(
         model=entry.model,
         model_settings=settings,
@@ -267,37 +284,6 @@ def _network(
 
 
 BUILDERS.update(dict.fromkeys(MODELS, _network))
-
-
-def _ridge(
-    entry: Entry,
-    model: str,
-    settings: dict[str, Any],
-    pairs: Pairs,
-    classes: int,
-    seeds: tuple[int, ...],
-) -> tuple[Learner, Clips]:
-    """A ridge on a backbone's features: one backbone if pre-trained, else one for each seed.
-
-    A recognizer's features hold its outputs, too.
-    """
-    init = entry.weights
-    if init and "recognizer" in read_config(init):
-        recognizer = Recognizer.from_pretrained(init, **settings)
-        clips = recognizer_features(recognizer, pairs)[:, None]
-        return DualRidge(classes, seeds, name=entry.name), clips
-    features = []
-    for seed in seeds[:1] if init else seeds:
-        # The random numbers of whoever calls stay as they were.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            backbone = (
-                open_backbone(init, classes, **settings)
-                if init
-                else build_model(model, classes, **settings)
-            )
-        features.append(extract_features(backbone, pairs, size=entry.size))
-    return DualRidge(classes, seeds, name=entry.name), np.stack(features, axis=1)
 
 
 def _head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:

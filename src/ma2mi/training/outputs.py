@@ -28,7 +28,8 @@ class RecognizerSettings(BaseModel):
         units: FACS units; empty for none.
         temperature: class logits are divided by it.
         class_bias: then added to them, one a class: part of the calibration; empty for none.
-        prior: then added to them, one a class: offsets of the log-prior; empty for none.
+        prior: then added to them, one a class: offsets of the log-prior; empty for a flat one. It
+            is chosen whenever weights are loaded; one that older weights hold does not count.
         unit_temperature: logits of the units are divided by it: one number, or one a unit.
         unit_bias: then added to them, one a unit.
         unit_thresholds: probability from which a unit counts as shown, one a unit; empty for 1/2.

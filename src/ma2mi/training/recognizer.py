@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ma2mi.errors import CheckpointError, FaceError
+from ma2mi.evaluation.priors import Prior, prior_offsets
 from ma2mi.files import replace_file
 from ma2mi.models.backbone import Backbone
 from ma2mi.records import Reading
@@ -97,15 +98,19 @@ class Recognizer:
         return self.settings.units
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, **changes: Any) -> Recognizer:
+    def from_pretrained(
+        cls, folder: Path | str, *, prior: Prior = "flat", **changes: Any
+    ) -> Recognizer:
         """Read a folder that :meth:`save_pretrained` wrote; nothing is fetched from anywhere.
 
         Args:
             folder: holds ``model.safetensors`` and ``config.json``.
+            prior: see :meth:`with_prior`; it goes before what ``config.json`` may hold.
             changes: settings of the network to change, such as ``branches="action"``.
 
         Raises:
             CheckpointError: weights or config are missing, damaged, or no recognizer's.
+            SettingsError: a prior that is none of its classes.
         """
         folder = Path(folder)
         config = read_config(folder)
@@ -123,7 +128,27 @@ class Recognizer:
             text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
         except OSError as error:
             raise CheckpointError(f"cannot be read ({error.strerror})", where=card) from error
-        return cls(net, config, text)
+        return cls(net, config, text).with_prior(prior)
+
+    def with_prior(self, prior: Prior) -> Recognizer:
+        """The same network under another class prior.
+
+        Args:
+            prior: "flat" takes all classes for equally common; "megc2019" takes the shares of that
+                composite's clips; or a share for each of ``classes``, in their order.
+
+        Raises:
+            SettingsError: a prior that is none of its classes, or "estimate", which takes the
+                predictions of many clips (see ``evaluation.priors.estimate_shares``).
+
+        Example:
+            >>> ma2mi.load_model("zero").with_prior((0.6, 0.2, 0.2))
+        """
+        offsets = prior_offsets(prior, self.classes)
+        if offsets == self.settings.prior:
+            return self
+        described = {**self.config["recognizer"], "prior": list(offsets)}
+        return Recognizer(self.net, {**self.config, "recognizer": described}, self.card)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write ``model.safetensors``, ``config.json`` and the card; files are whole or absent."""
@@ -249,13 +274,15 @@ def recognizer_settings(config: Mapping[str, Any], where: Path | str = "") -> Re
         raise CheckpointError(f"{place}: {first['msg']}", where=where) from error
 
 
-def load_model(name: Path | str = "zero") -> Recognizer:
+def load_model(name: Path | str = "zero", prior: Prior = "flat") -> Recognizer:
     """A recognizer that ships with ma2mi, or one in a folder; needs no network connection.
 
     Args:
         name: "zero", learned from synthetic movement alone, or a folder.
+        prior: see :meth:`Recognizer.with_prior`.
 
     Raises:
         CheckpointError: neither shipped weights nor a folder have this name, or they are damaged.
+        SettingsError: a prior that is none of its classes.
     """
-    return Recognizer.from_pretrained(find_weights(name))
+    return Recognizer.from_pretrained(find_weights(name), prior=prior)
