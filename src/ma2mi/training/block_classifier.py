@@ -26,8 +26,8 @@ class BlockClassifier(Backbone):
     Args:
         classes: number of outputs.
         blocks: see :meth:`FeatureBlocks.describe`.
-        head: how the classes are computed. "classes": their number; "weights": of each block that
-            is read; "width": None for a linear head, or that of a Gaussian kernel, see
+        head: how the classes are computed. "classes": their number; "weights": [block, weight] of
+            each that is read; "width": None for a linear head, or that of a Gaussian kernel, see
             ``set_kernels.Mix``; "features": numbers in these blocks; "rows": of a Gaussian, 0 else.
 
     Raises:
@@ -40,7 +40,7 @@ class BlockClassifier(Backbone):
         nn.Module.__init__(self)  # a backbone's own head would be in the way
         try:
             self.blocks = FeatureBlocks.from_description(blocks)
-            self.weights = {str(name): float(w) for name, w in head["weights"].items()}
+            self.weights = {str(name): float(w) for name, w in head["weights"]}
             self.width_of_kernel = None if head["width"] is None else float(head["width"])
             own, features, rows = (int(head[name]) for name in ("classes", "features", "rows"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -82,15 +82,17 @@ class BlockClassifier(Backbone):
         return torch.cat([self._scores(found), *kept], dim=1)
 
     def _scores(self, found: Mapping[str, Tensor]) -> Tensor:
-        """Scores [B, C] of the classes. Squared distances need no difference of large numbers:
-        rows are of length 1 at most.
+        """Scores [B, C] of the classes; those of a Gaussian are small differences of large sums,
+        so they are added in double precision.
         """
         if self.width_of_kernel is None:
             return torch.cat([found[name] for name in self.weights], dim=1) @ self.coefficients
-        x = torch.cat([w**0.5 * found[name] for name, w in self.weights.items()], dim=1)
-        lengths = x.square().sum(1, keepdim=True) + self.rows.square().sum(1)
-        squared = (lengths - 2 * x @ self.rows.T).clamp_min(0)
-        return torch.exp(squared / (-2 * self.width_of_kernel**2)) @ self.coefficients
+        x = torch.cat([w**0.5 * found[name].double() for name, w in self.weights.items()], dim=1)
+        rows = self.rows.double()
+        lengths = x.square().sum(1, keepdim=True) + rows.square().sum(1)
+        squared = (lengths - 2 * x @ rows.T).clamp_min(0)
+        similar = torch.exp(squared / (-2 * self.width_of_kernel**2))
+        return (similar @ self.coefficients.double()).float()
 
     def grid(self, position: Tensor | None, action: Tensor) -> Grid:
         """The grid of the first network among the blocks.

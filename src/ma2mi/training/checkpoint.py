@@ -285,7 +285,7 @@ def build_described(folder: Path, outputs: int, **changes: Any) -> Backbone:
         settings = config["settings"] | changes
         with torch.device("meta"):
             planned = sum(
-                p.numel() for p in build_model(config["model"], 2, **settings).parameters()
+                p.numel() for p in build_model(config["model"], outputs, **settings).parameters()
             )
         stored = (folder / WEIGHTS).stat().st_size if (folder / WEIGHTS).is_file() else planned
         # A number takes two bytes at least.
