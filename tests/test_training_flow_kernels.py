@@ -199,7 +199,7 @@ CONTROLS = ("majority", "flow-svm", "flow-pca", "pixels-rbf")
 
 
 def test_the_controls_are_complete():
-    assert set(BUILDERS) == {*CONTROLS, "random-ridge", *MODELS}
+    assert set(BUILDERS) == {*CONTROLS, "random-ridge", "mixed-kernel", *MODELS}
 
 
 @pytest.mark.parametrize("name", CONTROLS)

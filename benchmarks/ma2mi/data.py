@@ -97,7 +97,11 @@ class Data:
     @cached_property
     def synthetic(self) -> LabelledPairs:
         """Micro-expressions of 0.2 to 0.7 px by the renderer of the macro videos."""
-        return self._marked(self._corpus("synthetic-micro", self.setup.micro, MICRO_SEED))
+        return self._marked(self.synthetic_corpus)
+
+    @property
+    def synthetic_corpus(self) -> Corpus:
+        return self._corpus("synthetic-micro", self.setup.micro, MICRO_SEED)
 
     @cached_property
     def rendered(self) -> LabelledPairs:
@@ -106,10 +110,15 @@ class Data:
         Raises:
             MissingPart: anny is not installed.
         """
+        return self._marked(self.rendered_corpus)
+
+    @property
+    def rendered_corpus(self) -> Corpus:
+        """Raises MissingPart: anny is not installed."""
         root = self._root("heads", self.setup.heads)
         if not (root / "manifest.csv").is_file():
             render_heads(root, self.setup.heads, self.setup.clips, self.jobs)
-        return self._marked(open_corpus("manifest", root))
+        return open_corpus("manifest", root)
 
     def _root(self, name: str, subjects: int) -> Path:
         return self.setup.out / f"{name}-{subjects}x{self.setup.clips}"

@@ -276,7 +276,7 @@ def _network(
         len(names),
         recipe,
         init,
-        _head_rows(config, names),
+        head_rows(config, names),
         keep_epochs=entry.keep_epochs,
         name=entry.name,
     )
@@ -286,7 +286,7 @@ def _network(
 BUILDERS.update(dict.fromkeys(MODELS, _network))
 
 
-def _head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:
+def head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:
     """Outputs of a recognizer's head that stand for these classes; none if it knows others."""
     known: list[str] = config.get("recognizer", {}).get("classes", [])
     return tuple(known.index(name) for name in names) if sorted(known) == sorted(names) else ()

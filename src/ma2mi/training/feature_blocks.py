@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -28,6 +30,8 @@ Blocks = dict[str, NDArray[np.float64]]
 CELLS = 28
 #: Root mean square below which a movement is none, in percent of the width: rounding.
 STILL = 1e-5
+#: Of the outputs' share in a kernel that of the classes; the units have the rest. Ours.
+CLASSES_SHARE = 0.6
 
 Removed = Literal["median", "plane"]
 
@@ -75,6 +79,7 @@ class PixelBlock(nn.Module):
     """
 
     names = ("pixels",)
+    groups: tuple[dict[str, float], ...] = ({"pixels": 1.0},)
     action_input = "flow"
 
     def __init__(self, cells: int = CELLS, removed: Removed = "median") -> None:
@@ -122,7 +127,14 @@ class NetworkBlocks(nn.Module):
         self.outputs = outputs and outputs.model_copy(update={"prior": ()})
         kinds = ["grid", *(["classes"] if outputs else []), *(["units"] if self._units else [])]
         self.names = tuple(f"{title} {kind}".strip() for kind in kinds)
+        self.groups = self._groups()
         self.action_input = net.action_input
+
+    def _groups(self) -> tuple[dict[str, float], ...]:
+        """Blocks that belong together, with their shares: the grid, and what is output."""
+        grid, *outputs = self.names
+        shares = (CLASSES_SHARE, 1 - CLASSES_SHARE) if len(outputs) == 2 else (1.0,)
+        return ({grid: 1.0}, *([dict(zip(outputs, shares, strict=True))] if outputs else []))
 
     @property
     def _units(self) -> int:
@@ -195,6 +207,7 @@ class FeatureBlocks(nn.Module):
         self.parts = nn.ModuleList(parts)
         self.typed_parts = tuple(parts)  # the same, with their type
         self.size = size
+        self.groups = tuple(group for part in parts for group in part.groups)
         self.names: tuple[str, ...] = tuple(name for part in parts for name in part.names)
         kinds = {part.action_input for part in parts}
         if len(set(self.names)) < len(self.names):
@@ -227,6 +240,13 @@ class FeatureBlocks(nn.Module):
                         rows[number].append(block.double().cpu())
         stacked = [torch.stack([torch.cat(rows) for rows in block], dim=1) for block in found]
         return {name: block.numpy() for name, block in zip(self.names, stacked, strict=True)}
+
+    def digest(self) -> str:
+        """One sha256 of all that decides what it computes."""
+        found = hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode())
+        for name, tensor in self.state_dict().items():
+            found.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return found.hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """What :meth:`from_description` builds it from, as JSON has it; weights excepted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class MixedKernel:
         strengths: candidates, relative to the mean of the kernel's diagonal.
         choose_by: what is best.
         biases: add to each class what makes UF1 best.
+        by_seed: candidates of each seed, where each reads a network of its own.
+        features: digest of what the clips' blocks come from, written beside results.
         name: as in tables.
 
     ``clips`` are :class:`ma2mi.training.set_kernels.SetClips`: all views are trained on, and the
@@ -57,6 +59,8 @@ class MixedKernel:
     strengths: tuple[float, ...] = STRENGTHS
     choose_by: ChooseBy = "uf1"
     biases: bool = False
+    by_seed: tuple[tuple[int, tuple[Mix, ...]], ...] = ()
+    features: str = ""
     name: str = "mixed-kernel"
 
     @property
@@ -66,10 +70,12 @@ class MixedKernel:
             "strengths": list(self.strengths),
             "choose_by": self.choose_by,
             "biases": self.biases,
+            "features_sha256": self.features,
         }
 
     def reseed(self, seed: int) -> MixedKernel:
-        return self  # nothing is drawn
+        """Nothing is drawn; a seed may have a network of its own."""
+        return replace(self, mixes=dict(self.by_seed).get(seed, self.mixes))
 
     def fit(self, clips: SetClips, labels: Labels, subjects: Subjects) -> MixedKernelPredictor:
         """Raises EvaluationError for features that are all zero.

@@ -1,0 +1,136 @@
+"""A frozen network, and what is fitted on its features: a mixed kernel, or a plain ridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ma2mi.clips.pairs import Pairs
+from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.models.backbone import Backbone
+from ma2mi.models.catalog import build_model
+from ma2mi.training.checkpoint import open_backbone, read_config
+from ma2mi.training.feature_blocks import FeatureBlocks, NetworkBlocks, PixelBlock, network_blocks
+from ma2mi.training.frozen import extract_features, recognizer_features
+from ma2mi.training.mixed_kernel import MixedKernel
+from ma2mi.training.recognizer import Recognizer, load_model
+from ma2mi.training.ridge import DualRidge
+from ma2mi.training.set_kernels import SetClips, all_mixes
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A network that is not trained; a recognizer's features hold its outputs, too.
+
+    Args:
+        model: of the catalog.
+        init: folder of its weights; None is random ones, others for each seed.
+        settings: changes to the network's preset.
+        size: side of the input in px.
+        name: of the entry.
+    """
+
+    model: str
+    init: Path | None
+    settings: Mapping[str, Any]
+    size: int
+    name: str
+
+    def ridge(self, pairs: Pairs, classes: int, seeds: Sequence[int]) -> tuple[Learner, Clips]:
+        """A ridge on the network's features, and these."""
+        learner = DualRidge(classes, tuple(seeds), name=self.name)
+        if recognizer := self._recognizer():
+            return learner, recognizer_features(recognizer, pairs)[:, None]
+        features = [
+            extract_features(backbone, pairs, size=self.size)
+            for _, backbone in self._backbones(classes, seeds)
+        ]
+        return learner, np.stack(features, axis=1)
+
+    def mixed_kernel(
+        self, pairs: Pairs, classes: int, seeds: Sequence[int]
+    ) -> tuple[Learner, Clips]:
+        """A mixed kernel of pixels, where the network sees flow, and of what the network sees."""
+        pixels, networks = self._parts(classes, seeds)
+        blocks = FeatureBlocks([*pixels, *networks], self.size)
+        shared = [group for part in pixels for group in part.groups]
+        own = [[*shared, *network.groups] for network in networks]
+        read = own if len(own) == len(seeds) else own * len(seeds)
+        return _mix(blocks, pairs, classes, dict(zip(seeds, read, strict=True)), self.name)
+
+    def _parts(
+        self, classes: int, seeds: Sequence[int]
+    ) -> tuple[list[PixelBlock], list[NetworkBlocks]]:
+        """One network if pre-trained, else one for each seed."""
+        if recognizer := self._recognizer():
+            networks = [
+                NetworkBlocks(recognizer.net, self.model, self.settings, recognizer.settings)
+            ]
+        else:
+            networks = [
+                NetworkBlocks(
+                    net, self.model, self.settings, title="" if self.init else f"seed {seed}"
+                )
+                for seed, net in self._backbones(classes, seeds)
+            ]
+        return [PixelBlock()] if networks[0].action_input == "flow" else [], networks
+
+    def _recognizer(self) -> Recognizer | None:
+        if self.init is None or "recognizer" not in read_config(self.init):
+            return None
+        return Recognizer.from_pretrained(self.init, **self.settings)
+
+    def _backbones(self, classes: int, seeds: Sequence[int]) -> Iterator[tuple[int, Backbone]]:
+        """The pre-trained backbone, or one with random weights for each seed."""
+        for seed in seeds[:1] if self.init else seeds:
+            # The random numbers of whoever calls stay as they were.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                backbone = (
+                    open_backbone(self.init, classes, **self.settings)
+                    if self.init
+                    else build_model(self.model, classes, **self.settings)
+                )
+            yield seed, backbone
+
+
+def mix_with_shipped(
+    own: Path | None, pairs: Pairs, classes: int, name: str
+) -> tuple[Learner, Clips]:
+    """A mixed kernel of pixels, the shipped recognizer, and the grid of other weights.
+
+    Args:
+        own: folder of those; None for none.
+        pairs: N onset-apex pairs.
+        classes: number of classes.
+        name: of the entry.
+    """
+    zero = load_model("zero")
+    networks = [network_blocks(zero)]
+    if own:
+        config = read_config(own)
+        net = open_backbone(own, 2)
+        networks.append(NetworkBlocks(net, config["model"], config["settings"], title="own"))
+    blocks = FeatureBlocks([PixelBlock(), *networks], zero.size)
+    return _mix(blocks, pairs, classes, {0: blocks.groups}, name)
+
+
+def _mix(
+    blocks: FeatureBlocks,
+    pairs: Pairs,
+    classes: int,
+    read: Mapping[int, Sequence[Mapping[str, float]]],
+    name: str,
+) -> tuple[Learner, Clips]:
+    """The learner and the blocks of all pairs; ``read`` says which groups a seed reads."""
+    by_seed = tuple((seed, all_mixes(groups)) for seed, groups in read.items())
+    clips = SetClips.of(blocks.extract(pairs), [mix for _, mixes in by_seed for mix in mixes])
+    learner = MixedKernel(
+        classes, by_seed[0][1], by_seed=by_seed, features=blocks.digest(), name=name
+    )
+    return learner, clips

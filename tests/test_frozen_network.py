@@ -1,0 +1,105 @@
+"""Frozen networks as entries: a mixed kernel by default, the plain ridge as its control."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ma2mi.errors import SettingsError  # noqa: E402
+from ma2mi.experiment.entries import Entry  # noqa: E402
+from ma2mi.models.catalog import build_model  # noqa: E402
+from ma2mi.training.checkpoint import save_model  # noqa: E402
+from ma2mi.training.frozen import extract_features  # noqa: E402
+from ma2mi.training.mixed_kernel import MixedKernel  # noqa: E402
+from ma2mi.training.ridge import DualRidge  # noqa: E402
+
+NAMES = ("up", "right")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A folder of pre-trained weights, no recognizer's."""
+    folder = tmp_path_factory.mktemp("own")
+    torch.manual_seed(3)
+    config = {"model": "miacnet-tiny", "classes": 2, "settings": {}, "size": 64}
+    save_model(folder, build_model("miacnet-tiny", 2), config)
+    return folder
+
+
+def blocks_of(mixes):
+    return {name for mix in mixes for name, _ in mix.weights}
+
+
+def test_pre_trained_weights_are_mixed_with_pixels(pairs, labels, own):
+    entry = Entry("miacnet-tiny", init=own, frozen=True, size=64)
+    learner, clips = entry.build_learner(pairs, NAMES, (0, 1))
+    assert isinstance(learner, MixedKernel)
+    assert learner.name == "miacnet-tiny (pre-trained, frozen + ridge)"
+    assert blocks_of(learner.mixes) == blocks_of(learner.reseed(1).mixes) == {"pixels", "grid"}
+    predicted = learner.fit(clips, labels, pairs.subjects).predict(clips)
+    assert (predicted.argmax(1) == labels).mean() > 0.9
+
+
+def test_a_recognizer_brings_its_outputs(pairs):
+    learner, _ = Entry("miacnet-tiny", init="zero", frozen=True).build_learner(pairs, NAMES, (0,))
+    assert blocks_of(learner.mixes) == {"pixels", "grid", "classes", "units"}
+    assert dict(learner.mixes[0].weights)["pixels"] == pytest.approx(1 / 3)
+    assert len(learner.mixes) == 7
+
+
+def test_each_seed_reads_random_weights_of_its_own(pairs, labels, own):
+    entry = Entry("miacnet-tiny", like=own, frozen=True, size=64)
+    learner, clips = entry.build_learner(pairs, NAMES, (0, 5))
+    assert blocks_of(learner.mixes) == {"pixels", "seed 0 grid"}
+    assert blocks_of(learner.reseed(5).mixes) == {"pixels", "seed 5 grid"}
+    alone, own_clips = entry.build_learner(pairs, NAMES, (5,))
+    one = learner.reseed(5).fit(clips, labels, pairs.subjects).predict(clips)
+    other = alone.fit(own_clips, labels, pairs.subjects).predict(own_clips)
+    assert np.array_equal(one, other)
+    assert learner.settings["features_sha256"] != alone.settings["features_sha256"]
+
+
+def test_the_plain_ridge_stays_as_the_control(pairs, own):
+    entry = Entry("miacnet-tiny", init=own, frozen=True, size=64, classifier="ridge")
+    learner, clips = entry.build_learner(pairs, NAMES, (0,))
+    assert isinstance(learner, DualRidge)
+    assert learner.name == "miacnet-tiny (pre-trained, frozen + plain ridge)"
+    torch.manual_seed(3)
+    net = build_model("miacnet-tiny", 2)
+    assert np.array_equal(clips[:, 0], extract_features(net, pairs, size=64))
+
+
+def test_networks_of_differences_go_without_pixels(pairs):
+    entry = Entry("miacnet-paper", frozen=True, size=64)
+    learner, _ = entry.build_learner(pairs[np.arange(4)], NAMES, (0,))
+    assert blocks_of(learner.mixes) == {"seed 0 grid"}
+
+
+def test_mixed_kernel_takes_weights_beside_the_shipped_ones(pairs, own):
+    shipped, _ = Entry("mixed-kernel").build_learner(pairs, NAMES, (0,))
+    both, _ = Entry("mixed-kernel", init=own).build_learner(pairs, NAMES, (0,))
+    assert blocks_of(both.mixes) - blocks_of(shipped.mixes) == {"own grid"}
+    assert both.name == "mixed-kernel"
+    with pytest.raises(SettingsError, match="has no weights"):
+        Entry("pixels-rbf", init=own).build_learner(pairs, NAMES, (0,))
+
+
+def test_further_frames_are_further_views(pairs, labels):
+    from dataclasses import replace
+
+    more = np.stack([0.8 * pairs.action, 0.6 * pairs.action], axis=1)
+    entry = Entry("miacnet-tiny", frozen=True, size=64)
+    several = replace(pairs, more=more.astype(np.float16))
+    learner, clips = entry.build_learner(several, NAMES, (0,))
+    assert clips.blocks["pixels"].shape[1] == 6
+    _, alone = entry.build_learner(pairs, NAMES, (0,))
+    np.testing.assert_array_equal(clips.blocks["pixels"][:, :2], alone.blocks["pixels"])
+    # Pixels have no scale: a smaller movement of the same shape says the same.
+    np.testing.assert_allclose(
+        clips.blocks["pixels"][:, 2], alone.blocks["pixels"][:, 0], atol=0.02
+    )
+    plain = replace(entry, classifier="ridge").build_learner(several, NAMES, (0,))[1]
+    assert plain.shape[:3] == (24, 1, 6)
+    assert learner.fit(clips, labels, pairs.subjects).predict(clips).shape == (24, 2)
