@@ -1,9 +1,10 @@
 """Two recognizers on the same judging samples: ``python benchmarks/zero/compare.py --before DIR``.
 
 Scores with 95 % intervals (bootstrap over subjects, BCa); p by swapping the two, subject by subject
-(paired permutation); p (Holm) over all domains of a score. "Before, calibrated anew" is the first
-network with temperatures and thresholds chosen as those of the second: what it lacks is the
-training's part. ``make weights`` makes the judging data; ``--readme`` writes this page.
+(paired permutation); p (Holm) over all domains of a score. "Before" is as it was shipped, a prior
+of the classes in its logits included. "Before, calibrated anew" is that network with a flat prior,
+its temperatures and thresholds chosen as those of "now": the rest of the difference is training.
+``make weights`` makes the judging data; ``--readme`` writes this page.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ma2mi.evaluation.statistics import (
 )
 from ma2mi.files import replace_file
 from ma2mi.synthesis.flow_simulator import UNITS
+from ma2mi.training.checkpoint import read_config
 from ma2mi.training.recognizer import Recognizer, load_model
 
 README = Path(__file__).with_name("README.md")
@@ -60,6 +62,11 @@ SCORES: dict[str, tuple[str, Score]] = {
     "mean unit F1": ("units", mean_unit_f1_of),
     **{f"F1 of {unit}": ("units", _f1_of(at)) for at, unit in enumerate(UNITS)},
 }
+
+
+def as_shipped(folder: str) -> Recognizer:
+    """The recognizer of a folder, with the prior that its config may hold."""
+    return Recognizer(load_model(folder).net, read_config(Path(folder)))
 
 
 def count(recognizer: Recognizer, domains: dict[str, EvaluationSet]) -> dict[str, Counted]:
@@ -139,7 +146,7 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="write the page")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    before, now = load_model(options.before), load_model(options.now)
+    before, now = as_shipped(options.before), load_model(options.now)
     described = {key: before.config[key] for key in ("model", "settings", "size")}
     again = calibrate_on(before.net, calibration_domains(options.data), described)
     domains = judging_domains(options.data)

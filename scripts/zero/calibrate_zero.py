@@ -15,7 +15,8 @@ from torch.nn import functional
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
 from ma2mi.synthesis.flow_simulator import UNITS
-from ma2mi.training.recognizer import Recognizer, RecognizerSettings, calibrate
+from ma2mi.training.outputs import RecognizerSettings, calibrate
+from ma2mi.training.recognizer import Recognizer
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,10 +28,8 @@ from ma2mi.evaluation.statistics import (
 from ma2mi.models.backbone import Backbone
 from ma2mi.motion.facs import CLASSES
 from ma2mi.training.checkpoint import WEIGHTS
-from ma2mi.training.recognizer import Recognizer, calibrate, load_model
-
-if TYPE_CHECKING:
-    from ma2mi.training.outputs import Calibrated
+from ma2mi.training.outputs import Calibrated, calibrate
+from ma2mi.training.recognizer import Recognizer, load_model
 
 
 def outputs_in(recognizer: Recognizer, domain: EvaluationSet) -> Calibrated:
