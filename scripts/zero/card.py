@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-import numpy as np
-
-from ma2mi.motion.facs import CLASSES
+from ma2mi.evaluation.priors import prior_offsets
 from ma2mi.training.recognizer import Recognizer
-
-MEGC2019 = (250, 109, 83)
-"""Clips of each class in the MEGC2019 composite, as published (See et al., FG 2019): negative,
-positive, surprise. The card tells their offsets; the weights do not hold them."""
 
 
 def fill_card(recognizer: Recognizer, table: str, still: float, kept: float) -> str:
@@ -24,7 +18,7 @@ def fill_card(recognizer: Recognizer, table: str, still: float, kept: float) -> 
         kept: share of the calibration domains' expressions that count as movements.
     """
     told, recipe = recognizer.settings, recognizer.config["recipe"]
-    offsets = np.log(np.array(MEGC2019) / sum(MEGC2019) * len(CLASSES))
+    offsets = prior_offsets("megc2019", told.classes)
     thresholds = zip(told.units, told.thresholds, strict=True)
     text = CARD.format(
         table=table,
