@@ -33,6 +33,7 @@ from ma2mi.cli import (
     pretrain,
     report,
     score,
+    train,
 )
 from ma2mi.cli.configuration import changed, configure
 from ma2mi.cli.console import list_failures, shown_log, visible
@@ -41,7 +42,9 @@ from ma2mi.environment import note_command
 from ma2mi.errors import Ma2miError, store_error
 
 #: Commands that keep what is finished, so that the same call goes on after Ctrl-C.
-GO_ON = frozenset(("adapt", "analyze", "benchmark", "demo", "explain", "prepare", "pretrain"))
+GO_ON = frozenset(
+    ("adapt", "analyze", "benchmark", "demo", "explain", "prepare", "pretrain", "train")
+)
 WRONG_CALL, INTERRUPTED, UNEXPECTED = 2, 130, 1
 #: What only goes wrong where something is written.
 WRITING = frozenset(
@@ -70,6 +73,7 @@ for command in (
     pretrain,
     adapt,
     benchmark,
+    train,
     report,
     audit,
     compare,

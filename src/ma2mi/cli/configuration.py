@@ -30,6 +30,7 @@ SETTINGS = {
     ),
     "adapt": ("ma2mi.training.adapt:AdaptSettings", "ma2mi.clips.pairs:PairSettings"),
     "benchmark": ("ma2mi.clips.pairs:PairSettings",),
+    "train": ("ma2mi.experiment.training:TrainSettings", "ma2mi.clips.pairs:PairSettings"),
     "explain": ("ma2mi.clips.pairs:PairSettings",),
 }
 #: Table of a file that holds what --set says.

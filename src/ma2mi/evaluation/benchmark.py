@@ -21,7 +21,6 @@ from ma2mi import _version
 from ma2mi.environment import code_commit
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.checks import (
-    check_databases,
     check_rows,
     checked_labels,
 )
@@ -132,32 +131,25 @@ def run_benchmark(
         Busy: another process works in ``out``.
     """
     protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
-    names = _check_run(learner, protocol, classes, seeds)
-    only = training_only_rows(training_only, len(keys), protocol)
+    names, only = _check_run(learner, protocol, classes, seeds, training_only, len(keys))
     truth = checked_labels(labels, names, keys, protocol, ~only)
     ids = subject_ids(subjects, databases, aliases)
     check_rows(clips, keys, ids, truth)
-    check_databases(databases, protocol, ~only)
     refuse_trained(ids[~only], trained_subjects, aliases, getattr(learner, "name", ""))
     splits = split_tested(protocol, subjects, databases, aliases, only)
     splits = [with_others(s, ids, only) for s in _drawn(splits, ids, truth, training)]
     bases = [""] * len(keys) if databases is None else [str(base) for base in databases]
     record = RunRecord(
-        **_code_state(),
-        protocol=protocol.name,
+        **_code_and_scoring(protocol),
         classes=names,
-        multi_label=bool(protocol.units),
-        metrics=protocol.metrics,
         learner=str(getattr(learner, "name", type(learner).__name__)),
         settings=plain_values({"learner": getattr(learner, "settings", {}), "run": settings or {}}),
         data_hash=hash_data(clips, clips_hash, keys, truth, ids, bases),
         seeds=tuple(int(seed) for seed in seeds),
         aliases=dict(aliases or {}),
-        pretraining_subjects=tuple(sorted(pretraining_subjects)),
-        trained_subjects=tuple(sorted(trained_subjects)),
-        train_also=_keys_by_subject(keys, ids, only),
+        **_seen_before(pretraining_subjects, trained_subjects),
+        **_joined(keys, ids, only, training),
         also_best_on_test=also_best_on_test,
-        training=training,
         notes=_run_notes(protocol, ids, only, pretraining_subjects, aliases),
     )
     examples = Examples(keys, ids, bases, truth, names, protocol)
@@ -165,10 +157,35 @@ def run_benchmark(
     return _run_folds(record, learner, clips, examples, splits, out, on_progress or ignore, engine)
 
 
+def _code_and_scoring(protocol: Protocol) -> dict[str, Any]:
+    """How a record says by what code a run is computed, and how its predictions are scored."""
+    return {
+        **_code_state(),
+        "protocol": protocol.name,
+        "multi_label": bool(protocol.units),
+        "metrics": protocol.metrics,
+    }
+
+
+def _seen_before(without_labels: Sequence[str], with_labels: Sequence[str]) -> dict[str, Any]:
+    """How a record says who is in the weights."""
+    return {
+        "pretraining_subjects": tuple(sorted(without_labels)),
+        "trained_subjects": tuple(sorted(with_labels)),
+    }
+
+
 def _check_run(
-    learner: Learner | Predictor, protocol: Protocol, classes: Sequence[str], seeds: Sequence[int]
-) -> tuple[str, ...]:
-    """The names of the classes, if learner, classes and seeds fit the protocol."""
+    learner: Learner | Predictor,
+    protocol: Protocol,
+    classes: Sequence[str],
+    seeds: Sequence[int],
+    training_only: ArrayLike | None,
+    count: int,
+) -> tuple[tuple[str, ...], Mask]:
+    """The names of the classes, and which of ``count`` rows are only trained on, if learner,
+    classes and seeds fit the protocol.
+    """
     names = protocol.classes or tuple(classes)
     if classes and tuple(classes) != names:
         raise EvaluationError(
@@ -180,7 +197,7 @@ def _check_run(
         raise EvaluationError(f"seeds {tuple(seeds)}", hint="Give each seed once, from 0 on")
     if protocol.trains and not hasattr(learner, "fit"):
         raise EvaluationError("cannot fit", where=type(learner).__name__, hint="Give a Learner")
-    return names
+    return names, training_only_rows(training_only, count, protocol)
 
 
 def _drawn(
@@ -267,13 +284,17 @@ def _call(
     return learner, task, split, truth, subjects, all_epochs
 
 
-def _keys_by_subject(
-    keys: Sequence[str], ids: SubjectIds, only: Mask
-) -> dict[str, tuple[str, ...]]:
+def _joined(
+    keys: Sequence[str], ids: SubjectIds, only: Mask, training: TrainingDraw | None
+) -> dict[str, Any]:
+    """How a record says what joins the training, and how many subjects each fold trains on."""
     rows = np.flatnonzero(only).tolist()
     return {
-        str(one): tuple(str(keys[row]) for row in rows if ids[row] == one)
-        for one in np.unique(ids[only])
+        "train_also": {
+            str(one): tuple(str(keys[row]) for row in rows if ids[row] == one)
+            for one in np.unique(ids[only])
+        },
+        "training": training,
     }
 
 

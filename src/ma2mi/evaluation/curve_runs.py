@@ -84,16 +84,8 @@ def run_learning_curve(
         sizes=tuple(sizes) if protocol.trains else (0,),
         draws=draws if protocol.trains else 1,
     )
-    run = partial(
-        run_benchmark,
-        learner,
-        clips,
-        labels,
-        subjects,
-        databases=databases,
-        aliases=aliases,
-        training_only=training_only,
-    )
+    known: Any = {"databases": databases, "aliases": aliases, "training_only": training_only}
+    run = partial(run_benchmark, learner, clips, labels, subjects, **known)
     runs: dict[int, list[RunResult]] = {size: [] for size in sheet.sizes}
 
     def report(done: Progress) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ma2mi.errors import EvaluationError
+from ma2mi.evaluation.checks import check_databases
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.splits import Split
 from ma2mi.evaluation.subjects import SubjectIds, subject_ids
@@ -83,7 +84,12 @@ def split_tested(
     aliases: Mapping[str, str] | None,
     only: Mask,
 ) -> list[Split]:
-    """The protocol's folds over the rows that are tested; the others are in none of them yet."""
+    """The protocol's folds over the rows that are tested; the others are in none of them yet.
+
+    Raises:
+        EvaluationError: a database that is tested and that the protocol does not know.
+    """
+    check_databases(databases, protocol, ~only)
     if not only.any():
         return protocol.splitter(subjects, databases, aliases)
     rows = np.flatnonzero(~only)

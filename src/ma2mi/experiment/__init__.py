@@ -2,19 +2,26 @@
 
 from ma2mi.experiment.corpora import find_corpora, find_corpus, render_corpus
 from ma2mi.experiment.entries import Entry, check_model
-from ma2mi.experiment.labelled import LabelledPairs, choose_examples, label_pairs
-from ma2mi.experiment.runs import run_entry, run_entry_curve
+from ma2mi.experiment.labelled import (
+    LabelledPairs,
+    choose_examples,
+    label_pairs,
+    labelled_subjects,
+)
+from ma2mi.experiment.runs import check_unseen, run_entry, run_entry_curve
 from ma2mi.experiment.unlabelled import cut_recordings, measure_movements
 
 __all__ = [
     "Entry",
     "LabelledPairs",
     "check_model",
+    "check_unseen",
     "choose_examples",
     "cut_recordings",
     "find_corpora",
     "find_corpus",
     "label_pairs",
+    "labelled_subjects",
     "measure_movements",
     "render_corpus",
     "run_entry",

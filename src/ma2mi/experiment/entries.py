@@ -19,11 +19,13 @@ from ma2mi.experiment.frozen_network import FrozenNetwork, mix_with_shipped
 from ma2mi.models.backbone import Branches
 from ma2mi.models.catalog import MODELS
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
+from ma2mi.training.block_classifier import FITTED
 from ma2mi.training.checkpoint import find_weights, read_config
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.loop import LoopSettings
 from ma2mi.training.recognizer import Recognizer, recognizer_settings
+from ma2mi.training.trained import refuse_fitted
 from ma2mi.training.zero_shot import ZeroShot
 
 #: Group under which an installed package names learners of its own: NAME = "package.module:Class".
@@ -104,6 +106,9 @@ class Entry:
             CheckpointError: weights of another network, size or, for zero-shot, of other classes.
         """
         build = find_builder(self.model)
+        if not self.zero_shot:
+            config = read_config(self.weights) if self.weights else {"model": self.model}
+            refuse_fitted(config, self.init or self.model)
         if self.model not in MODELS and (
             self.keep_epochs or (self.init and self.model != "mixed-kernel")
         ):
@@ -145,7 +150,8 @@ def find_builder(name: str) -> Builder:
         return _outside(name, point.value)
     if ":" in name:
         return _outside(name, name)
-    known = sorted({*BUILDERS, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    points = (point.name for point in entry_points(group=ENTRY_POINTS))
+    known = sorted({*BUILDERS, *points} - FITTED)
     raise SettingsError(
         "is no known model",
         where=name,

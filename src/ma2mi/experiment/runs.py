@@ -54,7 +54,7 @@ def run_entry(
         >>> entry = ma2mi.Entry("miacnet-tiny", init=Path("runs/ma2mi"), frozen=True)
         >>> ma2mi.run_entry(entry, labelled, "runs/casme2").scores()["mean"]["uf1"]
     """
-    check_unseen(entry, tested_subjects(labelled), options.get("aliases"))
+    check_unseen(entry.weights, tested_subjects(labelled), options.get("aliases"))
     learner, clips, known = arrange(entry, labelled, seeds)
     result = run_benchmark(learner, clips, protocol=labelled.protocol, out=out, **known, **options)
     result = replace(result, failures=labelled.failures)
@@ -90,7 +90,7 @@ def run_entry_curve(
         options: ``draws`` and those of :func:`run_entry`, see
             :func:`ma2mi.evaluation.curve_runs.run_learning_curve`.
     """
-    check_unseen(entry, tested_subjects(labelled), options.get("aliases"))
+    check_unseen(entry.weights, tested_subjects(labelled), options.get("aliases"))
     learner, clips, known = arrange(entry, labelled, seeds)
     curve = run_learning_curve(
         learner,
@@ -112,7 +112,7 @@ def arrange(
 ) -> tuple[Learner, Clips, dict[str, Any]]:
     """The learner, the clips as it takes them, and what else ``run_benchmark`` must know."""
     learner, clips = entry.build_learner(labelled.pairs, labelled.classes, seeds)
-    seen, trained = seen_subjects(entry)
+    seen, trained = seen_subjects(entry.weights)
     weights = weights_digest(entry.weights) if entry.weights else ""
     like = ""
     if entry.like:  # of random weights only what the network is like counts
@@ -144,21 +144,21 @@ def arrange(
 
 
 def check_unseen(
-    entry: Entry, tested: Sequence[str], aliases: Mapping[str, str] | None = None
+    weights: Path | None, tested: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> None:
     """Refuse weights that learned from labelled clips of subjects who would be tested.
 
     Args:
-        entry: its weights are looked at, nothing is run.
+        weights: folder; its config alone is read.
         tested: as "database/subject".
         aliases: other names of the same subjects, see ``evaluation.subjects.subject_ids``.
 
     Raises:
         EvaluationError: names some of them.
     """
-    _, trained = seen_subjects(entry)
+    _, trained = seen_subjects(weights)
     ids = subject_ids(list(tested), None, aliases)
-    refuse_trained(ids, trained, aliases, where=entry.init)
+    refuse_trained(ids, trained, aliases, where=weights or "")
 
 
 def tested_subjects(labelled: LabelledPairs) -> list[str]:
@@ -170,10 +170,10 @@ def tested_subjects(labelled: LabelledPairs) -> list[str]:
     )
 
 
-def seen_subjects(entry: Entry) -> tuple[list[str], list[str]]:
-    """Who is in an entry's weights, as "database/subject": without labels, and with labels."""
-    if not entry.weights:
+def seen_subjects(weights: Path | None) -> tuple[list[str], list[str]]:
+    """Who is in a folder of weights, as "database/subject": without labels, and with labels."""
+    if not weights:
         return [], []
-    config = read_config(entry.weights)
+    config = read_config(weights)
     trained: list[str] = config.get("trained_subjects", [])
     return [one for one in config.get("people", []) if one not in trained], trained

@@ -40,6 +40,7 @@ from ma2mi.training.pretrain import write_log
 from ma2mi.training.probe import PROBED, Probe, ProbeSettings
 from ma2mi.training.recognizer import Recognizer
 from ma2mi.training.simulated import SimulatedBatches, SimulatedBatchSettings
+from ma2mi.training.trained import refuse_fitted
 from ma2mi.training.unlabelled import Rows, check_enough, digest_pairs, split_subjects, video_order
 from ma2mi.training.views import one_thread
 
@@ -226,6 +227,7 @@ def adapt(
 
 def _check(before: Recognizer, weights: Path, pairs: Pairs) -> None:
     """Refuse what cannot be adapted: outputs that nothing holds, no subject to hold out."""
+    refuse_fitted(before.config, weights)
     if before.net.action_input != "flow":
         raise CheckpointError(
             "takes differences of frames, and the simulator has none to hold its outputs by",

@@ -15,6 +15,8 @@ from ma2mi.training.feature_blocks import FeatureBlocks, NetworkBlocks
 
 #: Names in the catalog.
 ON_BLOCKS, BESIDE = "block-classifier", "beside"
+#: Networks whose classifier lies on other weights: evaluated as they are, never trained on.
+FITTED = frozenset((ON_BLOCKS, BESIDE))
 
 
 class BlockClassifier(Backbone):

@@ -58,7 +58,7 @@ def check_folder(out: Path) -> None:
 
 @contextmanager
 def run_folder(
-    out: Path, meant: Mapping[str, Any], fabric: Fabric, *, epochs: str, refused: str = ""
+    out: Path, meant: Mapping[str, Any], fabric: Fabric, *, epochs: str = "", refused: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Be the only one that trains in ``out``, and go on with what was begun there.
 
@@ -68,7 +68,8 @@ def run_folder(
         out: made if missing.
         meant: all that decides which weights come out, as plain values.
         fabric: launched; its first process looks, and all end in the same way.
-        epochs: the setting, as "loop.epochs", that may differ: a run may get more of them.
+        epochs: the setting, as "loop.epochs", that may differ: a run may get more of them; ""
+            where none may.
         refused: why ``meant`` cannot go on with another run, in words; "" names what differs.
 
     Yields:
@@ -165,7 +166,7 @@ def _go_on(out: Path, before: dict[str, Any], tree: dict[str, Any], epochs: str)
     if "planned" in before:
         tree["planned"] = before["planned"]
     done = finished_epochs(out / STATE)
-    old, now = flat(before).get(epochs), flat(tree)[epochs]
+    old, now = flat(before).get(epochs), flat(tree).get(epochs, done)
     if done > now:
         raise SettingsError(
             f"has learned for {done} epochs already, {now} are asked for",

@@ -80,6 +80,17 @@ class RecognizerGraph(nn.Module):
         return logits
 
 
+def check_onnx() -> None:
+    """Ask for what an export needs, before the work.
+
+    Raises:
+        MissingPart: onnx or onnxruntime is not installed.
+    """
+    with optional_part("onnx", "onnx"), _without_telemetry():
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+
+
 def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -> float:
     """Write the recognizer as ONNX, after onnxruntime has agreed with torch.
 
@@ -101,9 +112,9 @@ def export_onnx(recognizer: Recognizer, path: Path, *, position: bool = False) -
             ``TOLERANCE``; then nothing is written.
         MissingPart: onnx or onnxruntime is not installed.
     """
-    with optional_part("onnx", "onnx"), _without_telemetry():
-        import onnx
-        import onnxruntime  # noqa: F401  # asked for before the work
+    check_onnx()
+    import onnx
+
     if position and isinstance(recognizer.net.face_encoder(), FaceTransformer):
         raise CheckpointError(
             "shrinks the face as ONNX cannot",

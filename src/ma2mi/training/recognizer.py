@@ -264,7 +264,7 @@ def recognizer_settings(config: Mapping[str, Any], where: Path | str = "") -> Re
         raise CheckpointError(
             "holds a pre-trained backbone, not a recognizer",
             where=where,
-            hint="Fine-tune it with --init",
+            hint="Learn classes on it: ma2mi train --corpus NAME=DIR --init WEIGHTS --out DIR",
         )
     try:
         return RecognizerSettings.model_validate(config["recognizer"])

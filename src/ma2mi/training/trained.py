@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ma2mi.errors import CheckpointError
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
-from ma2mi.training.block_classifier import BESIDE, ON_BLOCKS
+from ma2mi.training.block_classifier import BESIDE, FITTED, ON_BLOCKS
 from ma2mi.training.calibration import Calibration
 from ma2mi.training.checkpoint import open_backbone, read_config
 from ma2mi.training.feature_blocks import (
@@ -44,7 +44,7 @@ def refuse_fitted(config: Mapping[str, Any], where: Path | str) -> None:
     Raises:
         CheckpointError: it says what to start from.
     """
-    if config["model"] in (ON_BLOCKS, BESIDE):
+    if config["model"] in FITTED:
         start = config.get("trained", {}).get("init") or "none"
         raise CheckpointError(
             "holds a classifier on the weights of another model, and nothing to start from",
