@@ -117,8 +117,10 @@ def benchmark(
     from ma2mi.errors import SettingsError
     from ma2mi.evaluation.priors import parse_prior
     from ma2mi.evaluation.protocols import protocol as protocol_named
+    from ma2mi.evaluation.protocols import untrained
     from ma2mi.experiment import (
         Entry,
+        check_labels,
         check_model,
         find_corpora,
         label_pairs,
@@ -127,10 +129,14 @@ def benchmark(
     )
     from ma2mi.report.tables import curve_text, score_table
     from ma2mi.training.checkpoint import find_weights, read_config
+    from ma2mi.training.recognizer import recognizer_settings
     from ma2mi.training.tracking import check_services
+    from ma2mi.training.zero_shot import check_names
 
     check_services(track)
     chosen = protocol_named(protocol)
+    if weights and chosen.units:
+        chosen = untrained(chosen)
     sizes = _sizes(learning_curve, best=also_report_best_on_test, stop=stop)
     _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
     shares = parse_prior(prior or "flat")
@@ -156,6 +162,9 @@ def benchmark(
         found = find_corpora(
             corpus, root, store, layout=layout, repairs=repairs, jobs=jobs, on_progress=tick
         )
+        names = check_labels(found, chosen, labels, aliases)
+        if weights:
+            check_names(recognizer_settings(config, folder or ""), names, shares, folder)
         labelled = label_pairs(
             found,
             chosen,
@@ -178,7 +187,8 @@ def benchmark(
         stop=stop,
         keep_epochs=also_report_best_on_test,
     )
-    name = "-".join([labelled.corpus, model, *([folder.resolve().name] if folder else [])])
+    parts = [labelled.corpus, *([chosen.name] if chosen.units else []), model]
+    name = "-".join([*parts, *([folder.resolve().name] if folder else [])])
     name += ("-zero-shot" if weights else "") + ("-curve" if sizes else "")
     out = out or Path("runs") / name
     shared: dict[str, Any] = {

@@ -185,7 +185,7 @@ def _doubts(aus: str, where: str) -> Iterator[Finding]:
         doubt = CorpusError(
             f"{', '.join(units.unread)} of {shorten(aus)!r} cannot be read",
             where=where,
-            hint=f"{'+'.join(units.codes) or 'No unit'} is taken; write such as 4+L10",
+            hint=f"{units.taken}; write such as 4+L10",
         )
         yield Finding.of(doubt, "warning")
 

@@ -327,7 +327,7 @@ class CodedCorpus(Corpus):
                     "warning",
                     mark.row.where("aus") if mark.row else mark.clip,
                     f"{', '.join(units.unread)} of {mark.aus!r} cannot be read",
-                    f"{'+'.join(units.codes) or 'No unit'} is taken; correct the cell if wrong",
+                    f"{units.taken}; correct the cell if wrong",
                 )
             )
         return Expression(

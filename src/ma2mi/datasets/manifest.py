@@ -124,7 +124,7 @@ class Manifest(Corpus):
                 doubt = row.error(
                     "aus",
                     f"{', '.join(units.unread)} of {shorten(row.text('aus'))!r} cannot be read",
-                    f"{'+'.join(units.codes) or 'No unit'} is taken; write such as 4+L10",
+                    f"{units.taken}; write such as 4+L10",
                 )
                 self._findings.append(Finding.of(doubt, "warning"))
             return

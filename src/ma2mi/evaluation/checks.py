@@ -49,7 +49,9 @@ def checked_labels(
     lacking = missing_classes(array[tested], names, protocol)
     if lacking:
         raise EvaluationError(
-            f"no clip shows {', '.join(lacking)}", where=where, hint="Take another label set"
+            f"no clip shows {', '.join(lacking)}",
+            where=where,
+            hint="Add a corpus that codes them" if protocol.units else "Take another label set",
         )
     return array.astype(np.int64)
 

@@ -60,13 +60,18 @@ class LabelSet:
             raise EvaluationError(f"{sorted(unknown)} are none of its classes", where=self.name)
 
     def encode(
-        self, words: Sequence[str], databases: Sequence[str] | None = None
+        self,
+        words: Sequence[str],
+        databases: Sequence[str] | None = None,
+        *,
+        places: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.int64], Counter[str]]:
         """Turn words into labels.
 
         Args:
             words: one word a clip; case, plural and blanks around do not matter.
             databases: one database a clip, for sets whose mapping differs between databases.
+            places: where each word stands, for the message; by default its row.
 
         Returns:
             labels [n], with -1 where the protocol drops the word, and how many clips were
@@ -86,9 +91,10 @@ class LabelSet:
             exceptions = self.by_database.get(databases[row], {}) if databases is not None else {}
             if plain not in exceptions and plain not in self.mapping:
                 raise EvaluationError(
-                    f'the word "{word}" is unknown',
-                    where=f"label set {self.name}, row {row}",
-                    hint=f"Known are: {', '.join(sorted(self.mapping))}",
+                    f'the word "{word}" is unknown to label set {self.name}',
+                    where=places[row] if places else f"label set {self.name}, row {row}",
+                    hint=f"Say --label {plain}=CLASS, or --label {plain}= to leave such clips out; "
+                    f"known are: {', '.join(sorted(self.mapping))}",
                 )
             target = exceptions[plain] if plain in exceptions else self.mapping[plain]
             labels[row] = DROPPED if target is None else self.classes.index(target)

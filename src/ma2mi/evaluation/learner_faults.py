@@ -32,12 +32,28 @@ def blamed(learner: object, method: str, fold: str) -> Iterator[None]:
         if isinstance(error, Ma2miError) or kind.__module__.partition(".")[0] == "ma2mi":
             error.add_note(f"in {kind.__name__}.{method}, {fold}")
             raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_LINE].strip(": ")
-        raise EvaluationError(
-            what,
-            where=f"{place_of(learner)}.{method}, {fold}",
-            hint="MA2MI_TRACEBACK=1 shows the line; see ma2mi.evaluation.Learner",
-        ) from error
+        raise _fault(error, f"{place_of(learner)}.{method}, {fold}") from error
+
+
+@contextmanager
+def faults_of(name: str) -> Iterator[None]:
+    """Turn what the constructor of someone else's class raises into one line.
+
+    Raises:
+        EvaluationError: names the class.
+    """
+    try:
+        yield
+    except Ma2miError:
+        raise
+    except Exception as error:  # whatever someone else's code raises
+        raise _fault(error, f"{name}, called with the number of classes") from error
+
+
+def _fault(error: Exception, where: str) -> EvaluationError:
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_LINE].strip(": ")
+    hint = "MA2MI_TRACEBACK=1 shows the line; see ma2mi.evaluation.Learner"
+    return EvaluationError(what, where=where, hint=hint)
 
 
 def place_of(learner: object) -> str:

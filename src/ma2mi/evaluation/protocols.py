@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.labels import CD6ME_UNITS, LABEL_SETS, LabelSet
@@ -115,6 +115,11 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
     )
 }
+
+
+def untrained(protocol: Protocol) -> Protocol:
+    """The same classes or units and metrics, where weights are evaluated without training."""
+    return replace(protocol, splitter=all_subjects_tested, trains=False)
 
 
 def protocol(name: str) -> Protocol:

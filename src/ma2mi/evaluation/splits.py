@@ -198,7 +198,7 @@ def k_folds_by_subject(
     Args:
         subjects: one a clip.
         k: number of folds, 2 to the number of subjects.
-        labels: ints [n], or None for folds that are alike in size only.
+        labels: ints [n], or 0/1 [n, units]; None for folds that are alike in size only.
 
     Raises:
         EvaluationError: fewer subjects than folds, or a seed below 0.
@@ -211,13 +211,11 @@ def k_folds_by_subject(
         raise EvaluationError(
             f"{k} folds of {len(names)} subjects", hint=f"Take 2 to {len(names)} folds"
         )
-    classes = (
-        np.zeros(len(ids), int) if labels is None else np.unique(labels, return_inverse=True)[1]
-    )
-    if len(classes) != len(ids):
-        raise EvaluationError(f"{len(ids)} subjects, but {len(classes)} labels")
-    counts = np.zeros((len(names), classes.max() + 1))
-    np.add.at(counts, (subject_of, classes), 1)
+    shown = _shown(labels, len(ids))
+    if len(shown) != len(ids):
+        raise EvaluationError(f"{len(ids)} subjects, but {len(shown)} labels")
+    counts = np.zeros((len(names), shown.shape[1]))
+    np.add.at(counts, subject_of, shown)
     # Rare classes weigh as much as frequent ones.
     counts /= counts.sum(axis=0)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -236,6 +234,18 @@ def k_folds_by_subject(
         Split(f"fold {f + 1} of {k}", np.flatnonzero(fold != f), np.flatnonzero(fold == f), ids)
         for f in range(k)
     ]
+
+
+def _shown(labels: ArrayLike | None, count: int) -> NDArray[np.float64]:
+    """Which classes each clip shows, 0 or 1, [n, classes]: columns that some clip shows."""
+    if labels is None:
+        return np.ones((count, 1))
+    array = np.asarray(labels)
+    if array.ndim == 1:
+        return np.asarray(array[:, None] == np.unique(array), dtype=np.float64)
+    # Clips without any unit count, too.
+    marks = np.concatenate([np.ones((len(array), 1)), array], axis=1).astype(np.float64)
+    return np.asarray(marks[:, marks.any(axis=0)])
 
 
 def inner_splits(

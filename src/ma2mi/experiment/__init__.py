@@ -4,6 +4,7 @@ from ma2mi.experiment.corpora import find_corpora, find_corpus, render_corpus
 from ma2mi.experiment.entries import Entry, check_model
 from ma2mi.experiment.labelled import (
     LabelledPairs,
+    check_labels,
     choose_examples,
     label_pairs,
     labelled_subjects,
@@ -14,6 +15,7 @@ from ma2mi.experiment.unlabelled import cut_recordings, measure_movements
 __all__ = [
     "Entry",
     "LabelledPairs",
+    "check_labels",
     "check_model",
     "check_unseen",
     "choose_examples",

@@ -14,6 +14,7 @@ import numpy as np
 from ma2mi.clips.pairs import Pairs
 from ma2mi.errors import CheckpointError, SettingsError
 from ma2mi.evaluation.learner import Clips, Learner
+from ma2mi.evaluation.learner_faults import faults_of
 from ma2mi.evaluation.priors import Prior, prior_text
 from ma2mi.experiment.frozen_network import FrozenNetwork, mix_with_shipped
 from ma2mi.models.backbone import Branches
@@ -24,6 +25,7 @@ from ma2mi.training.checkpoint import find_weights, read_config
 from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.flow_kernels import FlowPCA, RBFRidge, flow_views, signed_root
 from ma2mi.training.loop import LoopSettings
+from ma2mi.training.per_unit import ABSENT_SHOWN, PerUnit
 from ma2mi.training.recognizer import Recognizer, recognizer_settings
 from ma2mi.training.trained import refuse_fitted
 from ma2mi.training.zero_shot import ZeroShot
@@ -92,14 +94,18 @@ class Entry:
         return replace(self, title=title, **changes)
 
     def build_learner(
-        self, pairs: Pairs, names: Sequence[str], seeds: Sequence[int]
+        self, pairs: Pairs, names: Sequence[str], seeds: Sequence[int], *, units: bool = False
     ) -> tuple[Learner, Clips]:
         """The learner, and the clips as it takes them.
 
         Args:
             pairs: N pairs.
-            names: the classes.
+            names: the classes, or action units.
             seeds: of the run.
+            units: whether a clip has many labels, those of action units. A network that is trained
+                and weights that are not learn, or know, all of them at once, and so does a class of
+                one's own with ``many_labels = True``; all others learn one after the other, see
+                :class:`ma2mi.training.per_unit.PerUnit`.
 
         Raises:
             SettingsError: an unknown model, or one without weights that is asked for them.
@@ -113,7 +119,12 @@ class Entry:
             self.keep_epochs or (self.init and self.model != "mixed-kernel")
         ):
             raise SettingsError("has no weights and no epochs", where=self.model)
-        return build(self, pairs, tuple(names), tuple(seeds))
+        if not units or (self.model in MODELS and not self.frozen):
+            return build(self, pairs, tuple(names), tuple(seeds))
+        learner, clips = build(self, pairs, ABSENT_SHOWN, tuple(seeds))
+        if getattr(learner, "many_labels", False):
+            return build(self, pairs, tuple(names), tuple(seeds))
+        return PerUnit(learner, tuple(names)), clips
 
 
 Builder: TypeAlias = Callable[
@@ -139,7 +150,9 @@ def find_builder(name: str) -> Builder:
     """The builder of a registered model, an entry point, or a "package.module:Class".
 
     A class of one's own is a :class:`ma2mi.evaluation.Learner`. It gets the number of
-    classes, and pairs as clips: ``Class(classes).reseed(seed).fit(pairs, labels, subjects)``.
+    classes, and pairs as clips: ``Class(classes).reseed(seed).fit(pairs, labels, subjects)``. For
+    action units it learns each for itself, shown or absent; with the attribute ``many_labels =
+    True`` all at once, from labels 0/1 [n, units].
 
     Raises:
         SettingsError: no such model; with those that there are.
@@ -194,7 +207,8 @@ def _outside(name: str, place: str) -> Builder:
     def build(
         entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
     ) -> tuple[Learner, Clips]:
-        return kind(len(names)), pairs
+        with faults_of(name):
+            return kind(len(names)), pairs
 
     return build
 
@@ -293,6 +307,14 @@ BUILDERS.update(dict.fromkeys(MODELS, _network))
 
 
 def head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:
-    """Outputs of a recognizer's head that stand for these classes; none if it knows others."""
-    known: list[str] = config.get("recognizer", {}).get("classes", [])
-    return tuple(known.index(name) for name in names) if sorted(known) == sorted(names) else ()
+    """Outputs of a recognizer's head that stand for these classes or units; none if it knows
+    others."""
+    if "recognizer" not in config:
+        return ()
+    about = recognizer_settings(config)
+    known, units = about.classes, about.units
+    if sorted(known) == sorted(names):
+        return tuple(known.index(name) for name in names)
+    # Units stand after the classes.
+    every = set(names) <= set(units)
+    return tuple(len(known) + units.index(name) for name in names) if every else ()

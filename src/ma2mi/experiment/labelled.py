@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,19 @@ from ma2mi.clips.store import ClipStore, Recipe
 from ma2mi.datasets import Corpus
 from ma2mi.errors import CorpusError, SettingsError
 from ma2mi.evaluation.audit import Fingerprint, fingerprint
-from ma2mi.evaluation.labels import DROPPED, LabelSet, label_set, plain_word
+from ma2mi.evaluation.checks import check_databases, missing_classes
+from ma2mi.evaluation.labels import (
+    DROPPED,
+    LabelSet,
+    encode_action_units,
+    label_set,
+    plain_word,
+)
 from ma2mi.evaluation.protocols import Protocol
 from ma2mi.evaluation.protocols import protocol as protocol_named
 from ma2mi.experiment.corpora import read_expressions
 from ma2mi.experiment.unlabelled import keys_and_failures
+from ma2mi.formats.action_units import NO_UNIT
 from ma2mi.progress import OnProgress
 from ma2mi.records import Expression
 
@@ -39,9 +48,9 @@ class LabelledPairs:
 
     Args:
         pairs: N pairs.
-        labels: int64 [N].
+        labels: int64 [N]; for action units 0/1 [N, units].
         databases: N, the corpus that each pair comes from.
-        classes: names of the classes.
+        classes: names of the classes or units.
         clips_hash: sha256 of the prepared clips.
         failures: a line for each expression that could not be used.
         corpus: what the corpus is called in a result.
@@ -123,7 +132,7 @@ def label_pairs(
     """A corpus' expressions that the protocol has a class for, measured from onset to apex.
 
     Args:
-        corpus: with marked onsets and emotions.
+        corpus: with marked onsets, and emotions or, for a protocol of units, action units.
         protocol: or its name, see ``evaluation.protocols``.
         store: folder of prepared clips; those that are there are not prepared again.
         recipe: how faces are cropped; by default for networks of 112 px.
@@ -133,14 +142,16 @@ def label_pairs(
         on_progress: called as clips ("prepare") and pairs ("pairs") are finished.
 
     Raises:
-        CorpusError: no expression carries an onset and an emotion.
+        CorpusError: no expression carries an onset and an emotion, or none action units; or fewer
+            than two classes or subjects are left.
+        EvaluationError: a word that the protocol does not know.
         FaceError: not one clip could be prepared.
     """
     if isinstance(protocol, str):
         protocol = protocol_named(protocol)
     recipe, settings = recipe or Recipe(size=112 + MARGIN_PX), settings or PairSettings()
     named, failures = _named_expressions(corpus, protocol)
-    labels, chosen = _choose(named, corpus, protocol, own_labels or {})
+    classes, chosen = _choose(named, corpus, protocol, own_labels or {})
     # Of two from one frame the first is cut, and the other named.
     wanted = {e.key: e for e, _ in reversed(chosen)}
     label_of = {e.key: label for e, label in reversed(chosen)}
@@ -160,7 +171,7 @@ def label_pairs(
         pairs,
         np.array([label_of[key] for key in pairs.keys], dtype=np.int64),
         [wanted[key].recording.corpus for key in pairs.keys],
-        labels.classes,
+        classes,
         clips_hash,
         tuple(failures),
         corpus.results_name,
@@ -178,15 +189,56 @@ def labelled_subjects(
     return sorted({e.recording.person for e, _ in chosen})
 
 
+def check_labels(
+    corpus: Corpus,
+    protocol: Protocol,
+    own_labels: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> tuple[str, ...]:
+    """Refuse what no benchmark can score, before frames are read.
+
+    Args:
+        corpus, protocol, own_labels: as for :func:`label_pairs`.
+        aliases: see ``evaluation.subjects.subject_ids``.
+
+    Returns:
+        The names of the classes or units.
+
+    Raises:
+        CorpusError: no expression with an emotion or unit, or a class that none shows.
+        EvaluationError: an unknown word, one subject only, or databases that do not fit.
+    """
+    named, _ = _named_expressions(corpus, protocol)
+    classes, chosen = _choose(named, corpus, protocol, own_labels or {})
+    shown = np.array([label for _, label in chosen], dtype=np.int64)
+    lacking = missing_classes(shown, classes, protocol)
+    if lacking:
+        raise CorpusError(
+            f"no expression shows {', '.join(lacking)} of {', '.join(classes)}",
+            where=corpus.root,
+            hint="Add a corpus that codes them"
+            if protocol.units
+            else "Take a protocol without them, or name their words with --label WORD=CLASS",
+        )
+    bases = [e.recording.corpus for e, _ in chosen]
+    check_databases(bases, protocol, np.full(len(bases), True))
+    protocol.splitter([e.recording.person for e, _ in chosen], bases, aliases)
+    return classes
+
+
 def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Expression], list[str]]:
-    """The expressions that carry an emotion, and a line for each that is not whole on disk."""
+    """The expressions that carry an emotion, or units where the protocol is of units; and a line
+    for each that is not whole on disk, or whose units cannot be read."""
     whole, failures = read_expressions(corpus)
     expressions = [
         e
         for e in whole
         if not protocol.leaves_out(e.recording.corpus, e.subject, Path(e.recording.name).name)
     ]
-    named = [e for e in expressions if e.emotion]
+    kind = "action unit" if protocol.units else "emotion"
+    named = [e for e in expressions if (e.action_units if protocol.units else e.emotion)]
+    if protocol.units:
+        failures += [str(f) for f in corpus.findings() if f.hint.startswith(NO_UNIT)]
     if not expressions:
         raise CorpusError(
             "has no marked expressions",
@@ -195,10 +247,17 @@ def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Express
             details=failures,
         )
     if len(named) < len(expressions):
-        log.info("%d clips carry no emotion", len(expressions) - len(named))
+        log.info("%d clips carry no %s", len(expressions) - len(named), kind)
+    if lacking := _without(expressions, named):
+        raise CorpusError(
+            f"no expression carries an {kind}",
+            where=", ".join(lacking),
+            hint="Leave this corpus out, or complete its table",
+            details=failures,
+        )
     if not named:
         raise CorpusError(
-            "no expression carries an emotion",
+            f"no expression carries an {kind}",
             where=corpus.root,
             hint="Take a corpus that does",
             details=failures,
@@ -206,23 +265,38 @@ def _named_expressions(corpus: Corpus, protocol: Protocol) -> tuple[list[Express
     return named, failures
 
 
+def _without(expressions: Sequence[Expression], named: Sequence[Expression]) -> list[str]:
+    """Those of several corpora that have expressions, but not one that is named."""
+    each = {e.recording.corpus for e in expressions}
+    return sorted(each - {e.recording.corpus for e in named}) if len(each) > 1 else []
+
+
+Label: TypeAlias = int | list[int]
+"""The number of a class; or for action units a 0 or 1 for each."""
+
+
 def _choose(
     named: Sequence[Expression],
     corpus: Corpus,
     protocol: Protocol,
     own_labels: Mapping[str, str],
-) -> tuple[LabelSet, list[tuple[Expression, int]]]:
-    """The label set, and each expression that has a class with the number of its class."""
+) -> tuple[tuple[str, ...], list[tuple[Expression, Label]]]:
+    """The classes or units, and each expression that has a class with its label."""
+    if protocol.units:
+        shown = encode_action_units([e.action_units for e in named], protocol.units).tolist()
+        return protocol.units, list(zip(named, shown, strict=True))
     labels = label_set_of(protocol, corpus.name)
     mapping = {plain_word(word): target or None for word, target in own_labels.items()}
     labels = replace(labels, mapping={**labels.mapping, **mapping})
     encoded, dropped = labels.encode(
-        [e.emotion for e in named], [e.recording.corpus for e in named]
+        [e.emotion for e in named],
+        [e.recording.corpus for e in named],
+        places=[f"{corpus.root}, clip {e.key}" for e in named],
     )
     for word, count in sorted(dropped.items()):
         log.info("%d clips marked %r have no class in %s", count, word, labels.name)
     pairs = zip(named, encoded, strict=True)
-    return labels, [(e, int(label)) for e, label in pairs if label != DROPPED]
+    return labels.classes, [(e, int(label)) for e, label in pairs if label != DROPPED]
 
 
 def choose_examples(labelled: LabelledPairs, count: int) -> NDArray[np.int64]:
@@ -235,13 +309,18 @@ def choose_examples(labelled: LabelledPairs, count: int) -> NDArray[np.int64]:
         best = min(
             left,
             key=lambda i: (
-                labelled.labels[i] != turn,
+                not _shows(labelled.labels[i], turn),
                 shown.count(labelled.pairs.subjects[i]),
             ),
         )
         left.remove(best)
         chosen.append(best)
     return np.array(chosen, dtype=np.int64)
+
+
+def _shows(label: NDArray[np.int64], number: int) -> bool:
+    """Whether a clip's label is this class, or has this unit."""
+    return bool(label[number]) if label.ndim else int(label) == number
 
 
 def label_set_of(protocol: Protocol, corpus: str) -> LabelSet:

@@ -111,7 +111,9 @@ def arrange(
     entry: Entry, labelled: LabelledPairs, seeds: Sequence[int]
 ) -> tuple[Learner, Clips, dict[str, Any]]:
     """The learner, the clips as it takes them, and what else ``run_benchmark`` must know."""
-    learner, clips = entry.build_learner(labelled.pairs, labelled.classes, seeds)
+    learner, clips = entry.build_learner(
+        labelled.pairs, labelled.classes, seeds, units=bool(labelled.protocol.units)
+    )
     seen, trained = seen_subjects(entry.weights)
     weights = weights_digest(entry.weights) if entry.weights else ""
     like = ""

@@ -9,6 +9,8 @@ from typing import NamedTuple
 _SEPARATORS = re.compile(r"[+,;&＋，、；/\s]+")
 _UNIT = re.compile(r"(?:AU)?([LRTBUMA]?)([0-9]{1,2})([A-E]?)([LR]?)")
 _STATIC = re.compile(r"(?:AU)?[LRTBUM]?\d{1,2}[A-E]?\s*\(k\)", re.IGNORECASE)
+#: How the hint begins where not one unit of a cell can be read.
+NO_UNIT = "No unit is taken"
 _NOTHING = frozenset(("", "-", "--", "NONE", "N/A", "NAN", "0", "/"))
 
 
@@ -22,6 +24,11 @@ class Units(NamedTuple):
 
     codes: tuple[str, ...]
     unread: tuple[str, ...]
+
+    @property
+    def taken(self) -> str:
+        """What counts, for a hint: "4+L10 is taken"."""
+        return f"{'+'.join(self.codes)} is taken" if self.codes else NO_UNIT
 
 
 def parse_units(cell: object) -> Units:

@@ -18,12 +18,13 @@ from ma2mi.report.rows import (
     make_rows,
 )
 from ma2mi.report.styles import PART, STYLES, Table, best_cells
+from ma2mi.report.unit_tables import unit_tables
 
 
 def run_tables(
     results: Sequence[RunResult], against: Sequence[int | None] | None = None
 ) -> list[Table]:
-    """All tables of runs over the same clips: scores, then each class, then each seed.
+    """All tables of runs over the same clips: scores, then each class or unit, then each seed.
 
     Args:
         results, against: see :func:`ma2mi.report.rows.make_rows`.
@@ -35,6 +36,8 @@ def run_tables(
     tables = [_scores_table(results, rows)]
     if any(row.classes for row in rows):
         tables.append(_class_table(rows))
+    if results[0].record.multi_label:
+        tables += unit_tables(results)
     if any(len(row.seed_scores) > 1 for row in rows):
         tables.append(_seed_table(rows))
     return tables

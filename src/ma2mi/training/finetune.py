@@ -11,11 +11,13 @@ import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 from torch.nn import functional
 
 from ma2mi.clips.batches import AugmentSettings, Batch, make_batch
 from ma2mi.clips.pairs import Pairs
-from ma2mi.evaluation.metrics import uar
+from ma2mi.evaluation.metrics import mean_unit_f1, uar
+from ma2mi.evaluation.results import predicted_labels
 from ma2mi.evaluation.splits import inner_splits
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
@@ -57,10 +59,13 @@ class FineTuneSettings(BaseModel):
 class FineTune:
     """Train all of a network in every fold; ``clips`` are onset-apex :class:`Pairs`.
 
+    Labels are ints [n], and the loss cross-entropy with all classes weighing alike; or 0/1
+    [n, units], and the loss binary cross-entropy with shown and absent weighing alike in each unit.
+
     One thread a fold, so that folds run side by side and give the same bytes however many do.
 
     Args:
-        classes: number of classes.
+        classes: number of classes or units.
         recipe: see :class:`FineTuneSettings`.
         init: folder of pre-trained weights; None starts from scratch.
         head: which outputs of the head in ``init`` the classes start from; empty for a fresh head.
@@ -139,13 +144,14 @@ class FineTune:
         changes = {"seed": self.seed} | ({"lr": self.recipe.pretrained_lr} if self.init else {})
         loop = self.recipe.loop.model_copy(update=changes)
         module, optimizer = fabric.setup(net, self._optimizer(net, loop))
-        counts = np.maximum(np.bincount(labels[rows], minlength=self.classes), 1)
-        balance = fabric.to_device(
-            torch.tensor(len(rows) / (self.classes * counts), dtype=torch.float32)
-        )
+        criterion = fabric.to_device(loss_of(labels[rows], self.classes, self.recipe))
         predictor = NetworkPredictor(
-            net, self.recipe.size, {"epoch": loop.epochs, "chosen_on": "fixed"}
+            net,
+            self.recipe.size,
+            {"epoch": loop.epochs, "chosen_on": "fixed"},
+            many_labels=labels.ndim == 2,
         )
+        score = "inner_unit_f1" if predictor.many_labels else "inner_uar"
         states: list[dict[str, torch.Tensor]] = []
 
         def step(batch_rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor:
@@ -153,30 +159,94 @@ class FineTune:
             batch = self._batch(net, clips, chosen, generator).to(fabric.device)
             logits = module(batch.position, batch.action)
             truth = fabric.to_device(torch.from_numpy(labels[chosen]))
-            # Weighed here: cross_entropy(weight=) would weigh its smoothing too, and drag every
-            # clip towards the rarest class.
-            each = functional.cross_entropy(
-                logits, truth, label_smoothing=self.recipe.label_smoothing, reduction="none"
-            )
-            return (each * balance[truth]).sum() / balance[truth].sum()
+            loss: torch.Tensor = criterion(logits, truth)
+            return loss
 
         def after_epoch(epoch: int) -> dict[str, Any]:
             if self.keep_epochs or len(watched):
                 states.append({k: v.detach().clone() for k, v in net.state_dict().items()})
             if not len(watched):
                 return {}
-            predicted = predictor.predict(clips[watched]).argmax(1)
-            return {"inner_uar": uar(labels[watched], predicted, self.classes, "present")}
+            return {score: inner_score(labels[watched], predictor.predict(clips[watched]))}
 
         history = run_epochs(
             fabric, module, optimizer, step, len(rows), loop, after_epoch=after_epoch
         )
         if len(watched):
-            best = int(np.argmax([h["inner_uar"] for h in history]))
+            best = int(np.argmax([h[score] for h in history]))
             net.load_state_dict(states[best])
             predictor.chosen.update(epoch=best + 1, chosen_on="inner subject-disjoint split")
         predictor.states, predictor.curve = (states if self.keep_epochs else []), history
         return predictor
+
+
+def inner_score(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """What an epoch is chosen by: UAR over the classes that occur, or the mean F1 of such units."""
+    if truth.ndim == 1:
+        return uar(truth, probabilities.argmax(1), probabilities.shape[1], "present")
+    shown = predicted_labels(probabilities, multi_label=True)
+    occurs = (truth + shown).any(axis=0)
+    names = [str(unit) for unit in np.flatnonzero(occurs)]
+    return mean_unit_f1(truth[:, occurs], shown[:, occurs], names) if names else 0.0
+
+
+def loss_of(labels: NDArray[np.int64], classes: int, recipe: FineTuneSettings) -> nn.Module:
+    """The loss of these training labels: ints [n], or 0/1 [n, units]."""
+    smoothing = recipe.label_smoothing
+    if labels.ndim == 1:
+        counts = np.maximum(np.bincount(labels, minlength=classes), 1)
+        balance = torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)
+        return ClassLoss(balance, smoothing)
+    shown = labels.mean(axis=0)
+    # Of a unit that no clip shows, or all do, there is one side to weigh.
+    one_sided = (shown == 0) | (shown == 1)
+    sides = np.where(one_sided, 1.0, 1 / (2 * np.clip([1 - shown, shown], 1e-12, None)))
+    return UnitLoss(torch.tensor(sides, dtype=torch.float32), smoothing)
+
+
+class ClassLoss(nn.Module):
+    """Cross-entropy in which all classes weigh alike.
+
+    Args:
+        balance: weight of each class, [C].
+        smoothing: of the labels.
+    """
+
+    balance: torch.Tensor
+
+    def __init__(self, balance: torch.Tensor, smoothing: float) -> None:
+        super().__init__()
+        self.register_buffer("balance", balance)
+        self.smoothing = smoothing
+
+    def forward(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        # Weighed here: cross_entropy(weight=) would weigh its smoothing too, and drag every clip
+        # towards the rarest class.
+        each = functional.cross_entropy(
+            logits, truth, label_smoothing=self.smoothing, reduction="none"
+        )
+        return (each * self.balance[truth]).sum() / self.balance[truth].sum()
+
+
+class UnitLoss(nn.Module):
+    """Binary cross-entropy of each unit, in which shown and absent weigh alike; their mean.
+
+    Args:
+        sides: weights of absent and shown, [2, units].
+        smoothing: of the labels: 0 becomes half of it, and 1 one minus half of it.
+    """
+
+    sides: torch.Tensor
+
+    def __init__(self, sides: torch.Tensor, smoothing: float) -> None:
+        super().__init__()
+        self.register_buffer("sides", sides)
+        self.smoothing = smoothing
+
+    def forward(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        weight = torch.where(truth == 1, self.sides[1], self.sides[0])
+        target = truth * (1 - self.smoothing) + self.smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, target, weight=weight)
 
 
 @dataclass(eq=False)
@@ -188,8 +258,9 @@ class NetworkPredictor:
         size: side of its input in px.
         chosen: what was chosen in training, and on which subjects.
         states: its weights after every epoch, where they were kept.
-        curve: "epoch" (from 1), "train_loss", and where an epoch was chosen "inner_uar", on the
-            training subjects held out for that.
+        curve: "epoch" (from 1), "train_loss", and where an epoch was chosen "inner_uar" or
+            "inner_unit_f1", on the training subjects held out for that.
+        many_labels: of a clip: probabilities of units, each for itself.
     """
 
     net: Backbone
@@ -197,12 +268,13 @@ class NetworkPredictor:
     chosen: dict[str, Any]
     states: list[dict[str, torch.Tensor]] | None = None
     curve: list[dict[str, Any]] = field(default_factory=list)
+    many_labels: bool = False
 
     def predict(self, clips: Pairs) -> NDArray[np.float64]:
         """Probabilities [N, classes], averaged over each clip and its mirror image."""
-        outputs: NDArray[np.float64] = (
-            compute_logits(self.net, clips, self.size).softmax(2).mean(0).numpy()
-        )
+        logits = compute_logits(self.net, clips, self.size)
+        each = logits.sigmoid() if self.many_labels else logits.softmax(2)
+        outputs: NDArray[np.float64] = each.mean(0).numpy()
         return outputs
 
     def predict_epochs(self, clips: Pairs) -> NDArray[np.float64]:
