@@ -124,9 +124,12 @@ def hde(
     databases: Sequence[str] | SubjectIds | None,
     aliases: Mapping[str, str] | None = None,
 ) -> list[Split]:
-    """Hold-out-database evaluation: train on one database, test on another, for each pair.
+    """Hold-out-database evaluation: train on one database, test on another, in both directions.
 
-    Subjects that appear in both are left out of the training side.
+    Of MEGC 2018, which has two databases (Yap et al., FG 2018). Of more, each ordered pair is a
+    direction: three databases give six, and each clip is tested in two of them. Every direction is
+    scored for itself, and the score is the mean over directions. Subjects that appear in both
+    databases are left out of the training side.
 
     Raises:
         EvaluationError: one database only, or none given.
