@@ -11,6 +11,7 @@ import typer
 from ma2mi.cli import console
 
 if TYPE_CHECKING:
+    from ma2mi.datasets import Corpus
     from ma2mi.evaluation.protocols import Protocol
 
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
         "`ma2mi benchmark --corpus synthetic-micro --model pixels-rbf --learning-curve 2,5,10`, "
         "`ma2mi benchmark --corpus casme2=DIR --corpus samm=DIR --corpus smic=DIR "
         "--protocol megc2019`, "
+        "`ma2mi benchmark --corpus manifest --root my_study --init zero --train-also casme2=DIR`, "
         "`ma2mi benchmark --corpus manifest --root my_study --weights zero --protocol zero-shot`"
     )(benchmark)
 
@@ -30,6 +32,11 @@ def benchmark(
         ..., help="Name of a corpus, or NAME=DIR; given again, all of them are one."
     ),
     root: Path = typer.Option(None, help="Where the corpus lies; synthetic ones are made."),
+    train_also: list[str] = typer.Option(
+        [],
+        help="NAME=DIR of another corpus: its clips join the training of every fold and are never "
+        "tested, beside a run without them; may be given again.",
+    ),
     layout: str = typer.Option("", help="One of the corpus' layouts; the first there if empty."),
     repairs: bool = typer.Option(True, help="Apply the known repairs of its sheets."),
     protocol: str = typer.Option("loso", help="Named protocol of the literature."),
@@ -134,8 +141,10 @@ def benchmark(
     from ma2mi.training.zero_shot import check_names
 
     check_services(track)
+        check_unseen,
     chosen = protocol_named(protocol)
     if weights and chosen.units:
+        labelled_subjects,
         chosen = untrained(chosen)
     sizes = _sizes(learning_curve, best=also_report_best_on_test, stop=stop)
     _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
@@ -165,16 +174,15 @@ def benchmark(
         names = check_labels(found, chosen, labels, aliases)
         if weights:
             check_names(recognizer_settings(config, folder or ""), names, shares, folder)
-        labelled = label_pairs(
-            found,
-            chosen,
-            store,
-            recipe=cut,
-            settings=pairs,
-            own_labels=labels,
-            jobs=jobs,
-            on_progress=tick,
+        cutting: dict[str, Any] = {"recipe": cut, "settings": pairs, "own_labels": labels}
+        cutting |= {"jobs": jobs, "on_progress": tick}
+        labelled = label_pairs(found, chosen, store, **cutting)
+        joined = (
+            labelled.train_also(label_pairs(others, chosen, store, **cutting)) if others else None
+        others = _open_others(train_also, chosen, store, repairs=repairs, jobs=jobs)
         )
+        if config.get("trained_subjects"):
+            check_unseen(folder, labelled_subjects(found, chosen, labels), aliases)
     entry = Entry(
         model,
         init=folder,
@@ -199,32 +207,63 @@ def benchmark(
         "aliases": aliases,
         "services": track,
     }
-    entries = [(entry, out)]
+    entries = [(entry, labelled, out)]
     if control and folder and entry.frozen:
         random = replace(entry, init=None, like=folder)
-        entries.insert(0, (random, out.with_name(f"{out.name}-random")))
+        entries.insert(0, (random, labelled, out.with_name(f"{out.name}-random")))
+    if joined and others:
+        beside = f"also-{others.results_name}"
+        titled = entry.entitled(f"{entry.name}, also trained on {others.results_name}")
+        entries.append((titled, joined, out.with_name(f"{out.name}-{beside}")))
+    # Each against the one before: weights against random ones, more clips against fewer.
     if sizes:
         curves = []
-        for one, place in entries:
+        for one, clips, place in entries:
             with console.progress(one.name) as tick:
                 curves.append(
                     run_entry_curve(
-                        one, labelled, sizes, place, draws=draws, on_progress=tick, **shared
+                        one, clips, sizes, place, draws=draws, on_progress=tick, **shared
                     )
                 )
-        table = curve_text(curves)
+        table = curve_text(curves, [None, *range(len(curves) - 1)])
     else:
         shared |= {"also_best_on_test": also_report_best_on_test}
         results = []
-        for one, place in entries:
+        for one, clips, place in entries:
             with console.progress(one.name) as tick:
-                results.append(run_entry(one, labelled, place, on_progress=tick, **shared))
-        table = score_table(results)
+                results.append(run_entry(one, clips, place, on_progress=tick, **shared))
+        table = score_table(results, [None, *range(len(results) - 1)])
     console.out.print()
     console.out.print(table, markup=False)
-    console.out.print(f"run: {out}")
-    console.list_failures(labelled.failures)
-    console.finish(labelled.failures)
+    for _, clips, place in entries:
+        if clips is not labelled or place == out:
+            console.out.print(f"run: {place}", markup=False)
+    failures = (joined or labelled).failures
+    console.list_failures(failures)
+    console.finish(failures)
+
+
+def _open_others(
+    words: list[str], protocol: Protocol, store: Path, *, repairs: bool, jobs: int
+) -> Corpus | None:
+    """The corpora that only join the training, None without any.
+
+    Raises:
+        SettingsError: the protocol trains nothing.
+        CorpusError: a folder is no such corpus.
+    """
+    from ma2mi.errors import SettingsError
+    from ma2mi.experiment import find_corpora
+
+    if not words:
+        return None
+    if not protocol.trains:
+        raise SettingsError(
+            f"has nothing to join: {protocol.name} trains nothing",
+            where=f"--train-also {words[0]}",
+            hint="Leave it out, or take a protocol that trains, such as loso",
+        )
+    return find_corpora(words, None, store, repairs=repairs, jobs=jobs)
 
 
 def _sizes(text: str, *, best: bool, stop: str) -> list[int]:
