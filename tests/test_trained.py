@@ -19,10 +19,9 @@ from ma2mi.training.loop import LoopSettings  # noqa: E402
 from ma2mi.training.mixed_kernel import MixedKernel  # noqa: E402
 from ma2mi.training.outputs import calibrate  # noqa: E402
 from ma2mi.training.recognizer import Recognizer  # noqa: E402
-from ma2mi.training.set_kernels import SetClips  # noqa: E402
+from ma2mi.training.set_kernels import SetClips, all_mixes  # noqa: E402
 from ma2mi.training.trained import (  # noqa: E402
     FineTuneByLogits,
-    mixes_of,
     open_blocks,
     recognizer_of_network,
     recognizer_on_blocks,
@@ -55,6 +54,11 @@ def before(tmp_path_factory):
     config = {"model": "miacnet-tiny", "classes": 8, "settings": SMALL, "size": 64}
     Recognizer(net, config | {"recognizer": meaning}).save_pretrained(folder)
     return folder
+
+
+def mixes_of(blocks):
+    """A linear kernel on all blocks, a Gaussian one, and then the others."""
+    return all_mixes(blocks.groups, None, 1.0)
 
 
 def fit(init, pairs, labels, mixes=None, *, biases=True):

@@ -129,8 +129,10 @@ def benchmark(
         Entry,
         check_labels,
         check_model,
+        check_unseen,
         find_corpora,
         label_pairs,
+        labelled_subjects,
         run_entry,
         run_entry_curve,
     )
@@ -141,10 +143,8 @@ def benchmark(
     from ma2mi.training.zero_shot import check_names
 
     check_services(track)
-        check_unseen,
     chosen = protocol_named(protocol)
     if weights and chosen.units:
-        labelled_subjects,
         chosen = untrained(chosen)
     sizes = _sizes(learning_curve, best=also_report_best_on_test, stop=stop)
     _check_weights(chosen, weights, {"--init": init, "--model": model, "--size": size})
@@ -171,7 +171,10 @@ def benchmark(
         found = find_corpora(
             corpus, root, store, layout=layout, repairs=repairs, jobs=jobs, on_progress=tick
         )
+        others = _open_others(train_also, chosen, store, repairs=repairs, jobs=jobs)
         names = check_labels(found, chosen, labels, aliases)
+        if config.get("trained_subjects"):
+            check_unseen(folder, labelled_subjects(found, chosen, labels), aliases)
         if weights:
             check_names(recognizer_settings(config, folder or ""), names, shares, folder)
         cutting: dict[str, Any] = {"recipe": cut, "settings": pairs, "own_labels": labels}
@@ -179,10 +182,7 @@ def benchmark(
         labelled = label_pairs(found, chosen, store, **cutting)
         joined = (
             labelled.train_also(label_pairs(others, chosen, store, **cutting)) if others else None
-        others = _open_others(train_also, chosen, store, repairs=repairs, jobs=jobs)
         )
-        if config.get("trained_subjects"):
-            check_unseen(folder, labelled_subjects(found, chosen, labels), aliases)
     entry = Entry(
         model,
         init=folder,

@@ -36,10 +36,9 @@ from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.mixed_kernel import MixedKernel
 from ma2mi.training.model_card import model_card
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.set_kernels import SetClips
+from ma2mi.training.set_kernels import SetClips, all_mixes
 from ma2mi.training.trained import (
     FineTuneByLogits,
-    mixes_of,
     open_blocks,
     recognizer_of_network,
     recognizer_on_blocks,
@@ -280,9 +279,9 @@ def _plan(labelled: LabelledPairs, settings: TrainSettings, init: Path | None) -
 
 def _plan_ridge(labelled: LabelledPairs, settings: TrainSettings, init: Path | None) -> _Plan:
     blocks = open_blocks(init, settings.recipe.size)
-    mixes = mixes_of(blocks)
+    mixes = all_mixes(blocks.groups)
     clips = SetClips.of(blocks.extract(labelled.pairs), mixes)
-    learner = MixedKernel(len(labelled.classes), mixes)
+    learner = MixedKernel(len(labelled.classes), mixes, features=blocks.digest())
 
     def fit_all(
         cross: RunResult, calibration: Calibration

@@ -24,18 +24,13 @@ from ma2mi.training.feature_blocks import (
     network_blocks,
 )
 from ma2mi.training.finetune import FineTune, NetworkPredictor
-from ma2mi.training.frozen import CLASSES_SHARE, OUTPUT_SHARE
 from ma2mi.training.mixed_kernel import MixedKernelPredictor
 from ma2mi.training.outputs import RecognizerSettings
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.set_kernels import Mix, all_mixes
 from ma2mi.training.views import compute_logits
 
 if TYPE_CHECKING:
     from ma2mi.clips.pairs import Pairs
-
-#: Width of the Gaussian kernels that are tried beside the linear ones; rows are 2 apart at most.
-WIDTH = 1.0
 
 
 def refuse_fitted(config: Mapping[str, Any], where: Path | str) -> None:
@@ -75,19 +70,6 @@ def open_blocks(init: Path | None, size: int) -> FeatureBlocks:
     # Pixels are of flow.
     pixels = [PixelBlock()] if part.action_input == "flow" else []
     return FeatureBlocks([*pixels, part], config["size"])
-
-
-def mixes_of(blocks: FeatureBlocks) -> tuple[Mix, ...]:
-    """The kernels that are tried on these blocks: pixels and network, alone and together."""
-    groups = [{"pixels": 1.0}] if "pixels" in blocks.names else []
-    network = [name for name in blocks.names if name != "pixels"]
-    shares = {"grid": 1.0}
-    if "classes" in network:
-        classes = CLASSES_SHARE if "units" in network else 1.0
-        shares = {"grid": 1 - OUTPUT_SHARE, "classes": OUTPUT_SHARE * classes}
-    if "units" in network:
-        shares["units"] = OUTPUT_SHARE * (1 - CLASSES_SHARE)
-    return all_mixes([*groups, *([shares] if network else [])], None, WIDTH)
 
 
 def recognizer_on_blocks(
