@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ma2mi.errors import SettingsError  # noqa: E402
+from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
 from ma2mi.experiment.entries import Entry  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
-from ma2mi.training.checkpoint import save_model  # noqa: E402
+from ma2mi.training.checkpoint import open_backbone, save_model  # noqa: E402
 from ma2mi.training.frozen import extract_features  # noqa: E402
 from ma2mi.training.mixed_kernel import MixedKernel  # noqa: E402
 from ma2mi.training.ridge import DualRidge  # noqa: E402
@@ -77,11 +77,16 @@ def test_networks_of_differences_go_without_pixels(pairs):
     assert blocks_of(learner.mixes) == {"seed 0 grid"}
 
 
-def test_mixed_kernel_takes_weights_beside_the_shipped_ones(pairs, own):
+def test_mixed_kernel_takes_weights_beside_the_shipped_ones(pairs, own, tmp_path):
     shipped, _ = Entry("mixed-kernel").build_learner(pairs, NAMES, (0,))
-    both, _ = Entry("mixed-kernel", init=own).build_learner(pairs, NAMES, (0,))
+    with pytest.raises(CheckpointError, match="reads 64 px, zero 112 px"):
+        Entry("mixed-kernel", init=own).build_learner(pairs, NAMES, (0,))
+    large = tmp_path / "large"
+    config = {"model": "miacnet-tiny", "classes": 2, "settings": {}, "size": 112}
+    save_model(large, open_backbone(own, 2), config)
+    both, _ = Entry("mixed-kernel", init=large).build_learner(pairs, NAMES, (0,))
     assert blocks_of(both.mixes) - blocks_of(shipped.mixes) == {"own grid"}
-    assert both.name == "mixed-kernel"
+    assert (shipped.name, both.name) == ("mixed-kernel", "mixed-kernel + large")
     with pytest.raises(SettingsError, match="has no weights"):
         Entry("pixels-rbf", init=own).build_learner(pairs, NAMES, (0,))
 

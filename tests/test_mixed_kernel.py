@@ -14,6 +14,7 @@ from ma2mi.errors import EvaluationError
 from ma2mi.evaluation import run_benchmark
 from ma2mi.evaluation.metrics import uf1
 from ma2mi.training.mixed_kernel import (
+    STRENGTHS,
     MixedKernel,
     fit_biases,
     fit_temperature,
@@ -94,22 +95,25 @@ class TestSetKernels:
 
 
 class TestMixedKernel:
-    def test_mix_and_strength_are_chosen_on_training_subjects(self):
+    @pytest.mark.parametrize("choose_by", ["uf1", "error"])
+    def test_mix_and_strength_are_chosen_on_training_subjects(self, choose_by):
         blocks, labels, subjects = draw(signal=2.0)
         clips = SetClips.of(blocks, [A, B])
-        predictor = MixedKernel(3, (B, A)).fit(clips, labels, subjects)
+        learner = MixedKernel(3, (B, A), STRENGTHS, choose_by)
+        predictor = learner.fit(clips, labels, subjects)
         assert predictor.chosen["mix"] == {"weights": {"a": 1.0}, "width": None}
-        assert predictor.chosen["strength"] in MixedKernel(3, (A,)).strengths
         assert predictor.chosen["chosen_on"] == "training subjects left out one by one"
         groups = [np.flatnonzero(subjects == s) for s in np.unique(subjects)]
         reached = []
         for mix in (B, A):
-            for strength in MixedKernel(3, (A,)).strengths:
+            for strength in STRENGTHS:
                 left = leave_groups_out(clips.kernel(mix), labels, groups, 3, strength)[0]
-                reached.append(uf1(labels, left.argmax(1), 3))
-        best = max(reached)
-        left = leave_groups_out(clips.kernel(A), labels, groups, 3, predictor.chosen["strength"])[0]
-        assert uf1(labels, left.argmax(1), 3) == best
+                if choose_by == "uf1":
+                    reached.append(uf1(labels, left.argmax(1), 3))
+                else:  # every class weighs the same
+                    error = ((left - np.where(np.eye(3)[labels] == 1, 1, -0.5)) ** 2).sum(1)
+                    reached.append(-np.mean([error[labels == c].mean() for c in range(3)]))
+        assert predictor.chosen["strength"] == STRENGTHS[int(np.argmax(reached)) % len(STRENGTHS)]
 
     @pytest.mark.parametrize("mix", [BOTH, ROUND])
     def test_the_prediction_is_the_mean_over_views_whatever_their_order(self, mix):
@@ -134,7 +138,7 @@ class TestMixedKernel:
     def test_leaves_subjects_out_on_parts_of_the_whole_set(self):
         blocks, labels, subjects = draw(signal=3.0)
         result = run_benchmark(
-            MixedKernel(3, all_mixes([{"a": 1.0}, {"b": 1.0}])),
+            MixedKernel(3, all_mixes([{"a": 1.0}, {"b": 1.0}]), STRENGTHS),
             SetClips.of(blocks, all_mixes([{"a": 1.0}, {"b": 1.0}])),
             labels,
             subjects.tolist(),
@@ -145,13 +149,12 @@ class TestMixedKernel:
         )
         pool = result.pool()
         assert (pool.truth == pool.predicted).mean() > 0.9
-        assert {fold.chosen["strength"] for fold in result.folds} <= set(
-            MixedKernel(3, (A,)).strengths
-        )
+        assert {fold.chosen["strength"] for fold in result.folds} <= set(STRENGTHS)
 
     def test_one_subject_has_nobody_to_choose_on(self):
         blocks, labels, subjects = draw()
-        predictor = MixedKernel(3, (BOTH, A)).fit(SetClips.of(blocks), labels, subjects == "nobody")
+        learner = MixedKernel(3, (BOTH, A), STRENGTHS)
+        predictor = learner.fit(SetClips.of(blocks), labels, subjects == "nobody")
         assert predictor.chosen["chosen_on"] == "nothing: one subject"
         assert predictor.chosen["strength"] == 0.3
         np.testing.assert_allclose(predictor.predict(SetClips.of(blocks)).sum(1), 1)

@@ -43,7 +43,7 @@ def benchmark(
     model: str = typer.Option(
         None,
         help="Network of the catalog, or a control: majority, flow-svm, flow-pca, pixels-rbf, "
-        "random-ridge. Default: that of --init, else miacnet-tiny.",
+        "random-ridge, mixed-kernel. Default: that of --init, else miacnet-tiny.",
     ),
     init: str = typer.Option(
         None, help="Weights to start from: a folder, or zero, which ships with ma2mi."
@@ -63,6 +63,11 @@ def benchmark(
         help="'full' trains the network in every fold; 'frozen' fits a ridge on its features. "
         "'auto': frozen with --init, full without.",
     ),
+    classifier: Literal["mixed", "ridge"] = typer.Option(
+        "mixed",
+        help="Of a frozen network: 'mixed' chooses a kernel of pixels, grid and outputs inside the "
+        "training subjects and averages all views; 'ridge' is its control, grid and outputs alone.",
+    ),
     branches: Literal["both", "position", "action"] = typer.Option(
         "both", help="Branches of a MIACNet that are used, for ablations."
     ),
@@ -79,6 +84,13 @@ def benchmark(
     ),
     recipe: str = typer.Option("face", help="How faces are cropped: face, head or as-is."),
     flow: str = typer.Option("thin-plate", help="Flow: thin-plate, opencv-tvl1, dis or farneback."),
+    instances: int = typer.Option(
+        1,
+        min=1,
+        max=16,
+        help="Movements that stand for one expression: to the apex, and to further frames before "
+        "it. A frozen network's classifier averages them; more take longer.",
+    ),
     seeds: int = typer.Option(1, min=1, help="Run the whole protocol this many times."),
     jobs: int = typer.Option(-1, help="Folds in parallel; -1: one per core."),
     backend: Literal["loky", "dask", "ray", "threading", "sequential"] = typer.Option("loky"),
@@ -161,7 +173,7 @@ def benchmark(
     model = model or config.get("model", "miacnet-tiny")
     size = size or config.get("size", 112)
     # Wrong words are said before hours of preparing.
-    pairs = parse(PairSettings, {"method": flow})
+    pairs = parse(PairSettings, {"method": flow, "instances": instances})
     cut = find_recipe(recipe, size=size + 16)
     check_model(model)
     labels, aliases = parse_labels(label), parse_aliases(alias)
@@ -189,6 +201,7 @@ def benchmark(
         frozen=train == "frozen" or (train == "auto" and init is not None),
         zero_shot=weights is not None,
         prior=shares,
+        classifier=classifier,
         branches=branches,
         size=size,
         epochs=epochs,

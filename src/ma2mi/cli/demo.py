@@ -102,7 +102,8 @@ def _run(
             on_progress=tick,
         )
     plain = Entry(MODEL, size=SIZE, epochs=epochs)
-    frozen = plain.entitled("random weights, frozen + ridge", frozen=True)
+    # Without pixels: what a network brings is seen where it is all that the ridge reads.
+    frozen = plain.entitled("random weights, frozen + ridge", frozen=True, classifier="ridge")
     ours = frozen.entitled("MA2MI, frozen + ridge", init=weights)
     controls = [Entry(name, size=SIZE) for name in ("flow-pca", "pixels-rbf")]
     # Each row beside the row that it is tested against.

@@ -70,7 +70,8 @@ class Entry:
     @property
     def name(self) -> str:
         if self.title or self.model not in MODELS:
-            return self.title or self.model
+            own = f" + {Path(self.init).name}" if self.init else ""
+            return self.title or self.model + own
         start = "pre-trained" if self.init else "random" if self.frozen else "from scratch"
         classifier = "ridge" if self.classifier == "mixed" else "plain ridge"
         parts = [start, f"frozen + {classifier}" if self.frozen else "trained"]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ma2mi.clips.pairs import Pairs
+from ma2mi.errors import CheckpointError
 from ma2mi.evaluation.learner import Clips, Learner
 from ma2mi.models.backbone import Backbone
 from ma2mi.models.catalog import build_model
@@ -109,11 +110,20 @@ def mix_with_shipped(
         pairs: N onset-apex pairs.
         classes: number of classes.
         name: of the entry.
+
+    Raises:
+        CheckpointError: they read crops of another size.
     """
     zero = load_model("zero")
     networks = [network_blocks(zero)]
     if own:
         config = read_config(own)
+        if config["size"] != zero.size:
+            raise CheckpointError(
+                f"reads {config['size']} px, zero {zero.size} px",
+                where=own,
+                hint=f"Pre-train at {zero.size} px to mix them",
+            )
         net = open_backbone(own, 2)
         networks.append(NetworkBlocks(net, config["model"], config["settings"], title="own"))
     blocks = FeatureBlocks([PixelBlock(), *networks], zero.size)

@@ -29,6 +29,9 @@ TEMPERATURES = (0.02, 2.0)
 #: Class biases that are tried, in scores of a ridge.
 BIASES = np.linspace(-0.5, 0.5, 21)
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+#: What is taken where none is chosen, relative to the mean of the kernel's diagonal.
+STRENGTH = 1.0
+LEFT_OUT = "training subjects left out one by one"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class MixedKernel:
         classes: number of classes.
         mixes: candidates; of equals the first is taken.
         strengths: candidates, relative to the mean of the kernel's diagonal.
-        choose_by: what is best.
+        choose_by: what is best; one mix and one strength are given, not chosen.
         biases: add to each class what makes UF1 best.
         by_seed: candidates of each seed, where each reads a network of its own.
         features: digest of what the clips' blocks come from, written beside results.
@@ -56,8 +59,8 @@ class MixedKernel:
 
     classes: int
     mixes: tuple[Mix, ...]
-    strengths: tuple[float, ...] = STRENGTHS
-    choose_by: ChooseBy = "uf1"
+    strengths: tuple[float, ...] = (STRENGTH,)
+    choose_by: ChooseBy = "error"
     biases: bool = False
     by_seed: tuple[tuple[int, tuple[Mix, ...]], ...] = ()
     features: str = ""
@@ -108,9 +111,7 @@ class MixedKernel:
             "strength": best.strength,
             "temperature": round(temperature, 4),
             "class_biases": biases.round(4).tolist(),
-            "chosen_on": "nothing: one subject"
-            if alone
-            else "training subjects left out one by one",
+            "chosen_on": "nothing: one subject" if alone else LEFT_OUT,
         }
         return MixedKernelPredictor(clips, best.mix, best.coefficients, biases, temperature, chosen)
 

@@ -23,8 +23,9 @@ Subjects = NDArray[np.str_]
 #: [0, 1] by a softmax. Which class is the most probable does not depend on it.
 SHARPNESS = 4.0
 
-#: What a candidate is chosen by: a metric of predictions for subjects left out inside.
-ChooseBy = Literal["uar", "uf1"]
+#: What a candidate is chosen by: a metric of predictions for subjects left out inside, or their
+#: squared error, every class weighing the same. Metrics count clips and jump; an error does not.
+ChooseBy = Literal["uar", "uf1", "error"]
 _METRICS = {"uar": uar, "uf1": uf1}
 
 
@@ -145,7 +146,12 @@ def choose(
 
 
 def score_by(metric: ChooseBy, labels: Labels, scores: Features) -> float:
-    """The metric of the classes that scores [N, C] are highest for; absent classes do not count."""
+    """What is best is highest: a metric of the classes that scores [N, C] are highest for (absent
+    classes do not count), or less the error of the scores.
+    """
+    if metric == "error":
+        root, target = _balance(labels, scores.shape[1])
+        return -float(np.mean(np.square(root * (scores - target))))
     return _METRICS[metric](labels, scores.argmax(1), scores.shape[1], "present")
 
 
