@@ -238,7 +238,7 @@ class TestFolder:
     def test_an_interrupted_curve_goes_on_to_the_same_bytes(self, tmp_path):
         whole = trace(NearestMean(), out=tmp_path / "whole")
         # Fails in the first fold that trains on s01.
-        with pytest.raises(RuntimeError, match="lights"):
+        with pytest.raises(EvaluationError, match="lights"):
             trace(NearestMean(fails_on="s01"), out=tmp_path / "cut")
         with pytest.raises(EvaluationError, match="has not finished"):
             load_curve(tmp_path / "cut")

@@ -519,3 +519,45 @@ def test_notes_are_on_the_page_as_in_the_console(results):
     assert "note: 27 of 442: not comparable" in page
     assert "note: perfect: own" in page
     assert "<li>a.mp4: not a video</li>" in page
+
+
+def test_each_direction_of_hde_is_scored_once_and_then_their_mean():
+    """Three databases, six directions, by hand: a clip is tested in two of them."""
+    bases = np.repeat(["x", "y", "z"], 8)
+
+    class ByTraining(Says):
+        """Right where trained on database x (clips 0 to 7), else "calm" of everything."""
+
+        def fit(self, clips, labels, subjects):
+            return ByTraining(self.name, np.tile(TRUTH, 3) if clips[0] < 8 else np.zeros(24, int))
+
+    result = run_benchmark(
+        ByTraining("half", np.zeros(24, int)),
+        np.arange(24),
+        np.tile(TRUTH, 3),
+        [f"{base}-{one}" for base, one in zip(bases, PEOPLE * 3, strict=True)],
+        keys=[f"k{i}" for i in range(24)],
+        databases=bases.tolist(),
+        protocol="hde",
+        classes=("calm", "moved"),
+        seeds=(0, 1),
+    )
+    seed = result.scores()["seeds"]["0"]
+    uf1s = {name: each["uf1"] for name, each in seed["directions"].items()}
+    third = pytest.approx(1 / 3)
+    assert uf1s == {
+        **{"x to y": 1, "x to z": 1},
+        **dict.fromkeys(("y to x", "y to z", "z to x", "z to y"), third),
+    }
+    assert seed["overall"]["uf1"] == pytest.approx((2 + 4 / 3) / 6)
+    (row,) = make_rows([result])
+    assert row.scores["uf1"].value == pytest.approx((2 + 4 / 3) / 6)
+    assert (row.subjects, row.clips) == (12, 24)
+    lines = [tuple(line) for line in run_tables([result])[0].lines]
+    assert lines[0][2].startswith("0.556 [")
+    assert [line[0] for line in lines[1:]] == [f"  {name}" for name in uf1s]
+    assert lines[1][2] == "1.000"
+    assert "each direction from one database to another scored alone" in score_table([result])
+    # Against itself: no difference.
+    assert make_rows([result, result])[1].test.p == 1
+    assert draw_confusions([result]).startswith(b"\x89PNG")

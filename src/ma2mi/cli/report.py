@@ -124,9 +124,17 @@ def _facts(runs: Sequence[RunResult]) -> dict[str, str]:
         "data hash": first.data_hash,
         "version": ", ".join(dict.fromkeys(r.version for r in records)),
         "commit": ", ".join(commits),
+        **({"prior": prior} if (prior := _priors(runs)) else {}),
         "seeds": ", ".join(map(str, sorted({seed for r in records for seed in r.seeds}))),
         "subjects in pre-training": str(max(len(r.pretraining_subjects) for r in records)),
     }
+
+
+def _priors(runs: Sequence[RunResult]) -> str:
+    """How common the classes were taken to be, where weights were evaluated without training."""
+    learners = [run.record.settings.get("learner") for run in runs]
+    found = [str(one["prior"]) for one in learners if isinstance(one, dict) and "prior" in one]
+    return ", ".join(dict.fromkeys(found))
 
 
 def _pretraining_picture(folder: Path) -> Picture:

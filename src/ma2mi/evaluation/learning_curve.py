@@ -73,11 +73,12 @@ class LearningCurve:
     def counts(self, size: int) -> Counts:
         """Confusion matrices of each left-out subject: [subjects, draws, seeds, C, C].
 
-        Action units: (tp, fp, fn), [subjects, draws, seeds, units, 3].
+        Action units: (tp, fp, fn), [subjects, draws, seeds, units, 3]. Where folds are directions
+        from one database to another, a draw has as many entries as directions.
         """
-        return np.stack(
+        return np.concatenate(
             [
-                np.stack([_subject_counts(run, seed) for seed in run.record.seeds], axis=1)
+                np.stack([_subject_counts(run, seed) for seed in run.record.seeds], axis=2)
                 for run in self.at(size)
             ],
             axis=1,
@@ -97,7 +98,8 @@ class LearningCurve:
 
     def draw_scores(self, size: int, metric: str = "uf1") -> Floats:
         """The score of each draw, mean over seeds: [draws]."""
-        return np.asarray(_score(metric)(self.counts(size).sum(axis=0)).mean(axis=1))
+        each = np.asarray(_score(metric)(self.counts(size).sum(axis=0)).mean(axis=1))
+        return np.asarray(each.reshape(len(self.at(size)), -1).mean(axis=1))
 
     def seed_scores(self, size: int, metric: str = "uf1") -> Floats:
         """The score of each seed, mean over draws: [seeds]."""
@@ -206,10 +208,23 @@ def _merged(counts: Counts) -> Counts:
 
 
 def _subject_counts(run: RunResult, seed: int) -> Counts:
+    """[subjects, parts, ...]: one part, or one a direction; subjects without clips there are 0."""
     pool = run.pool(seed)
-    if run.record.multi_label:
-        return subject_unit_counts(pool.truth, pool.predicted, pool.subjects)
-    return subject_confusions(pool.truth, pool.predicted, pool.subjects, len(run.record.classes))
+    names = np.unique(pool.subjects)
+    folds = dict.fromkeys(pool.folds.tolist()) if run.of_directions else {"": None}
+    parts = []
+    for fold in folds:
+        rows = pool.folds == fold if run.of_directions else np.full(len(pool.keys), True)
+        truth, predicted, subjects = (a[rows] for a in (pool.truth, pool.predicted, pool.subjects))
+        there = (
+            subject_unit_counts(truth, predicted, subjects)
+            if run.record.multi_label
+            else subject_confusions(truth, predicted, subjects, len(run.record.classes))
+        )
+        part = np.zeros((len(names), *there.shape[1:]), dtype=np.int64)
+        part[np.isin(names, subjects)] = there
+        parts.append(part)
+    return np.stack(parts, axis=1)
 
 
 def _score(metric: str) -> Score:

@@ -23,6 +23,9 @@ from ma2mi.evaluation.run_record import SELECTED_ON_TEST, FoldResult, RunRecord
 
 Tree = dict[str, Any]
 """Plain values as JSON has them."""
+#: Protocols whose folds are directions from one database to another: each is scored alone, and a
+#: score of the whole is the mean over directions. A clip is tested in several of them.
+OF_DIRECTIONS = frozenset(("hde",))
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class RunResult:
     folds: tuple[FoldResult, ...]
     fit_s: Mapping[tuple[int, str], float] = field(default_factory=dict, compare=False)
     failures: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def of_directions(self) -> bool:
+        """Whether each fold is scored alone, see ``OF_DIRECTIONS``."""
+        return self.record.protocol in OF_DIRECTIONS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -101,7 +109,8 @@ class RunResult:
     def scores(self) -> Tree:
         """All scores as one tree of plain values, as in ``scores.json``.
 
-        ``seeds`` holds each seed's pooled scores overall, by database and by class; ``mean``
+        ``seeds`` holds each seed's pooled scores overall, by database (by direction where folds
+        are directions; the overall score is then their mean) and by class; ``mean``
         and ``sd`` (over seeds, None for one seed) the overall ones. The best-on-test score
         (optimistically biased), where requested, stands apart under ``best_on_test``, stamped as
         selected on test data.
@@ -139,26 +148,45 @@ class RunResult:
 
     def _score(self, pool: Pool) -> Tree:
         record = self.record
+        if self.of_directions:
+            names = dict.fromkeys(pool.folds.tolist())
+            directions = {name: self._of_direction(name, pool) for name in names}
+            overall = {
+                metric: float(np.mean([each[metric] for each in directions.values()]))
+                for metric in record.metrics
+            }
+            return {"overall": overall, "directions": directions, "classes": self._classes(pool)}
         tree: Tree = {"overall": {name: self._metric(name, pool) for name in record.metrics}}
         bases = [base for base in np.unique(pool.databases).tolist() if base]
         if len(bases) > 1:
             tree["databases"] = {base: self._of_database(base, pool) for base in bases}
-        if record.multi_label:
-            each = unit_f1(pool.truth, pool.predicted, record.classes, "zero").tolist()
-            tree["classes"] = dict(zip(record.classes, each, strict=True))
-        else:
-            tree["classes"] = {
-                one.name: {key: value for key, value in asdict(one).items() if key != "name"}
-                for one in per_class(pool.truth, pool.predicted, record.classes)
-            }
-        return tree
+        return {**tree, "classes": self._classes(pool)}
+
+    def _classes(self, pool: Pool) -> Tree:
+        names = self.record.classes
+        if self.record.multi_label:
+            each = unit_f1(pool.truth, pool.predicted, names, "zero").tolist()
+            return dict(zip(names, each, strict=True))
+        return {
+            one.name: {key: value for key, value in asdict(one).items() if key != "name"}
+            for one in per_class(pool.truth, pool.predicted, names)
+        }
+
+    def _of_direction(self, name: str, pool: Pool) -> Tree:
+        """A direction's scores, over the classes that its target has or is predicted to have."""
+        rows = pool.folds == name
+        tree: Tree = {one: self._metric(one, pool, rows, "present") for one in self.record.metrics}
+        absent = self._absent(pool.truth[rows])
+        return {**tree, "absent_left_out": absent} if absent else tree
+
+    def _absent(self, truth: NDArray[np.int64]) -> list[str]:
+        shown = np.flatnonzero(truth.any(axis=0)) if truth.ndim == 2 else np.unique(truth)
+        return [name for index, name in enumerate(self.record.classes) if index not in shown]
 
     def _of_database(self, base: str, pool: Pool) -> Tree:
         rows = pool.databases == base
         tree: Tree = {name: self._metric(name, pool, rows, "zero") for name in self.record.metrics}
-        truth = pool.truth[rows]
-        shown = np.flatnonzero(truth.any(axis=0)) if truth.ndim == 2 else np.unique(truth)
-        absent = [name for index, name in enumerate(self.record.classes) if index not in shown]
+        absent = self._absent(pool.truth[rows])
         # A database may lack a class that the pool has; it counts as 0, and that is stated.
         return {**tree, "absent_counted_as_0": absent} if absent else tree
 

@@ -28,7 +28,8 @@ class TableRow:
         subjects, clips: how many were left out and tested.
         seed_scores: each seed and its scores.
         seeds_sd: metric to the standard deviation of the seeds; empty for one seed.
-        databases: database to its scores, mean over seeds, where the run pools several.
+        databases: database to its scores, mean over seeds, where the run pools several; where
+            folds are directions from one database to another, each direction instead.
         classes: class to precision, recall and F1, mean over seeds, and its number of clips;
             empty for action units.
         classes_sd: the same, standard deviations; empty for one seed.
@@ -111,6 +112,7 @@ def _row(level: LearningCurve) -> TableRow:
     seeds: dict[str, dict[str, Any]] = scores["seeds"]
     each = list(seeds.values())
     several = len(each) > 1
+    part = "directions" if result.of_directions else "databases"
     known = [] if result.record.multi_label else list(result.record.classes)
     return TableRow(
         level.name,
@@ -121,8 +123,8 @@ def _row(level: LearningCurve) -> TableRow:
         {int(seed): one["overall"] for seed, one in seeds.items()},
         {name: sd for name, sd in scores["sd"].items() if sd is not None},
         {
-            base: _over([one["databases"][base] for one in each], result.record.metrics)[0]
-            for base in each[0].get("databases", {})
+            base: _over([one[part][base] for one in each], result.record.metrics)[0]
+            for base in each[0].get(part, {})
         },
         {name: _over([one["classes"][name] for one in each])[0] for name in known},
         {name: _over([one["classes"][name] for one in each])[1] for name in known if several},
@@ -143,10 +145,13 @@ def _over(
 
 
 def _lacking(scores: Mapping[str, Any]) -> Iterator[str]:
-    """Databases that lack a class which the pool has."""
+    """Databases and directions that lack a class which the pool has."""
     for base, tree in scores.get("databases", {}).items():
         if lacks := tree.get("absent_counted_as_0"):
             yield f"{base} has no clip of {', '.join(lacks)}: counted as 0 in its scores"
+    for name, tree in scores.get("directions", {}).items():
+        if lacks := tree.get("absent_left_out"):
+            yield f"{name}: no clip of {', '.join(lacks)}, left out of its scores"
 
 
 def _adjusted(tests: Sequence[PairedTest | None]) -> list[float]:

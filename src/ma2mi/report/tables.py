@@ -149,7 +149,7 @@ def _method(results: Sequence[RunResult], rows: Sequence[TableRow]) -> str:
     trained = any(fold.train_subjects for fold in results[0].folds)
     how = (
         "each predicted by a model that never saw that subject, no epoch and no setting chosen on "
-        "a left-out subject; scores pooled over all folds, "
+        f"a left-out subject; {_pooled(results[0])}, "
         if trained
         else "each predicted by weights that were trained on none of these clips; "
     )
@@ -158,6 +158,12 @@ def _method(results: Sequence[RunResult], rows: Sequence[TableRow]) -> str:
         f"mean over seeds and their standard deviation ({name}); intervals by bootstrap over "
         f"subjects, p by paired permutation over subjects, seeds pooled ({name})"
     )
+
+
+def _pooled(result: RunResult) -> str:
+    if result.of_directions:
+        return "each direction from one database to another scored alone, then their mean"
+    return "scores pooled over all folds"
 
 
 def _caption(results: Sequence[RunResult], rows: Sequence[TableRow]) -> str:
@@ -170,7 +176,7 @@ def _caption(results: Sequence[RunResult], rows: Sequence[TableRow]) -> str:
     text = (
         f"Recognition of {len(record.classes)} {kind} "
         f"({', '.join(record.classes)}) by protocol {record.protocol}: {rows[0].clips} clips of "
-        f"{rows[0].subjects} subjects, predictions of all folds pooled. "
+        f"{rows[0].subjects} subjects, {_pooled(results[0])}. "
         f"{'Mean over ' if seeds[-1] > 1 else ''}{count} seed{'s' if seeds[-1] > 1 else ''}; "
         "in brackets 95 % intervals by bootstrap over subjects."
     )
