@@ -10,7 +10,7 @@ pytest.importorskip("lightning")
 pytest.importorskip("cv2")
 
 from ma2mi import load_model  # noqa: E402
-from ma2mi.errors import CheckpointError  # noqa: E402
+from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
 from ma2mi.models.catalog import build_model  # noqa: E402
 from ma2mi.training.calibration import Calibration  # noqa: E402
 from ma2mi.training.checkpoint import save_model  # noqa: E402
@@ -216,3 +216,21 @@ def test_a_damaged_description_is_one_line(pairs, labels, tmp_path, changes, wha
 def replace_settings(model, changes):
     config = {**model.config, "settings": {**model.config["settings"], **changes}}
     return Recognizer(model.net, config)
+
+
+@pytest.mark.parametrize("start", ["none", "recognizer"])
+def test_heat_maps_are_those_of_the_network_that_is_read(pairs, labels, before, start):
+    pytest.importorskip("captum")
+    from ma2mi.training.heatmaps import grad_cam
+
+    init = before if start == "recognizer" else None
+    blocks, _, predictor = fit(init, pairs, labels, [mixes_of(open_blocks(init, 64))[0]])
+    model = recognizer_on_blocks(predictor, blocks, CLASSES, CALIBRATION)
+    few = pairs[np.arange(3)]
+    if init is None:
+        with pytest.raises(SettingsError, match="no grid supports"):
+            grad_cam(model, few)
+        return
+    maps = grad_cam(model, few, "12")
+    np.testing.assert_allclose(maps, grad_cam(load_model(before), few, "12"), atol=1e-5)
+    assert grad_cam(model, few).max() == 1

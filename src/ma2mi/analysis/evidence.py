@@ -194,10 +194,15 @@ def _pair(evidence: Evidence, key: str) -> Pairs:
 
 
 def heat_map(evidence: Evidence, recognizer: Recognizer) -> Floats | None:
-    """Evidence for the output, float32 [S, S] in [0, 1]; attention where captum is missing."""
+    """Evidence for the output, float32 [S, S] in [0, 1]; attention where captum is missing.
+
+    None where no network's grid supports the output.
+    """
     from ma2mi.training.heatmaps import attention_map, grad_cam
     from ma2mi.training.views import batches
 
+    if recognizer.net.explained is None:
+        return None
     pairs = _pair(evidence, "0")
     try:
         seen: Floats | None = grad_cam(recognizer, pairs)

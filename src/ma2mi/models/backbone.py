@@ -82,6 +82,11 @@ class Backbone(nn.Module):
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
 
+    @property
+    def explained(self) -> Backbone | None:
+        """The network whose grid supports the outputs; None where they come from none."""
+        return self
+
     def face_encoder(self) -> nn.Module | None:
         """The position encoder, or None for a backbone without one."""
         return self._modules.get("position_encoder")

@@ -96,6 +96,16 @@ class BlockClassifier(Backbone):
         similar = torch.exp(squared / (-2 * self.width_of_kernel**2))
         return (similar @ self.coefficients.double()).float()
 
+    @property
+    def explained(self) -> Backbone | None:
+        """The first network whose blocks the classes read, else the one whose outputs are kept."""
+        for part in self.blocks.typed_parts:
+            if isinstance(part, NetworkBlocks) and (
+                part.outputs or {*part.names} & {*self.weights}
+            ):
+                return part.net
+        return None
+
     def grid(self, position: Tensor | None, action: Tensor) -> Grid:
         """The grid of the first network among the blocks.
 
@@ -153,6 +163,10 @@ class Beside(Backbone):
         """Logits [B, outputs]."""
         others = self.rest(position, action)[:, -self.kept :]
         return torch.cat([self.classifier(position, action), others], dim=1)
+
+    @property
+    def explained(self) -> Backbone | None:
+        return self.classifier.explained
 
     def grid(self, position: Tensor | None, action: Tensor) -> Grid:
         """The classifier's."""

@@ -27,6 +27,8 @@ def attention_map(backbone: Backbone, batch: Batch) -> Maps | None:
 
     The last block's attention, which is a product of all before it (MMNet, section 3.1).
     """
+    if backbone.explained is None:
+        return None
     attention = backbone.eval().grid(batch.position, batch.action).attention
     return None if attention is None else _enlarged(attention, batch.action.shape[-1])
 
@@ -51,7 +53,7 @@ def grad_cam(
         each map stretched to [0, 1], all 0 where nothing supports the output.
 
     Raises:
-        SettingsError: the recognizer has no such output.
+        SettingsError: the recognizer has no such output, or reads no network's grid.
         MissingPart: captum is not installed.
     """
     with optional_part("captum", "explain"):
@@ -70,12 +72,18 @@ def grad_cam(
             )
         wanted = [outputs.index(name) for name in names]
     net = recognizer.net.eval()
-    encoder = net.action_encoder.seen if isinstance(net, MIACNet) else None
+    inner = net.explained
+    if inner is None:
+        raise SettingsError(
+            "reads the movement itself, and no grid supports its outputs",
+            where=recognizer.config["model"],
+        )
+    encoder = inner.action_encoder.seen if isinstance(inner, MIACNet) else None
     parts, done = [], 0
     with one_thread():
         for batch in batches(net, pairs, recognizer.size):
             cam = LayerGradCam(
-                lambda action, position=batch.position: net(position, action), encoder or net.head
+                lambda action, position=batch.position: net(position, action), encoder or inner.head
             )
             found = cam.attribute(
                 batch.action,
@@ -84,6 +92,7 @@ def grad_cam(
                 relu_attributions=True,
             )
             grid = (found[0] if isinstance(found, tuple) else found).detach()
+            grid = grid.nan_to_num()  # a signed root has no slope at 0
             parts.append(_enlarged(grid, batch.action.shape[-1]))
             done += len(batch.action)
     maps = np.concatenate(parts)
