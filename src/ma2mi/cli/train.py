@@ -61,6 +61,7 @@ def train(
     seed: int = typer.Option(0),
     jobs: int = typer.Option(-1, help="Clips and folds in parallel; -1: one per core."),
     store: Path = typer.Option(Path("runs/clips"), help="Where prepared clips are kept."),
+    track: list[str] = typer.Option([], help=console.TRACK),
     alias: list[str] = typer.Option(
         [], help="Two names of one subject, as samm-lv/006=samm/006; may be given again."
     ),
@@ -81,8 +82,10 @@ def train(
     from ma2mi.training.checkpoint import find_weights, read_config
     from ma2mi.training.claim import check_folder
     from ma2mi.training.export import check_onnx
+    from ma2mi.training.tracking import check_services, track_run
     from ma2mi.training.trained import refuse_fitted
 
+    check_services(track)
     chosen = protocol_named(protocol)
     check_protocol(chosen)
     start = None if init == "none" else find_weights(init)
@@ -115,6 +118,7 @@ def train(
     with console.progress("Training") as tick:
         shared |= {"on_progress": tick, "init": start, "aliases": aliases, "onnx": onnx}
         trained = train_model(labelled, out, settings, **shared)
+    track_run(out, trained.cross, track)
     _report(trained, out)
     console.list_failures(labelled.failures)
     console.finish(labelled.failures)
