@@ -38,6 +38,7 @@ SHORT = {
     "prepare": "--jobs 1",
     "pretrain": "--size 64 --epochs 1 --epoch-steps 2 --batch-size 4 --accelerator cpu --jobs 1",
     "benchmark": "--epochs 1 --jobs 1",
+    "train": "--flow dis --jobs 1",
     "explain": "--clips 2 --jobs 1",
 }
 #: Calls that a test cannot make (a camera, a cluster, two GPUs) or that take minutes: parsed only.
