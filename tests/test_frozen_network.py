@@ -32,28 +32,29 @@ def blocks_of(mixes):
     return {name for mix in mixes for name, _ in mix.weights}
 
 
-def test_pre_trained_weights_are_mixed_with_pixels(pairs, labels, own):
+def test_pre_trained_weights_are_read_by_their_grid(pairs, labels, own):
     entry = Entry("miacnet-tiny", init=own, frozen=True, size=64)
     learner, clips = entry.build_learner(pairs, NAMES, (0, 1))
     assert isinstance(learner, MixedKernel)
     assert learner.name == "miacnet-tiny (pre-trained, frozen + ridge)"
-    assert blocks_of(learner.mixes) == blocks_of(learner.reseed(1).mixes) == {"pixels", "grid"}
+    assert blocks_of(learner.mixes) == blocks_of(learner.reseed(1).mixes) == {"grid"}
     predicted = learner.fit(clips, labels, pairs.subjects).predict(clips)
     assert (predicted.argmax(1) == labels).mean() > 0.9
 
 
 def test_a_recognizer_brings_its_outputs(pairs):
     learner, _ = Entry("miacnet-tiny", init="zero", frozen=True).build_learner(pairs, NAMES, (0,))
-    assert blocks_of(learner.mixes) == {"pixels", "grid", "classes", "units"}
-    assert dict(learner.mixes[0].weights)["pixels"] == pytest.approx(1 / 3)
-    assert len(learner.mixes) == 7
+    (mix,) = learner.mixes
+    assert dict(mix.weights) == pytest.approx({"grid": 0.5, "classes": 0.3, "units": 0.2})
+    assert mix.width == 1.0
+    assert learner.strengths == (1.0,)
 
 
 def test_each_seed_reads_random_weights_of_its_own(pairs, labels, own):
     entry = Entry("miacnet-tiny", like=own, frozen=True, size=64)
     learner, clips = entry.build_learner(pairs, NAMES, (0, 5))
-    assert blocks_of(learner.mixes) == {"pixels", "seed 0 grid"}
-    assert blocks_of(learner.reseed(5).mixes) == {"pixels", "seed 5 grid"}
+    assert blocks_of(learner.mixes) == {"seed 0 grid"}
+    assert blocks_of(learner.reseed(5).mixes) == {"seed 5 grid"}
     alone, own_clips = entry.build_learner(pairs, NAMES, (5,))
     one = learner.reseed(5).fit(clips, labels, pairs.subjects).predict(clips)
     other = alone.fit(own_clips, labels, pairs.subjects).predict(own_clips)
@@ -71,12 +72,6 @@ def test_the_plain_ridge_stays_as_the_control(pairs, own):
     assert np.array_equal(clips[:, 0], extract_features(net, pairs, size=64))
 
 
-def test_networks_of_differences_go_without_pixels(pairs):
-    entry = Entry("miacnet-paper", frozen=True, size=64)
-    learner, _ = entry.build_learner(pairs[np.arange(4)], NAMES, (0,))
-    assert blocks_of(learner.mixes) == {"seed 0 grid"}
-
-
 def test_mixed_kernel_takes_weights_beside_the_shipped_ones(pairs, own, tmp_path):
     shipped, _ = Entry("mixed-kernel").build_learner(pairs, NAMES, (0,))
     with pytest.raises(CheckpointError, match="reads 64 px, zero 112 px"):
@@ -85,7 +80,9 @@ def test_mixed_kernel_takes_weights_beside_the_shipped_ones(pairs, own, tmp_path
     config = {"model": "miacnet-tiny", "classes": 2, "settings": {}, "size": 112}
     save_model(large, open_backbone(own, 2), config)
     both, _ = Entry("mixed-kernel", init=large).build_learner(pairs, NAMES, (0,))
+    assert blocks_of(shipped.mixes) == {"pixels", "grid", "classes", "units"}
     assert blocks_of(both.mixes) - blocks_of(shipped.mixes) == {"own grid"}
+    assert dict(both.mixes[0].weights)["pixels"] == 0.25
     assert (shipped.name, both.name) == ("mixed-kernel", "mixed-kernel + large")
     with pytest.raises(SettingsError, match="has no weights"):
         Entry("pixels-rbf", init=own).build_learner(pairs, NAMES, (0,))
@@ -98,13 +95,10 @@ def test_further_frames_are_further_views(pairs, labels):
     entry = Entry("miacnet-tiny", frozen=True, size=64)
     several = replace(pairs, more=more.astype(np.float16))
     learner, clips = entry.build_learner(several, NAMES, (0,))
-    assert clips.blocks["pixels"].shape[1] == 6
+    assert clips.blocks["seed 0 grid"].shape[1] == 6
     _, alone = entry.build_learner(pairs, NAMES, (0,))
-    np.testing.assert_array_equal(clips.blocks["pixels"][:, :2], alone.blocks["pixels"])
-    # Pixels have no scale: a smaller movement of the same shape says the same.
-    np.testing.assert_allclose(
-        clips.blocks["pixels"][:, 2], alone.blocks["pixels"][:, 0], atol=0.02
-    )
+    first = clips.blocks["seed 0 grid"][:, :2]
+    np.testing.assert_array_equal(first, alone.blocks["seed 0 grid"])
     plain = replace(entry, classifier="ridge").build_learner(several, NAMES, (0,))[1]
     assert plain.shape[:3] == (24, 1, 6)
     assert learner.fit(clips, labels, pairs.subjects).predict(clips).shape == (24, 2)

@@ -65,8 +65,8 @@ def benchmark(
     ),
     classifier: Literal["mixed", "ridge"] = typer.Option(
         "mixed",
-        help="Of a frozen network: 'mixed' chooses a kernel of pixels, grid and outputs inside the "
-        "training subjects and averages all views; 'ridge' is its control, grid and outputs alone.",
+        help="Of a frozen network: 'mixed' is a Gaussian kernel of grid and outputs that averages "
+        "all views; 'ridge' is its control, linear, its strength chosen inside.",
     ),
     branches: Literal["both", "position", "action"] = typer.Option(
         "both", help="Branches of a MIACNet that are used, for ablations."

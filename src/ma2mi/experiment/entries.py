@@ -44,8 +44,8 @@ class Entry:
         init: folder of pre-trained weights, the name of shipped ones ("zero"), or None.
         like: folder whose network is taken with random weights: the control of ``init``.
         frozen: fit a ridge on the backbone's features instead of training the network.
-        classifier: of frozen networks: "mixed" (a kernel mixed of pixels, grid and outputs, see
-            ``MixedKernel``) or "ridge" (grid and outputs alone, see ``DualRidge``), its control.
+        classifier: of frozen networks: "mixed" (a Gaussian kernel mixed of grid and outputs over
+            all views, see ``MixedKernel``) or "ridge" (linear, see ``DualRidge``), its control.
         zero_shot: evaluate the recognizer in ``init`` without training.
         prior: how common the classes are taken to be then, see ``training.zero_shot.ZeroShot``.
         branches: "both", "position" or "action".

@@ -21,7 +21,7 @@ from ma2mi.training.frozen import extract_features, recognizer_features
 from ma2mi.training.mixed_kernel import MixedKernel
 from ma2mi.training.recognizer import Recognizer, load_model
 from ma2mi.training.ridge import DualRidge
-from ma2mi.training.set_kernels import SetClips, all_mixes
+from ma2mi.training.set_kernels import WIDTH, Mix, SetClips, all_mixes, given_mix
 
 
 @dataclass(frozen=True)
@@ -56,30 +56,21 @@ class FrozenNetwork:
     def mixed_kernel(
         self, pairs: Pairs, classes: int, seeds: Sequence[int]
     ) -> tuple[Learner, Clips]:
-        """A mixed kernel of pixels, where the network sees flow, and of what the network sees."""
-        pixels, networks = self._parts(classes, seeds)
-        blocks = FeatureBlocks([*pixels, *networks], self.size)
-        shared = [group for part in pixels for group in part.groups]
-        own = [[*shared, *network.groups] for network in networks]
+        """A kernel of what the network sees: grid and outputs in equal parts."""
+        networks = self._networks(classes, seeds)
+        blocks = FeatureBlocks(networks, self.size)
+        own = [given_mix(network.groups) for network in networks]
         read = own if len(own) == len(seeds) else own * len(seeds)
         return _mix(blocks, pairs, classes, dict(zip(seeds, read, strict=True)), self.name)
 
-    def _parts(
-        self, classes: int, seeds: Sequence[int]
-    ) -> tuple[list[PixelBlock], list[NetworkBlocks]]:
+    def _networks(self, classes: int, seeds: Sequence[int]) -> list[NetworkBlocks]:
         """One network if pre-trained, else one for each seed."""
         if recognizer := self._recognizer():
-            networks = [
-                NetworkBlocks(recognizer.net, self.model, self.settings, recognizer.settings)
-            ]
-        else:
-            networks = [
-                NetworkBlocks(
-                    net, self.model, self.settings, title="" if self.init else f"seed {seed}"
-                )
-                for seed, net in self._backbones(classes, seeds)
-            ]
-        return [PixelBlock()] if networks[0].action_input == "flow" else [], networks
+            return [NetworkBlocks(recognizer.net, self.model, self.settings, recognizer.settings)]
+        return [
+            NetworkBlocks(net, self.model, self.settings, title="" if self.init else f"seed {seed}")
+            for seed, net in self._backbones(classes, seeds)
+        ]
 
     def _recognizer(self) -> Recognizer | None:
         if self.init is None or "recognizer" not in read_config(self.init):
@@ -103,7 +94,9 @@ class FrozenNetwork:
 def mix_with_shipped(
     own: Path | None, pairs: Pairs, classes: int, name: str
 ) -> tuple[Learner, Clips]:
-    """A mixed kernel of pixels, the shipped recognizer, and the grid of other weights.
+    """A kernel of pixels, the shipped recognizer's grid and outputs, and the grid of other weights.
+
+    In equal parts, whatever it gains or loses against one of them alone.
 
     Args:
         own: folder of those; None for none.
@@ -127,19 +120,19 @@ def mix_with_shipped(
         net = open_backbone(own, 2)
         networks.append(NetworkBlocks(net, config["model"], config["settings"], title="own"))
     blocks = FeatureBlocks([PixelBlock(), *networks], zero.size)
-    return _mix(blocks, pairs, classes, {0: blocks.groups}, name)
+    return _mix(blocks, pairs, classes, {0: all_mixes(blocks.groups, WIDTH)[0]}, name)
 
 
 def _mix(
     blocks: FeatureBlocks,
     pairs: Pairs,
     classes: int,
-    read: Mapping[int, Sequence[Mapping[str, float]]],
+    read: Mapping[int, Mix],
     name: str,
 ) -> tuple[Learner, Clips]:
-    """The learner and the blocks of all pairs; ``read`` says which groups a seed reads."""
-    by_seed = tuple((seed, all_mixes(groups)) for seed, groups in read.items())
-    clips = SetClips.of(blocks.extract(pairs), [mix for _, mixes in by_seed for mix in mixes])
+    """The learner and the blocks of all pairs; ``read`` says which kernel a seed reads."""
+    by_seed = tuple((seed, (mix,)) for seed, mix in read.items())
+    clips = SetClips.of(blocks.extract(pairs), tuple(read.values()))
     learner = MixedKernel(
         classes, by_seed[0][1], by_seed=by_seed, features=blocks.digest(), name=name
     )

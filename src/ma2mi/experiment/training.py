@@ -36,7 +36,7 @@ from ma2mi.training.finetune import FineTune, FineTuneSettings
 from ma2mi.training.mixed_kernel import MixedKernel
 from ma2mi.training.model_card import model_card
 from ma2mi.training.recognizer import Recognizer
-from ma2mi.training.set_kernels import SetClips, all_mixes
+from ma2mi.training.set_kernels import SetClips, given_mix
 from ma2mi.training.trained import (
     FineTuneByLogits,
     open_blocks,
@@ -279,7 +279,7 @@ def _plan(labelled: LabelledPairs, settings: TrainSettings, init: Path | None) -
 
 def _plan_ridge(labelled: LabelledPairs, settings: TrainSettings, init: Path | None) -> _Plan:
     blocks = open_blocks(init, settings.recipe.size)
-    mixes = all_mixes(blocks.groups)
+    mixes = (given_mix(blocks.groups),)
     clips = SetClips.of(blocks.extract(labelled.pairs), mixes)
     learner = MixedKernel(len(labelled.classes), mixes, features=blocks.digest())
 

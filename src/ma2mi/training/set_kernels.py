@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Kernel = NDArray[np.float64]
 Blocks = Mapping[str, NDArray[np.float64]]
 
+#: Width of the Gaussian where none is chosen; rows have length 1, so those of two clips are 0 to 2
+#: apart. 0.7 to 1.4 served as well (benchmarks/few_subjects).
+WIDTH = 1.0
 #: Clips whose views are compared with all others' at a time.
 CHUNK = 64
 
@@ -64,6 +67,18 @@ def all_mixes(groups: Sequence[Mapping[str, float]], *widths: float | None) -> t
             weights = [(name, share / count) for group in chosen for name, share in group.items()]
             found += [Mix(tuple(weights), width) for width in widths or (None,)]
     return tuple(found)
+
+
+def given_mix(groups: Sequence[Mapping[str, float]]) -> Mix:
+    """What a classifier reads where nothing is chosen: a Gaussian over all groups in equal parts.
+
+    Pixels have no part in it beside a network: with few labelled subjects they added nothing
+    (benchmarks/few_subjects).
+
+    Args:
+        groups: as of :class:`ma2mi.training.feature_blocks.FeatureBlocks`.
+    """
+    return all_mixes([group for group in groups if "pixels" not in group] or groups, WIDTH)[0]
 
 
 def _chunks(blocks: Blocks) -> Iterator[Blocks]:
