@@ -20,7 +20,7 @@ from ma2mi.training.mixed_kernel import (
     fit_temperature,
 )
 from ma2mi.training.ridge import leave_groups_out, solve_dual
-from ma2mi.training.set_kernels import Mix, SetClips, all_mixes
+from ma2mi.training.set_kernels import Mix, SetClips, all_mixes, given_mix
 
 CLASSES = ("a", "b", "c")
 A, B = Mix((("a", 1.0),)), Mix((("b", 1.0),))
@@ -92,6 +92,13 @@ class TestSetKernels:
         ]
         assert [mix.width for mix in mixes] == [None, 1.0] * 3
         assert [mix.width for mix in all_mixes(groups)] == [None] * 3
+
+    def test_the_given_mix_leaves_pixels_out_beside_a_network(self):
+        groups = [{"pixels": 1.0}, {"grid": 1.0}, {"classes": 0.6, "units": 0.4}]
+        mix = given_mix(groups)
+        assert dict(mix.weights) == pytest.approx({"grid": 0.5, "classes": 0.3, "units": 0.2})
+        assert mix.width == 1.0
+        assert given_mix(groups[:1]) == Mix((("pixels", 1.0),), 1.0)
 
 
 class TestMixedKernel:
