@@ -5,9 +5,8 @@ python benchmarks/loso.py
 442 flow images of 68 fake subjects (``ma2mi.testing.megc2019_flow``), 6,272 features of an
 untrained backbone. "plain loop" is what scripts do: for every fold and candidate strength,
 scikit-learn's RidgeClassifier on the features as they are. "mixed kernel" is what frozen ``zero``
-is read by; "chosen" picks one of all mixes of pixels, grid and outputs, linear and Gaussian, and
-one of seven strengths, on subjects left out within every fold. The controls on the flow itself are
-timed, too.
+is read by; "chosen" picks one of all mixes of pixels, grid and outputs, and one of seven strengths,
+on subjects left out within every fold. The controls on the flow itself are timed, too.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def main() -> None:
     flows = flow_views(pairs)
     start = time.perf_counter()
     blocks = FeatureBlocks([PixelBlock(), network_blocks(load_model("zero"))])
-    given, mixes = given_mix(blocks.groups), all_mixes(blocks.groups, None, WIDTH)
+    given, mixes = given_mix(blocks.groups), all_mixes(blocks.groups, WIDTH)
     clips = SetClips.of(blocks.extract(pairs), [given, *mixes])
     print(f"blocks and kernels, once: {time.perf_counter() - start:.1f} s")
     entries = {
