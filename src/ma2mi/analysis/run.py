@@ -97,19 +97,17 @@ def analyze(
     """
     path, settings = Path(path), settings or AnalysisSettings()
     info = inspect_video(path, fps=fps)
-    recognizer, weights_digest = _load(weights, prior)
-    content = digest(path)
-    about = {
+    recognizer, recognition = _load(weights, prior)
+    about: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
-        "weights": weights_digest,
-        "prior": prior_text(prior),
+        **recognition,
         "blur_faces": blur_faces,
         "videos": videos,
         "show_paths": show_paths,
         "fps": str(fps) if fps else None,
-        "input": content,
+        "input": digest(path),
     }
-    name = name if show_paths else f"video-{content[:8]}"
+    name = name if show_paths else f"video-{about['input'][:8]}"
     name, source = file_name(name) if name else folder_name(path), path_text(path)
     progress = on_progress or ignore
     with own_folder(out, name, source, about) as target:
@@ -195,11 +193,10 @@ def analyze_camera(
         StoreError, CheckpointError: as :func:`analyze`.
     """
     settings = settings or AnalysisSettings()
-    recognizer, weights_digest = _load(weights, prior)
+    recognizer, recognition = _load(weights, prior)
     about = {
         "settings": settings.model_dump(mode="json"),
-        "weights": weights_digest,
-        "prior": prior_text(prior),
+        **recognition,
         "blur_faces": blur_faces,
     }
     source = f"camera {number}"
@@ -309,16 +306,20 @@ def _notes() -> Iterator[list[str]]:
         warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
 
-def _load(weights: Path | str | None, prior: Prior) -> tuple[Recognizer | None, str | None]:
-    """The recognizer and a digest of its weights and settings."""
+def _load(
+    weights: Path | str | None, prior: Prior
+) -> tuple[Recognizer | None, dict[str, str | None]]:
+    """The recognizer; and what the analysis depends on: a digest of its weights and settings, and
+    the class prior.
+    """
     if weights is None:
-        return None, None
+        return None, {"weights": None, "prior": prior_text(prior)}
     with optional_part("torch", "train"):
         from ma2mi.training.checkpoint import find_weights
         from ma2mi.training.recognizer import Recognizer
     folder = find_weights(weights)
     recognizer = Recognizer.from_pretrained(folder, prior=prior)
-    return recognizer, digest(folder)
+    return recognizer, {"weights": digest(folder), "prior": prior_text(prior)}
 
 
 def path_text(path: Path) -> str:

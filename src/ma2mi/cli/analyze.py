@@ -15,6 +15,7 @@ from ma2mi.cli import console
 
 if TYPE_CHECKING:
     from ma2mi.analysis import AnalysisSettings
+    from ma2mi.evaluation.priors import Prior
     from ma2mi.progress import Progress
     from ma2mi.records import Analysis
 
@@ -100,11 +101,9 @@ def analyze(
     from ma2mi.analysis.batch import find_others, find_videos
     from ma2mi.cli.settings import parse
     from ma2mi.errors import SettingsError
-    from ma2mi.evaluation.priors import parse_prior, prior_offsets
+    from ma2mi.evaluation.priors import parse_prior
     from ma2mi.formats.responsible import CANDIDATES
     from ma2mi.spotting import SpottingSettings
-    from ma2mi.training.checkpoint import find_weights, read_config
-    from ma2mi.training.recognizer import recognizer_settings
 
     spotting = parse(
         SpottingSettings,
@@ -136,8 +135,7 @@ def analyze(
             "hold no videos", where=", ".join(map(str, videos)), hint="Name video files"
         )
     if known is not None:
-        folder = find_weights(known)  # refused before the work
-        prior_offsets(shares, recognizer_settings(read_config(folder), folder).classes)
+        _check_weights(known, shares)  # before the work
     options = {
         **recognition,
         "settings": settings,
@@ -150,6 +148,20 @@ def analyze(
     console.out.print(f"\n{CANDIDATES}")
     console.list_failures(failures)
     console.finish(failures)
+
+
+def _check_weights(weights: str, prior: Prior) -> None:
+    """Refuse weights that are no recognizer's, and a prior of other classes.
+
+    Raises:
+        CheckpointError, SettingsError: with the hint.
+    """
+    from ma2mi.evaluation.priors import prior_offsets
+    from ma2mi.training.checkpoint import find_weights, read_config
+    from ma2mi.training.recognizer import recognizer_settings
+
+    folder = find_weights(weights)
+    prior_offsets(prior, recognizer_settings(read_config(folder), folder).classes)
 
 
 def _watch_videos(paths: list[Path], out: Path, jobs: int, options: dict[str, Any]) -> list[str]:

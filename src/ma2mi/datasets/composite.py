@@ -54,5 +54,10 @@ class Composite(Corpus):
     def expressions(self) -> list[Expression]:
         return [expression for corpus in self.corpora for expression in corpus.expressions()]
 
+    def place(self, expression: Expression) -> str:
+        name = expression.recording.corpus
+        its = [c for c in self.corpora if name in (c.name, getattr(c, "database", ""))]
+        return its[0].place(expression) if its else super().place(expression)
+
     def findings(self) -> list[Finding]:
         return [finding for corpus in self.corpora for finding in corpus.findings()]

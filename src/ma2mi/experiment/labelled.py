@@ -81,7 +81,7 @@ class LabelledPairs:
         both = sorted(set(self.databases) & set(others.databases))
         if both:
             raise SettingsError(
-                "is tested, and in --train-also, too: their subjects could not be told apart",
+                "is tested, and in --train-also, too: their subjects could not be kept apart",
                 where=", ".join(both),
                 hint="Leave it out of one of them, or join its tables to one",
             )
@@ -163,9 +163,9 @@ def label_pairs(
         prepared = prepare_expressions(
             [e for e, _ in chosen], clips, jobs=jobs, on_progress=on_progress
         )
-        keys, not_cut = keys_and_failures(prepared, clips)
+        keys, failures = keys_and_failures(prepared, clips, failures)
         pairs, unpaired = build_pairs(clips, keys, settings, jobs=jobs, on_progress=on_progress)
-        failures += [*not_cut, *unpaired]
+        failures += unpaired
         clips_hash = clips.digest(keys)
     return LabelledPairs(
         pairs,
@@ -208,7 +208,7 @@ def check_labels(
         CorpusError: no expression with an emotion or unit, or a class that none shows.
         EvaluationError: an unknown word, one subject only, or databases that do not fit.
     """
-    named, _ = _named_expressions(corpus, protocol)
+    named, failures = _named_expressions(corpus, protocol)
     classes, chosen = _choose(named, corpus, protocol, own_labels or {})
     shown = np.array([label for _, label in chosen], dtype=np.int64)
     lacking = missing_classes(shown, classes, protocol)
@@ -219,10 +219,11 @@ def check_labels(
             hint="Add a corpus that codes them"
             if protocol.units
             else "Take a protocol without them, or name their words with --label WORD=CLASS",
+            details=failures,
         )
     bases = [e.recording.corpus for e, _ in chosen]
     check_databases(bases, protocol, np.full(len(bases), True))
-    protocol.splitter([e.recording.person for e, _ in chosen], bases, aliases)
+    protocol.splitter([e.subject for e, _ in chosen], bases, aliases)
     return classes
 
 
@@ -291,7 +292,7 @@ def _choose(
     encoded, dropped = labels.encode(
         [e.emotion for e in named],
         [e.recording.corpus for e in named],
-        places=[f"{corpus.root}, clip {e.key}" for e in named],
+        places=[f"{corpus.place(e)}, clip {e.key}" for e in named],
     )
     for word, count in sorted(dropped.items()):
         log.info("%d clips marked %r have no class in %s", count, word, labels.name)
