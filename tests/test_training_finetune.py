@@ -133,6 +133,9 @@ def test_inner_stop_takes_the_best_epoch(pairs, labels, monkeypatch):
     learner = FineTune(2, make_recipe(4, stop="inner"), keep_epochs=True)
     predictor = learner.fit(pairs, labels, pairs.subjects)
     assert predictor.chosen["epoch"] == 2
+    assert [row["epoch"] for row in predictor.curve] == [1, 2, 3, 4]
+    assert [row["inner_uar"] for row in predictor.curve] == [0.2, 0.9, 0.9, 0.5]
+    assert all(np.isfinite(row["train_loss"]) for row in predictor.curve)
     assert np.array_equal(predictor.predict_epochs(pairs)[1], predictor.predict(pairs))
 
 
