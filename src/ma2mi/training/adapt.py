@@ -203,10 +203,9 @@ def adapt(
         "config_sha256": digest(weights / CONFIG),
         "pairs_sha256": digest_pairs(pairs),
     }
-    epochs = "adapt.settings.loop.epochs"
     # The random numbers of the caller stay as they were.
     with (
-        run_folder(out, meant, fabric, epochs=epochs) as claimed,
+        run_folder(out, meant, fabric, epochs="adapt.settings.loop.epochs") as claimed,
         tracking.track(out, services, claimed, main=fabric.is_global_zero) as tracker,
         torch.random.fork_rng(devices=[]),
         one_thread(),
@@ -217,9 +216,8 @@ def adapt(
             adaptation, before, source, (train, held), settings, (out, tracker), fabric, on_progress
         )
         write_log(out / "log.csv", history, COLUMNS)
-        adapted["figures"] = history[-1]
-        if "planned" in claimed:
-            adapted["planned"] = claimed["planned"]
+        adapted |= {"figures": history[-1]}
+        adapted |= {"planned": claimed["planned"]} if "planned" in claimed else {}
         with writing(out):
             _finished(before, net, weights, adapted).save_pretrained(out)
     return history
