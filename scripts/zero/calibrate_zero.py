@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 KEPT_MOVEMENTS = 0.95
 """Share of the calibration domains' expressions that the movement threshold lets pass."""
 
-RIGHT_SHARE = 0.9
+RIGHT_SHARE = 0.95
 """Share of right predictions on the calibration domains, below which it abstains."""
 
 RECIPE = [
