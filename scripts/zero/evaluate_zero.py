@@ -92,7 +92,7 @@ def table(scores: dict[str, dict[str, Any]]) -> str:
 
 def draw_calibration(scores: dict[str, dict[str, Any]], path: Path) -> None:
     """How often a prediction of a given probability is right."""
-    figure, axes = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(5.2, 5.8), layout="constrained")
     axes.plot([1 / 3, 1], [1 / 3, 1], color="0.7", lw=1, zorder=0)
     for name, score in scores.items():
         chance, right = score["chance"], score["right"]
@@ -107,7 +107,7 @@ def draw_calibration(scores: dict[str, dict[str, Any]], path: Path) -> None:
         )
     axes.set(xlabel="probability that it states", ylabel="share that is right")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside lower center", fontsize=7, frameon=False)
     figure.savefig(path, dpi=130, metadata={"Software": None})
     plt.close(figure)
 
