@@ -116,8 +116,7 @@ def analyze(
     )
     settings = AnalysisSettings(most_faces=faces, spotting=spotting)
     known = None if weights == "none" else weights
-    shares = parse_prior(prior)
-    recognition = {"weights": known, "prior": shares}
+    recognition: dict[str, Any] = {"weights": known, "prior": parse_prior(prior)}
     if camera is not None:
         if videos:
             raise SettingsError("takes no video files", where="--camera", hint="Leave one out")
@@ -135,7 +134,7 @@ def analyze(
             "hold no videos", where=", ".join(map(str, videos)), hint="Name video files"
         )
     if known is not None:
-        _check_weights(known, shares)  # before the work
+        _check_weights(known, recognition["prior"])  # before the work
     options = {
         **recognition,
         "settings": settings,
