@@ -1,10 +1,10 @@
 """Two recognizers on the same judging samples: ``python benchmarks/zero/compare.py --before DIR``.
 
 Scores with 95 % intervals (bootstrap over subjects, BCa); p by swapping the two, subject by subject
-(paired permutation); p (Holm) over all domains of a score. "Before" is as it was shipped, a prior
-of the classes in its logits included. "Before, calibrated anew" is that network with a flat prior,
-its temperatures and thresholds chosen as those of "now": the rest of the difference is training.
-``make weights`` makes the judging data; ``--readme`` writes this page.
+(paired permutation), corrected by Holm over the domains of a score. "Before" is as it was shipped,
+a prior of the classes in its logits included. "Before, calibrated anew" is that network with a flat
+prior, its temperatures and thresholds chosen as those of "now": the rest of the difference is
+training. ``make weights`` makes the judging data; ``--readme`` writes this page.
 """
 
 from __future__ import annotations
@@ -78,23 +78,30 @@ def count(recognizer: Recognizer, domains: dict[str, EvaluationSet]) -> dict[str
 
 
 def summary(systems: dict[str, dict[str, Counted]], score: str) -> list[str]:
-    """One score in every domain, the last system against the first."""
+    """One score in every domain, the last system against each of the others; p by Holm."""
     part, of = SCORES[score]
-    names = list(systems)
+    *others, last = systems
+    heads = ["domain", *systems, *(f"against {name}, p" for name in others)]
     lines = [
-        f"| domain | {' | '.join(names)} | difference | p | p (Holm) |",
-        "|---" * (len(names) + 4) + "|",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
     ]
-    tests = {}
-    for domain in systems[names[0]]:
-        counts = [getattr(systems[name][domain], part) for name in names]
-        tests[domain] = permutation_test(counts[-1], counts[0], of)
-    corrected = holm([test.p for test in tests.values()]).tolist()
-    for (domain, test), p in zip(tests.items(), corrected, strict=True):
-        shown = [str(bootstrap(getattr(systems[name][domain], part), of)) for name in names]
-        lines.append(
-            f"| {domain} | {' | '.join(shown)} | {test.difference:+.3f} | {test.p:.4f} | {p:.4f} |"
+    domains = list(systems[last])
+    against = []
+    for name in others:
+        tests = [
+            permutation_test(
+                getattr(systems[last][domain], part), getattr(systems[name][domain], part), of
+            )
+            for domain in domains
+        ]
+        corrected = holm([test.p for test in tests]).tolist()
+        against.append(
+            [f"{test.difference:+.3f}, {p:.4f}" for test, p in zip(tests, corrected, strict=True)]
         )
+    for at, domain in enumerate(domains):
+        shown = [str(bootstrap(getattr(seen[domain], part), of)) for seen in systems.values()]
+        lines.append(f"| {domain} | {' | '.join([*shown, *(tests[at] for tests in against)])} |")
     return lines
 
 
