@@ -38,8 +38,8 @@ def extract_features(
         device: where the backbone computes.
 
     Returns:
-        [N, 2 * M, D] of M instances: the flattened grid, signed square root, length 1 (see ``flatten_grid``),
-        rotated into as few dimensions as there are rows (see ``compress``).
+        [N, 2 * M, D] of M instances: the flattened grid, signed square root, length 1 (see
+        ``flatten_grid``), rotated into as few dimensions as there are rows (see ``compress``).
     """
     backbone = backbone.to(device).eval()
     return _by_view(backbone, pairs, size, flatten_grid)

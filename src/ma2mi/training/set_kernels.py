@@ -39,7 +39,8 @@ class Mix:
         """[n, m] from blocks [n, V, D] and [m, W, D]."""
         if self.width is None:
             sums = [w * one[name].mean(1) @ other[name].mean(1).T for name, w in self.weights]
-            return np.sum(sums, axis=0)
+            total: Kernel = np.sum(sums, axis=0)
+            return total
         return np.concatenate([self._gaussian(part, other) for part in _chunks(one)])
 
     def _gaussian(self, one: Blocks, other: Blocks) -> Kernel:
@@ -51,7 +52,8 @@ class Mix:
             lengths = np.square(x).sum(1)[:, None] + np.square(y).sum(1)
             squared = squared + weight * np.maximum(lengths - 2 * x @ y.T, 0)
         similar: Kernel = np.exp(squared / (-2 * self.width**2))
-        return similar.reshape(n, v, m, w).mean(axis=(1, 3))
+        mean: Kernel = similar.reshape(n, v, m, w).mean(axis=(1, 3))
+        return mean
 
 
 def all_mixes(groups: Sequence[Mapping[str, float]], *widths: float | None) -> tuple[Mix, ...]:
@@ -132,7 +134,9 @@ class SetClips:
         if mix in self.kernels:
             return self.kernels[mix][at]
         if mix.width is None and all(name in self.kernels for name, _ in mix.weights):
-            return np.sum([w * self.kernels[name][at] for name, w in mix.weights], axis=0)
+            parts = [w * self.kernels[name][at] for name, w in mix.weights]
+            total: Kernel = np.sum(parts, axis=0)
+            return total
         return mix.between(self.own_blocks(mix), other.own_blocks(mix))
 
     def own_blocks(self, mix: Mix) -> Blocks:
