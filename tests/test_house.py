@@ -72,7 +72,6 @@ OLD_WORDS: dict[str, str] = {
     "src/ma2mi/evaluation/run_folder.py:guess": _DATA,
     "src/ma2mi/formats/responsible.py:told": _DATA,
     "src/ma2mi/formats/tables.py:told": _DATA,
-    "src/ma2mi/weights/zero/config.json:painted": _DATA,
 }
 
 
