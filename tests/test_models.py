@@ -9,14 +9,14 @@ torch = pytest.importorskip("torch")
 
 from ma2mi.errors import CheckpointError, SettingsError  # noqa: E402
 from ma2mi.models.backbone import flatten_grid  # noqa: E402
-from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
+from ma2mi.models.catalog import build_model, startable  # noqa: E402
 from ma2mi.models.part_finder import PARTS, inverse, look_from, sampled  # noqa: E402
 from ma2mi.training.checkpoint import load_backbone, open_backbone, save_model  # noqa: E402
 
-MIACNETS = [name for name in MODELS if name.startswith("miacnet")]
+MIACNETS = [name for name in startable() if name.startswith("miacnet")]
 
 
-@pytest.fixture(scope="module", params=sorted(MODELS))
+@pytest.fixture(scope="module", params=sorted(startable()))
 def built(request):
     torch.manual_seed(0)
     net = build_model(request.param, 5).eval()
@@ -76,7 +76,7 @@ def test_weights_round_trip_and_fresh_head(built, tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == first
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"miacnet-base", "miacnet-paper"}))
+@pytest.mark.parametrize("name", sorted(set(startable()) - {"miacnet-base", "miacnet-paper"}))
 def test_same_seed_same_weights(name):
     nets = []
     for seed in (3, 3, 4):
@@ -89,7 +89,7 @@ def test_same_seed_same_weights(name):
 def test_unknown_names():
     with pytest.raises(SettingsError, match=r"miacnet-small: is no known model. Known are: .*tiny"):
         build_model("miacnet-small", 3)
-    for name in MODELS:
+    for name in startable():
         with pytest.raises(SettingsError, match=f"{name} has no setting 'colour'"):
             build_model(name, 3, colour=1)
 

@@ -12,7 +12,7 @@ from torch.nn import functional  # noqa: E402
 
 from ma2mi.errors import SettingsError  # noqa: E402
 from ma2mi.models.backbone import Grid  # noqa: E402
-from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
+from ma2mi.models.catalog import build_model, startable  # noqa: E402
 from ma2mi.models.part_finder import PARTS  # noqa: E402
 from ma2mi.motion import REGIONS  # noqa: E402
 from ma2mi.training.movement_settings import NuisanceSettings  # noqa: E402
@@ -63,7 +63,7 @@ def test_the_loss_is_the_weighted_sum(grown):
     assert all(term.item() > 0 for term in said)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"miacnet-base", "miacnet-paper"}))
+@pytest.mark.parametrize("name", sorted(set(startable()) - {"miacnet-base", "miacnet-paper"}))
 def test_around_every_model(grown, name):
     task = make_task(model=name, model_settings={})
     said = task(batch_of(grown, task, ALL[:8]))

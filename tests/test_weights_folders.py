@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from ma2mi.errors import CheckpointError, Ma2miError, SettingsError  # noqa: E402
 from ma2mi.evaluation.labels import CD6ME_UNITS  # noqa: E402
-from ma2mi.models.catalog import MODELS, build_model  # noqa: E402
+from ma2mi.models.catalog import build_model, startable  # noqa: E402
 from ma2mi.training.checkpoint import find_weights, load_backbone, open_backbone, save_model  # noqa: E402
 from ma2mi.training.recognizer import Recognizer, load_model  # noqa: E402
 
@@ -363,7 +363,14 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["block-classifier", "beside"])
+def test_a_network_made_from_trained_ones_is_not_built_from_nothing(name):
+    with pytest.raises(SettingsError, match="lacks its settings"):
+        build_model(name, 3)
+    assert name not in startable()
+
+
+@pytest.mark.parametrize("name", startable())
 def test_impossible_settings_of_a_network(name):
     build_model(name, 3)
     for wrong in ({"dropout": float("nan")}, {"dropout": "much"}, {"dropout": 1}, {"no": 1}):

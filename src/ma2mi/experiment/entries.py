@@ -18,7 +18,7 @@ from ma2mi.evaluation.learner_faults import faults_of
 from ma2mi.evaluation.priors import Prior, prior_text
 from ma2mi.experiment.frozen_network import FrozenNetwork, mix_with_shipped
 from ma2mi.models.backbone import Branches
-from ma2mi.models.catalog import MODELS
+from ma2mi.models.catalog import MODELS, startable
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
 from ma2mi.training.block_classifier import FITTED
 from ma2mi.training.checkpoint import find_weights, read_config
@@ -304,7 +304,7 @@ def _network(
     return learner, pairs
 
 
-BUILDERS.update(dict.fromkeys(MODELS, _network))
+BUILDERS.update(dict.fromkeys(startable(), _network))
 
 
 def head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:

@@ -68,6 +68,12 @@ def build_model(name: str, classes: int, **settings: Any) -> Backbone:
             raise SettingsError(
                 f"{name} has no setting {setting!r}", hint=f"It has: {', '.join(sorted(known))}"
             )
+    if missing := sorted(_needed_by(build) - settings.keys()):
+        raise SettingsError(
+            f"lacks its settings {', '.join(missing)}",
+            where=name,
+            hint="ma2mi train makes such a network; load it from its folder",
+        )
     dropout = settings.get("dropout", 0.0)
     if not (isinstance(dropout, Real) and 0 <= float(dropout) < 1):
         raise SettingsError(f"{dropout!r} is no share", where=f"{name}, setting dropout")
@@ -82,6 +88,19 @@ def build_model(name: str, classes: int, **settings: Any) -> Backbone:
             first["msg"].removeprefix("Value error, "),
             where=f"{name}, setting {setting}" if setting else name,
         ) from error
+
+
+def startable() -> list[str]:
+    """Names of the networks that training can start from; the others are made from trained ones."""
+    return [name for name, build in MODELS.items() if not _needed_by(build)]
+
+
+def _needed_by(build: Builder) -> set[str]:
+    """Settings that have no default."""
+    if not isinstance(build, type):
+        return set()
+    parameters = inspect.signature(build).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty} - {"classes"}
 
 
 def _settings_of(build: Builder) -> set[str]:
