@@ -412,7 +412,7 @@ where a strength is given, none is chosen.
 
 Averaging all views is kept whatever it gains: a face and its mirror image then get one answer, and
 a kernel of one row a clip, not of two, is fitted 8 times sooner. Width and strength were fixed on
-these domains with the weights before (`zero` of 23 November), and not tuned again for later ones.
+these domains with the weights before (see `benchmarks/zero`), and not tuned again for later ones.
 
 Frames before the apex exist where a clip is a video: synthetic faces, as movement ({moving}).
 Under "{first}" strengths are 0.03 to 3, chosen by UAR on five folds of the training subjects, and
