@@ -23,7 +23,7 @@ from ma2mi.datasets.page import markdown_page
 from ma2mi.evaluation.labels import LABEL_SETS
 from ma2mi.evaluation.metrics import METRICS
 from ma2mi.evaluation.protocols import PROTOCOLS
-from ma2mi.models.catalog import MODELS
+from ma2mi.models.catalog import MODELS, startable
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -110,7 +110,8 @@ def _commands() -> Iterator[str]:
 def _names() -> Iterator[str]:
     yield "## Networks\n\n`--model` of `benchmark` and `pretrain`; `build_model` in Python.\n"
     yield "| name | settings |\n|---|---|"
-    for name, build in sorted(MODELS.items()):
+    for name in sorted(startable()):
+        build = MODELS[name]
         parameters = inspect.signature(build).parameters
         known = getattr(build, "__kwdefaults__", None) or {
             key: p.default for key, p in parameters.items() if p.default is not p.empty

@@ -141,6 +141,7 @@ def benchmark(
         Entry,
         check_labels,
         check_model,
+        check_network,
         check_unseen,
         find_corpora,
         label_pairs,
@@ -148,6 +149,7 @@ def benchmark(
         run_entry,
         run_entry_curve,
     )
+    from ma2mi.models.catalog import MODELS
     from ma2mi.report.tables import curve_text, score_table
     from ma2mi.training.checkpoint import find_weights, read_config
     from ma2mi.training.recognizer import recognizer_settings
@@ -176,6 +178,8 @@ def benchmark(
     pairs = parse(PairSettings, {"method": flow, "instances": instances})
     cut = find_recipe(recipe, size=size + 16)
     check_model(model)
+    if folder and model in MODELS:
+        check_network(folder, config, model, size)
     labels, aliases = parse_labels(label), parse_aliases(alias)
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError("is a file", where=f"--out {out}", hint="Name a folder")

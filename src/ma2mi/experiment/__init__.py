@@ -1,7 +1,7 @@
 """An experiment from a corpus to a result: corpora, labelled pairs, entries, runs."""
 
 from ma2mi.experiment.corpora import find_corpora, find_corpus, render_corpus
-from ma2mi.experiment.entries import Entry, check_model
+from ma2mi.experiment.entries import Entry, check_model, check_network
 from ma2mi.experiment.labelled import (
     LabelledPairs,
     check_labels,
@@ -17,6 +17,7 @@ __all__ = [
     "LabelledPairs",
     "check_labels",
     "check_model",
+    "check_network",
     "check_unseen",
     "choose_examples",
     "cut_recordings",

@@ -18,7 +18,7 @@ from ma2mi.evaluation.learner_faults import faults_of
 from ma2mi.evaluation.priors import Prior, prior_text
 from ma2mi.experiment.frozen_network import FrozenNetwork, mix_with_shipped
 from ma2mi.models.backbone import Branches
-from ma2mi.models.catalog import MODELS, startable
+from ma2mi.models.catalog import MODELS
 from ma2mi.training.baselines import FlowSVM, Majority, flow_histograms
 from ma2mi.training.block_classifier import FITTED
 from ma2mi.training.checkpoint import find_weights, read_config
@@ -257,6 +257,25 @@ def _mixed_kernel(
     return mix_with_shipped(entry.weights, pairs, len(names), entry.name)
 
 
+def check_network(folder: Path, config: dict[str, Any], model: str, size: int) -> None:
+    """Refuse weights of another network than the one that is wanted.
+
+    Args:
+        folder: of the weights.
+        config: its description.
+        model, size: what is wanted; size in px.
+
+    Raises:
+        CheckpointError: with what they are.
+    """
+    if (config["model"], config["size"]) != (model, size):
+        raise CheckpointError(
+            f"holds {config['model']} at {config['size']} px, not {model} at {size} px",
+            where=folder,
+            hint="Name them with --model and --size",
+        )
+
+
 def _network(
     entry: Entry, pairs: Pairs, names: tuple[str, ...], seeds: tuple[int, ...]
 ) -> tuple[Learner, Clips]:
@@ -267,13 +286,7 @@ def _network(
     if source := init or entry.like:
         source = find_weights(source)
         config = read_config(source)
-        if (config["model"], config["size"]) != (entry.model, entry.size):
-            raise CheckpointError(
-                f"holds {config['model']} at {config['size']} px, not {entry.model} at "
-                f"{entry.size} px",
-                where=source,
-                hint="Name them with --model and --size",
-            )
+        check_network(source, config, entry.model, entry.size)
         settings = dict(config["settings"])
         if "recognizer" in config:
             recognizer_settings(config, source)
@@ -304,7 +317,7 @@ def _network(
     return learner, pairs
 
 
-BUILDERS.update(dict.fromkeys(startable(), _network))
+BUILDERS.update(dict.fromkeys(MODELS, _network))
 
 
 def head_rows(config: dict[str, Any], names: Sequence[str]) -> tuple[int, ...]:
