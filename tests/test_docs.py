@@ -42,8 +42,8 @@ SHORT = {
     "train": "--flow dis --jobs 1",
     "explain": "--clips 2 --jobs 1",
 }
-#: Calls that a test cannot make (a camera, a cluster, two GPUs) or that take minutes: parsed only.
-PARSED = ("--camera", "--cluster", "--devices", "demo", "synthetic-macro", "synthetic-micro")
+#: Calls that a test cannot make (a camera, a cluster, two GPUs) or that take a minute: parsed only.
+PARSED = ("--camera", "--cluster", "--devices", "demo", "synthetic-macro", "synthetic-micro", "cd6me")
 #: The fakes that stand for DIR, a licensed copy.
 LICENSED = ("casme2", "samm", "smic", "megc2019-flow")
 

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
+from scipy.special import softmax
 from sklearn.metrics.pairwise import rbf_kernel
 
 from ma2mi.errors import EvaluationError
@@ -192,3 +193,12 @@ def test_biases_lift_what_uf1_loses():
     assert biases[0] < min(biases[1:])
     gain = uf1(labels, (scores + biases).argmax(1), 3) - uf1(labels, scores.argmax(1), 3)
     assert gain > 0.02
+
+
+def test_a_handful_of_clips_all_right_make_nothing_certain():
+    labels = np.array([0, 1, 2] * 3)
+    scores = np.eye(3)[labels]  # all right, by far
+    temperature = fit_temperature(scores, labels)
+    stated = softmax(scores / temperature, axis=1).max(1)
+    # One more clip of each class called by chance: (9 + 1) / (9 + 3).
+    assert stated == pytest.approx(np.full(9, 10 / 12), abs=1e-3)

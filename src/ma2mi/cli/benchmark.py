@@ -154,6 +154,7 @@ def benchmark(
     from ma2mi.training.checkpoint import find_weights, read_config
     from ma2mi.training.recognizer import recognizer_settings
     from ma2mi.training.tracking import check_services
+    from ma2mi.training.trained import refuse_fitted
     from ma2mi.training.zero_shot import check_names
 
     check_services(track)
@@ -191,6 +192,8 @@ def benchmark(
         names = check_labels(found, chosen, labels, aliases)
         if config.get("trained_subjects"):
             check_unseen(folder, labelled_subjects(found, chosen, labels), aliases)
+        if init:
+            refuse_fitted(config, init)
         if weights:
             check_names(recognizer_settings(config, folder or ""), names, shares, folder)
         cutting: dict[str, Any] = {"recipe": cut, "settings": pairs, "own_labels": labels}

@@ -146,11 +146,15 @@ def _check_network(starts: bool, method: str, model: str | None, size: int | Non
 
 def _report(trained: TrainedModel, out: Path) -> None:
     """What was reached, and how to use it."""
+    from ma2mi.training.model_card import caution
+
     about = trained.recognizer.config["trained"]
     scores = ", ".join(f"{name} {one['text']}" for name, one in about["scores"].items())
     clips = sum(one["clips"] for one in about["corpora"].values())
     subjects = sum(len(one["subjects"]) for one in about["corpora"].values())
     console.out.print(f"\nlearned from {clips} clips of {subjects} subjects", markup=False)
+    if few := caution(clips, subjects):
+        console.out.print(few, markup=False)
     console.out.print(f"cross-validated ({about['cross_validation']}): {scores}", markup=False)
     below = trained.recognizer.settings.abstain_below
     console.out.print(f"it abstains below {below:.2f}; card: {out / 'README.md'}", markup=False)

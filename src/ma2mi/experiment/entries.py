@@ -114,8 +114,10 @@ class Entry:
         """
         build = find_builder(self.model)
         if not self.zero_shot:
-            config = read_config(self.weights) if self.weights else {"model": self.model}
-            refuse_fitted(config, self.init or self.model)
+            # The network with random weights is that of "like": the same refusal.
+            source = self.weights or (find_weights(self.like) if self.like else None)
+            config = read_config(source) if source else {"model": self.model}
+            refuse_fitted(config, source or self.model)
         if self.model not in MODELS and (
             self.keep_epochs or (self.init and self.model != "mixed-kernel")
         ):

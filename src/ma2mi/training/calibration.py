@@ -85,13 +85,24 @@ def _logs(probabilities: Floats) -> Floats:
     return logs
 
 
+def smoothed_targets(labels: Labels, classes: int) -> Floats:
+    """One-hot rows [N, C] as if one more clip of each class had been called by chance.
+
+    Without it a handful of clips, all of them right, would make a classifier certain (Platt,
+    "Probabilistic outputs for support vector machines", 1999).
+    """
+    share = classes / (len(labels) + classes)
+    rows: Floats = (1 - share) * np.eye(classes)[labels] + share / classes
+    return rows
+
+
 def _best_temperature(logs: Floats, labels: Labels) -> float:
     counts = np.bincount(labels, minlength=logs.shape[1])
     weights = 1 / counts[labels]  # all classes alike: the prior is flat
+    targets = weights[:, None] * smoothed_targets(labels, logs.shape[1])
 
     def loss(log: float) -> float:
-        rows = log_softmax(logs / np.exp(log), axis=1)
-        return -float((weights * rows[np.arange(len(labels)), labels]).sum())
+        return -float((targets * log_softmax(logs / np.exp(log), axis=1)).sum())
 
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded")

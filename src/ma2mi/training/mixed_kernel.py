@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from ma2mi.errors import EvaluationError
+from ma2mi.training.calibration import smoothed_targets
 from ma2mi.training.ridge import (
     SHARPNESS,
     ChooseBy,
@@ -31,6 +32,7 @@ BIASES = np.linspace(-0.5, 0.5, 21)
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: What is taken where none is chosen, relative to the mean of the kernel's diagonal.
 STRENGTH = 1.0
+GIVEN = "mix and strength are given; the rest on training subjects left out one by one"
 LEFT_OUT = "training subjects left out one by one"
 
 
@@ -111,9 +113,13 @@ class MixedKernel:
             "strength": best.strength,
             "temperature": round(temperature, 4),
             "class_biases": biases.round(4).tolist(),
-            "chosen_on": "nothing: one subject" if alone else LEFT_OUT,
+            "chosen_on": "nothing: one subject" if alone else self._chosen_on(),
         }
         return MixedKernelPredictor(clips, best.mix, best.coefficients, biases, temperature, chosen)
+
+    def _chosen_on(self) -> str:
+        given = len(self.mixes) == len(self.strengths) == 1
+        return GIVEN if given else LEFT_OUT
 
     def _fit(
         self, mix: Mix, kernel: Features, labels: Labels, groups: Sequence[Rows], strength: float
@@ -195,9 +201,9 @@ def fit_temperature(scores: Features, labels: Labels) -> float:
     """
 
     def loss(log: float) -> float:
-        rows = log_softmax(scores / np.exp(log), axis=1)
-        return -float(rows[np.arange(len(labels)), labels].mean())
+        return -float((targets * log_softmax(scores / np.exp(log), axis=1)).mean())
 
+    targets = smoothed_targets(labels, scores.shape[1])
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded")
     return float(np.exp(found.x))

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: Below so many subjects intervals are wide, and temperature and thresholds are guesses. Ours.
+FEW_SUBJECTS = 10
 #: Subjects of a corpus that are listed by name; the config lists all.
 NAMED = 60
+
+
+def caution(clips: int, subjects: int) -> str:
+    """A sentence for a model of few subjects; "" for others."""
+    if subjects >= FEW_SUBJECTS:
+        return ""
+    return (
+        f"{clips} clips of {subjects} subjects are few: scores, intervals, temperature and "
+        f"thresholds mean little below {FEW_SUBJECTS} subjects."
+    )
 
 
 def model_card(trained: Mapping[str, Any]) -> str:
@@ -17,11 +29,15 @@ def model_card(trained: Mapping[str, Any]) -> str:
     """
     scores = trained["scores"]
     gated = [name for name, one in trained["corpora"].items() if one["gated"]]
+    clips = sum(one["clips"] for one in trained["corpora"].values())
+    subjects = sum(len(one["subjects"]) for one in trained["corpora"].values())
+    few = caution(clips, subjects)
     return CARD.format(
         classes=", ".join(trained["classes"]),
         how=_HOW[trained["method"]].format(start=trained["init"] or "random weights"),
-        clips=sum(one["clips"] for one in trained["corpora"].values()),
-        subjects=sum(len(one["subjects"]) for one in trained["corpora"].values()),
+        clips=clips,
+        subjects=subjects,
+        few=f"\n**{few}**\n" if few else "",
         corpora=_corpora(trained["corpora"], trained["classes"]),
         gated=GATED.format(names=", ".join(gated)) if gated else "",
         who=_who(trained["corpora"]),
@@ -125,7 +141,7 @@ candidates for a person to review. The EU AI Act bans emotion recognition at wor
 By cross-validation ({folds}): each subject is predicted by a model
 that never saw that subject. 95 % intervals by bootstrap over subjects. The model in this folder was
 then fitted on all of them. Expected calibration error: {error:.3f}.
-
+{few}
 | UF1 | UAR | accuracy |
 |---|---|---|
 | {uf1} | {uar} | {accuracy} |
