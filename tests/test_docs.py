@@ -43,7 +43,8 @@ SHORT = {
     "explain": "--clips 2 --jobs 1",
 }
 #: Calls that a test cannot make (a camera, a cluster, two GPUs) or that take a minute: parsed only.
-PARSED = ("--camera", "--cluster", "--devices", "demo", "synthetic-macro", "synthetic-micro", "cd6me")
+PARSED = ("--camera", "--cluster", "--devices", "demo", "synthetic-macro", "synthetic-micro")
+PARSED += ("cd6me", "review")
 #: The fakes that stand for DIR, a licensed copy.
 LICENSED = ("casme2", "samm", "smic", "megc2019-flow")
 
