@@ -95,3 +95,10 @@ def test_classes_that_no_clip_shows_get_no_share():
     assert estimate_shares(np.array([[1.0, 0.0, 0.0]] * 4)).tolist() == [1.0, 0.0, 0.0]
     with pytest.raises(SettingsError, match="no clip"):
         estimate_shares(np.empty((0, 3)))
+
+
+def test_a_prior_without_weights_is_refused(ma2mi, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    code, _, err = ma2mi("analyze", "clip.mp4", "--weights", "none", "--prior", "megc2019")
+    assert code == 2
+    assert "--prior: is for weights that name classes" in err

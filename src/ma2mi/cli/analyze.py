@@ -133,8 +133,7 @@ def analyze(
         raise SettingsError(
             "hold no videos", where=", ".join(map(str, videos)), hint="Name video files"
         )
-    if known is not None:
-        _check_weights(known, recognition["prior"])  # before the work
+    _check_weights(known, recognition["prior"])  # before the work
     options = {
         **recognition,
         "settings": settings,
@@ -149,16 +148,25 @@ def analyze(
     console.finish(failures)
 
 
-def _check_weights(weights: str, prior: Prior) -> None:
-    """Refuse weights that are no recognizer's, and a prior of other classes.
+def _check_weights(weights: str | None, prior: Prior) -> None:
+    """Refuse weights that are no recognizer's, and a prior of other classes or of none.
 
     Raises:
         CheckpointError, SettingsError: with the hint.
     """
+    from ma2mi.errors import SettingsError
     from ma2mi.evaluation.priors import prior_offsets
     from ma2mi.training.checkpoint import find_weights, read_config
     from ma2mi.training.recognizer import recognizer_settings
 
+    if weights is None:
+        if prior != "flat":
+            raise SettingsError(
+                "is for weights that name classes",
+                where="--prior",
+                hint="Leave it out, or take --weights zero",
+            )
+        return
     folder = find_weights(weights)
     prior_offsets(prior, recognizer_settings(read_config(folder), folder).classes)
 
