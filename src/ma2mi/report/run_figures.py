@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +16,10 @@ from ma2mi.evaluation.statistics import reliability
 from ma2mi.report.canvas import BLUE, GREY, LINES, MARKERS, png, styled
 from ma2mi.report.rows import METRIC_NAMES, TableRow, curve_rows
 
+#: Characters of a name in one line, so that neighbours do not run into each other.
+LINE = 36
+#: Ends of an axis of shares: marks at 0 and 1 are seen whole.
+SHARES = (-0.03, 1.03)
 #: More subjects are counted, not named.
 MOST_NAMED = 40
 
@@ -32,8 +37,9 @@ def draw_scores(rows: Sequence[TableRow]) -> bytes:
         if len(row.seed_scores) > 1:
             seeds = [each[row.metric] for each in row.seed_scores.values()]
             axes.plot(seeds, [place] * len(seeds), "|", color="black", ms=9, zorder=3)
-    axes.set_yticks(places, [row.name for row in rows])
-    axes.set_xlim(0, 1)
+    axes.set_yticks(places, [fill(row.name, LINE) for row in rows])
+    axes.set_xlim(*SHARES)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     name = METRIC_NAMES.get(rows[0].metric, rows[0].metric)
     axes.set_xlabel(f"{name}, 95 % interval over subjects")
     axes.grid(axis="x", alpha=0.3)
@@ -108,7 +114,7 @@ def draw_confusions(results: Sequence[RunResult]) -> bytes:
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         summed = f"\nsum of {len(seeds)} seeds" if len(seeds) > 1 else ""
-        axes.set_title(f"{result.record.learner}{summed}", fontsize=8)
+        axes.set_title(f"{fill(result.record.learner, LINE)}{summed}", fontsize=8)
     return png(figure)
 
 
@@ -165,16 +171,18 @@ def draw_calibration(results: Sequence[RunResult]) -> bytes:
             stated = np.concatenate([pool.probabilities.max(axis=1) for pool in pools])
             right = np.concatenate([pool.truth == pool.predicted for pool in pools])
         found = reliability(stated, right)
-        label = f"{result.record.learner}: {found.error:.3f}"
+        label = fill(f"{result.record.learner}: {found.error:.3f}", 2 * LINE)
         color, marker = LINES[(i + 1) % len(LINES)], MARKERS[i % len(MARKERS)]
         axes.plot(found.stated, found.right, color=color, marker=marker, ms=5, lw=1.2, label=label)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_xlim(*SHARES)
+    axes.set_ylim(*SHARES)
     axes.set_xlabel("probability of the predicted class")
     if results[0].record.multi_label:
         axes.set_xlabel("probability of an action unit")
     axes.set_ylabel("share that is right")
-    axes.legend(frameon=False, fontsize=7, loc="upper left", title="expected calibration error")
+    figure.legend(
+        frameon=False, fontsize=7, loc="outside lower center", title="expected calibration error"
+    )
     return png(figure)
 
 
