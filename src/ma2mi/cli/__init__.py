@@ -20,6 +20,7 @@ import typer
 import ma2mi
 from ma2mi.cli import (
     adapt,
+    agree,
     analyze,
     audit,
     benchmark,
@@ -77,6 +78,7 @@ for command in (
     report,
     audit,
     compare,
+    agree,
     score,
     explain,
     export,
