@@ -55,6 +55,8 @@ TABLES = {
     "spotted.csv": "vid,pred_onset,pred_offset,type\n006_1,100,140,me\n",
     "events.csv": "vid,pred_onset,pred_offset,type\n006_1,98,140,me\n",
     "recognised.csv": "subject,video,onset,offset,emotion\n006,006_1,100,140,negative\n",
+    "anna.csv": "start_s,end_s,emotion\n1.0,1.4,happiness\n3.0,3.2,anger\n",
+    "ben.csv": "start_s,end_s,emotion\n1.02,1.4,happiness\n3.0,3.2,disgust\n",
     "coded.csv": "subject,video,onset,offset,emotion\n006,006_1,98,140,negative\n",
 }
 

@@ -79,6 +79,7 @@ NEEDED = {
     "results": "nowhere",
     "predictions": "nowhere.csv",
     "truth": "nowhere.csv",
+    "coders": "nowhere",
 }
 #: What ends a call that needs nothing, or whose output may have any name: wrong itself, and last.
 LAST = {"demo": ("--jobs", "0"), "export onnx": ("--weights", "nowhere")}

@@ -261,16 +261,16 @@ def _event_table(
     matched: Pairs,
     classes: tuple[str, ...],
 ) -> NDArray[np.int64]:
-    nobody = len(classes)
-    table = np.zeros((nobody + 1, nobody + 1), np.int64)
+    unmatched = len(classes)
+    table = np.zeros((unmatched + 1, unmatched + 1), np.int64)
     rows = [classes.index(class_of(a)) for a in first]
     columns = [classes.index(class_of(a)) for a in second]
     for i, j in matched:
         table[rows[i], columns[j]] += 1
     for i in set(range(len(first))) - {i for i, _ in matched}:
-        table[rows[i], nobody] += 1
+        table[rows[i], unmatched] += 1
     for j in set(range(len(second))) - {j for _, j in matched}:
-        table[nobody, columns[j]] += 1
+        table[unmatched, columns[j]] += 1
     return table
 
 

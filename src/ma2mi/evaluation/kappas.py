@@ -40,7 +40,7 @@ def modified_kappa(tables: ArrayLike) -> Floats:
 
     After Holle and Rein, "EasyDIAg", Behavior Research Methods 47 (2015): the last row and column
     hold events of one coder alone. An event of both counts twice, once for each coder. No event
-    is marked by nobody, so the last cell cannot be filled, and chance is what iterative
+    is marked by neither, so the last cell cannot be filled, and chance is what iterative
     proportional fitting gives under the same margins with that cell 0.
 
     Args:
