@@ -33,6 +33,7 @@ from ma2mi.cli import (
     prepare,
     pretrain,
     report,
+    review,
     score,
     train,
 )
@@ -67,6 +68,7 @@ app = typer.Typer(
 )
 for command in (
     analyze,
+    review,
     demo,
     doctor,
     data,
