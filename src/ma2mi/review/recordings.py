@@ -138,7 +138,7 @@ class ReviewedVideo:
         """Width and height of its frames, px; zeros where they are not known."""
         if self.analysis is not None:
             return self.analysis.width, self.analysis.height
-        if self.path is None:
+        if self.path is None or self.status != "ready":
             return 0, 0
         info = inspect_video(self.path, fps=self.fps)
         return info.width, info.height
