@@ -378,11 +378,12 @@ def encode(path, codec, *, count=40, times=None, pixels="yuv420p", **options):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
-        stream.codec_context.time_base = Fraction(1, 1000)
+        tick = Fraction(1, 1000 if times else 25)
+        stream.codec_context.time_base = tick
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(media.draw(number), format="rgb24")
-            frame.pts = times[number] if times else 40 * number
-            frame.time_base = Fraction(1, 1000)
+            frame.pts = times[number] if times else number
+            frame.time_base = tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -90,7 +90,9 @@ class ReviewServer:
             Route(f"{video}/undo", self._posted(self._undo), methods=["POST"]),
         ]
         handlers: Any = {HTTPException: _refuse, Ma2miError: _explain}
-        return Guard(Starlette(routes=routes, exception_handlers=handlers), token, port)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False
+        return Guard(app, token, port)
 
     # Pages
 
