@@ -6,11 +6,11 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from zlib import crc32
 
 from ma2mi.arrays import Image
 from ma2mi.errors import optional_part
@@ -27,6 +27,9 @@ from ma2mi.video.container import (
 with optional_part("av", "video"):
     import av
 
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+
 SAME_S = 2e-6  # frames.csv holds six decimals of a second
 
 
@@ -39,13 +42,17 @@ class FrameIndex:
         stamps: the frames' own time stamps in ticks, rising; empty where the file must be read
             from its start.
         starts: frames at which decoding can begin, rising.
-        order: time stamp to place in the file, in packets.
+        packets: time stamp to place in the file and CRC-32 of the packet.
     """
 
     times: Sequence[Fraction]
     stamps: Sequence[int] = ()
     starts: Sequence[int] = ()
-    order: dict[int, int] | None = None
+    packets: dict[int, tuple[int, int]] | None = None
+
+
+class _OtherPackets(Exception):
+    """After a seek the container gives other packets than from its start."""
 
 
 class FrameSource(Protocol):
@@ -83,16 +90,12 @@ def index_video(
         quick = _index_packets(path)
         if quick is not None:
             factor = _factor(path, fps)
-            quick = FrameIndex([t * factor for t in quick.times], *_rest(quick))
+            quick = replace(quick, times=[time * factor for time in quick.times])
             if known_s is None or _agree(quick.times, known_s):
                 return quick
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VideoNote)
         return FrameIndex(read_times(path, fps=fps))
-
-
-def _rest(index: FrameIndex) -> tuple[Sequence[int], Sequence[int], dict[int, int] | None]:
-    return index.stamps, index.starts, index.order
 
 
 def _factor(path: Path, fps: Fraction | None) -> Fraction:
@@ -118,25 +121,25 @@ def _index_packets(path: Path) -> FrameIndex | None:
     with open_video(path) as (container, stream):
         if not has_clock(container) or container.format.name in ("avi", "asf"):
             return None
-        order: dict[int, int] = {}
+        packets: dict[int, tuple[int, int]] = {}
         keys: list[int] = []
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
                     continue
-                if packet.pts is None or packet.pts in order or packet.is_corrupt:
+                if packet.pts is None or packet.pts in packets or packet.is_corrupt:
                     return None
                 if packet.is_keyframe:
                     keys.append(packet.pts)
-                order[packet.pts] = len(order)
+                packets[packet.pts] = len(packets), crc32(packet)
         except av.error.FFmpegError:
             return None
         tick = Fraction(stream.time_base or 0)
-    stamps = sorted(order)
-    if not keys or not tick or order[keys[0]] != 0 or stamps[0] != keys[0]:
+    stamps = sorted(packets)
+    if not keys or not tick or packets[keys[0]][0] != 0 or stamps[0] != keys[0]:
         return None
     starts = sorted(bisect_left(stamps, key) for key in keys)
-    return FrameIndex([stamp * tick for stamp in stamps], stamps, starts, order)
+    return FrameIndex([stamp * tick for stamp in stamps], stamps, starts, packets)
 
 
 def open_source(path: Path, index: FrameIndex, *, fps: Fraction | None = None) -> FrameSource:
@@ -175,7 +178,7 @@ class SeekingSource:
 
     def __init__(self, path: Path, index: FrameIndex) -> None:
         self._path, self._index = path, index
-        self._order = index.order or {}
+        self._known = index.packets or {}
         self._open = ExitStack()
         self._container, self._stream = self._open.enter_context(open_video(path))
 
@@ -189,32 +192,39 @@ class SeekingSource:
         """As of ``FrameSource``.
 
         Where what follows a key frame does not decode cleanly (gradual refresh), decoding begins
-        at an earlier one, in the end at the first.
+        at an earlier one, in the end at the first. Where the container does not lead to the same
+        packets (program streams), it begins at the start of the file.
         """
         place, back = bisect_right(self._index.starts, keep) - 1, 1
         while True:
-            place = max(place, 0)
-            started = False
-            for number, image, is_clean in self._decode(self._index.starts[place], keep):
-                if not is_clean and not started and place > 0:
-                    break
-                started = True
+            start, began = self._index.starts[max(place, 0)], False
+            with suppress(_OtherPackets):
+                for number, image, is_clean in self._decode(self._seek(start), start, keep):
+                    if not is_clean and not began and place > 0:
+                        break
+                    began, keep = True, number + 1
+                    yield number, image
+                else:
+                    return
+                place, back = place - back, 2 * back
+                continue
+            for number, image, _ in self._decode(self._reopen(), 0, keep):
                 yield number, image
-            else:
-                return
-            place, back = place - back, 2 * back
+            return
 
-    def _decode(self, start: int, keep: int) -> Iterator[tuple[int, Image, bool]]:
+    def _decode(
+        self, packets: Iterator[Packet], start: int, keep: int
+    ) -> Iterator[tuple[int, Image, bool]]:
         """Number, picture, and whether it and all before it from ``start`` on are undamaged."""
         index, turn, clean = self._index, AS_STORED, True
-        for packet in self._packets(start):
+        for packet in packets:
             try:
                 decoded = packet.decode()
             except (av.error.FFmpegError, ValueError):
                 decoded = []
             for frame in decoded:
                 stamp = frame.pts
-                if stamp is None or stamp not in self._order:
+                if stamp is None or stamp not in self._known:
                     continue
                 number = bisect_left(index.stamps, stamp)
                 turn = read_orientation(frame, turn)
@@ -224,36 +234,44 @@ class SeekingSource:
                 if number >= keep:
                     yield number, turn_upright(frame, turn), clean
 
-    def _packets(self, start: int) -> Iterator[av.Packet[Any]]:
-        """The packets from a key frame on, or from before it; what is damaged ends them."""
-        with suppress(av.error.FFmpegError):
-            yield from self._seek(start)
+    def _seek(self, start: int) -> Iterator[Packet]:
+        """The packets from a key frame on, each compared with what it was.
 
-    def _place_of(self, packet: av.Packet[Any]) -> int:
-        """Its place in the file; after all others where it is not known."""
-        last = len(self._order)
-        return last if packet.pts is None else self._order.get(packet.pts, last)
-
-    def _seek(self, start: int) -> Iterator[av.Packet[Any]]:
-        wanted = self._order[self._index.stamps[start]]
+        Raises:
+            _OtherPackets: the container leads elsewhere.
+        """
+        wanted = self._known[self._index.stamps[start]]
         place = bisect_right(self._index.starts, start) - 1
         for back in (0, 1, 3):
             stamp = self._index.stamps[self._index.starts[max(place - back, 0)]]
-            first = None
-            with suppress(av.error.FFmpegError):
+            try:
                 self._container.seek(stamp, stream=self._stream, backward=True)
                 packets = self._container.demux(self._stream)
-                first = next(packets, None)
-            if first is not None and self._place_of(first) <= wanted:
-                return chain((first,), packets)
-        # No index of the container leads there: from the start of the file.
+                for packet in packets:
+                    found = self._of(packet)
+                    if found == wanted:
+                        yield packet
+                        yield from self._same(packets)
+                        return
+                    if found is not None and found[0] >= wanted[0]:
+                        break
+            except av.error.FFmpegError:
+                continue
+        raise _OtherPackets
+
+    def _same(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+        for packet in packets:
+            if packet.size and not packet.is_discard and self._of(packet) is None:
+                raise _OtherPackets
+            yield packet
+
+    def _of(self, packet: Packet) -> tuple[int, int] | None:
+        """The packet's place and checksum; None if it is not as it was."""
+        known = self._known.get(packet.pts) if packet.pts is not None else None
+        return known if known is not None and crc32(packet) == known[1] else None
+
+    def _reopen(self) -> Iterator[Packet]:
         self.close()
         self._open = ExitStack()
         self._container, self._stream = self._open.enter_context(open_video(self._path))
         return self._container.demux(self._stream)
-
-
-def is_steady(times: Sequence[Fraction]) -> bool:
-    """Whether all frames are the same time apart."""
-    steps = {later - earlier for earlier, later in pairwise(times)}
-    return len(steps) <= 1
