@@ -71,6 +71,20 @@ def serve(made, tmp_path):
         process.stdout.close()
 
 
+@pytest.fixture(scope="module")
+def standing(made, tmp_path_factory):
+    """The address of a server of several copies of the results, one a test."""
+    folder = tmp_path_factory.mktemp("standing")
+    numbers = iter(range(8))
+    for number in range(8):
+        shutil.copytree(made[1], folder / f"{number}")
+    process, address = reviewing.start_server(folder, "--coder", "anna")
+    yield lambda: f"{address}#{next(numbers)}"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
 class Page:
     """A tab, and what was wrong in it."""
 
@@ -104,8 +118,8 @@ class Page:
         self.tab.context.close()
 
 
-def test_frames_shown_are_those_that_pyav_decodes(browser, serve, made):
-    _, address = serve()
+def test_frames_shown_are_those_that_pyav_decodes(browser, standing, made):
+    address = standing()
     page = Page(browser, address)
     page.press("?")
     page.tab.check("#exact")
@@ -192,8 +206,8 @@ def test_a_second_coder_does_not_see_the_first(browser, serve):
     page.close()
 
 
-def test_two_tabs_of_one_coder_agree(browser, serve):
-    _, address = serve()
+def test_two_tabs_of_one_coder_agree(browser, standing):
+    address = standing()
     first, second = Page(browser, address), Page(browser, address)
     first.press("Tab", "a")
     second.has("1 of 3 decided", "#progress")
@@ -215,11 +229,11 @@ def test_decisions_wait_for_a_server_that_is_gone(browser, serve):
     page.close()
 
 
-def test_views_play_and_help(browser, serve):
-    _, address = serve()
+def test_views_play_and_help(browser, standing):
+    address = standing()
     page = Page(browser, address)
     page.press("Tab", "z")
-    page.tab.wait_for_selector("#picture[width=\"105\"]")
+    page.tab.wait_for_selector('#picture[width="105"]')
     page.has("resolution", "#caption")
     page.press("z", "b")
     page.shows(33)  # the apex
@@ -253,10 +267,9 @@ def test_a_key_is_changed_and_stays(browser, serve, tmp_path, monkeypatch):
     page.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_runs_out_of_the_window(browser, serve, width, scheme):
-    _, address = serve()
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_nothing_runs_out_of_the_window(browser, standing, width, scheme):
+    address = standing()
     size = {"width": width, "height": 844}
     page = Page(browser, address, viewport=size, color_scheme=scheme)
     page.press("Tab")
@@ -272,8 +285,8 @@ def test_nothing_runs_out_of_the_window(browser, serve, width, scheme):
     page.close()
 
 
-def test_the_mouse_does_it_too(browser, serve):
-    _, address = serve()
+def test_the_mouse_does_it_too(browser, standing):
+    address = standing()
     page = Page(browser, address)
     page.tab.click("#events button >> nth=0")
     page.shows(30)

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 import media
 import reviewing
-from ma2mi.errors import StoreError
+from ma2mi.errors import StoreError, VideoError
 from ma2mi.review.frames import VideoFrames
 from ma2mi.review.key_file import KeyFile
 from ma2mi.review.recordings import find_reviewed, open_stores
@@ -332,7 +332,9 @@ def test_plain_coding_needs_no_analysis(tmp_path):
 
 def test_a_damaged_file_is_said_on_the_page(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(400))
-    with review_of([tmp_path / "a.mp4"], tmp_path) as client:
+    with pytest.raises(VideoError, match=r"a\.mp4"):
+        find_reviewed([tmp_path / "a.mp4"])  # who names it reads it before the browser opens
+    with review_of([tmp_path], tmp_path) as client:
         told = client.get("/api/video/0").json()
         assert told["status"] == "unreadable" and "a.mp4" in told["problem"]
 
@@ -431,7 +433,7 @@ def same_as_in_order(path, fps=None):
     order += [*range(len(truth)), *reversed(range(len(truth)))]
     try:
         for number in order:
-            frames._images.__init__(1, lambda image: image.nbytes)  # keeps one: decodes anew
+            frames._cache.images.__init__(1, lambda image: image.nbytes)  # keeps one: decodes anew
             assert np.array_equal(frames.image(number), truth[number].image), number
     finally:
         frames.close()

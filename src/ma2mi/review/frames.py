@@ -13,7 +13,7 @@ import numpy as np
 
 from ma2mi.arrays import Image
 from ma2mi.errors import VideoError, optional_part
-from ma2mi.review.seeking import FrameIndex, FrameSource, open_source
+from ma2mi.review.seeking import SeekIndex, FrameSource, open_source
 
 with optional_part("cv2", "video"):
     import cv2
@@ -22,7 +22,7 @@ ImageFormat = Literal["jpeg", "png"]
 T = TypeVar("T")
 
 QUALITY = 90  # of JPEG
-KEPT_BYTES = 160 * 2**20  # of decoded frames of one video: 25 of 1920x1080, 180 of 640x480
+KEPT_BYTES = 160 * 2**20  # of decoded frames: 25 of 1920x1080, 180 of 640x480
 KEPT_CODED_BYTES = 96 * 2**20
 AHEAD = 12  # frames decoded ahead of the cursor
 BEHIND = 12  # frames kept before it, for stepping back
@@ -63,6 +63,18 @@ class RecentlyUsed(Generic[T]):
                 self._bytes -= self._size(old)
 
 
+class PictureCache:
+    """What was decoded and coded last, of all videos of a review together.
+
+    Attributes:
+        images: decoded frames; coded: files of pictures.
+    """
+
+    def __init__(self) -> None:
+        self.images = RecentlyUsed[Image](KEPT_BYTES, lambda image: image.nbytes)
+        self.coded = RecentlyUsed[bytes](KEPT_CODED_BYTES, len)
+
+
 class FrameRun:
     """A video being decoded forward, which jumps where that is shorter."""
 
@@ -98,16 +110,23 @@ class VideoFrames:
     Args:
         path, fps: as of ``read_frames``.
         index: of ``index_video``.
+        cache: shared with other videos; by default its own.
 
     Raises:
         VideoError: the file does not open.
     """
 
-    def __init__(self, path: Path, index: FrameIndex, *, fps: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        index: SeekIndex,
+        *,
+        fps: Fraction | None = None,
+        cache: PictureCache | None = None,
+    ) -> None:
         self.path, self.index = path, index
         self.count = len(index.times)
-        self._images = RecentlyUsed[Image](KEPT_BYTES, lambda image: image.nbytes)
-        self._coded = RecentlyUsed[bytes](KEPT_CODED_BYTES, len)
+        self._cache = cache or PictureCache()
         self._front = FrameRun(open_source(path, index, fps=fps))
         self._back = FrameRun(open_source(path, index, fps=fps))
         self._front_lock, self._wake = threading.Lock(), threading.Condition()
@@ -123,13 +142,13 @@ class VideoFrames:
         """
         if not 0 <= frame < self.count:
             raise VideoError(f"has no frame {frame}", where=self.path)
-        image = self._images.get(frame)
+        image = self._cache.images.get((self.path, frame))
         if image is None:
             with self._front_lock:
-                image = self._images.get(frame)
+                image = self._cache.images.get((self.path, frame))
                 if image is None:
                     for number, one in self._front.until(frame, max(frame - BEHIND, 0)):
-                        self._images.put(number, one)
+                        self._cache.images.put((self.path, number), one)
                         image = one if number == frame else image
         if image is None:
             raise VideoError(f"frame {frame} does not decode", where=self.path)
@@ -150,11 +169,11 @@ class VideoFrames:
         return self._picture(frame, width, kind)
 
     def _picture(self, frame: int, width: int, kind: ImageFormat) -> bytes:
-        key = (frame, width, kind)
-        coded = self._coded.get(key)
+        key = (self.path, frame, width, kind)
+        coded = self._cache.coded.get(key)
         if coded is None:
             coded = encode_image(shrink(self.image(frame), width), kind)
-            self._coded.put(key, coded)
+            self._cache.coded.put(key, coded)
         return coded
 
     def close(self) -> None:
@@ -196,11 +215,12 @@ class VideoFrames:
     def _fetch_before(self, cursor: int) -> None:
         """The frames before the cursor, once less than half of them are there."""
         near = range(max(cursor - BEHIND // 2, 0), cursor)
-        if all(frame in self._images for frame in near):
+        missing = [frame for frame in near if (self.path, frame) not in self._cache.images]
+        if not missing:
             return
-        last = max(frame for frame in near if frame not in self._images)
+        last = missing[-1]
         for number, image in self._back.until(last, max(last - BEHIND, 0)):
-            self._images.put(number, image)
+            self._cache.images.put((self.path, number), image)
             if self._ended or self._forward:
                 return
 

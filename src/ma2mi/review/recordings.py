@@ -14,7 +14,7 @@ from ma2mi.errors import Ma2miError, StoreError, VideoError, one_line
 from ma2mi.files import digest, natural
 from ma2mi.formats.tables import read_json
 from ma2mi.records import Analysis
-from ma2mi.review.frames import VideoFrames
+from ma2mi.review.frames import PictureCache, VideoFrames
 from ma2mi.review.movement import MovementTable, read_movement
 from ma2mi.review.seeking import index_video
 from ma2mi.review.store import STORE, DecisionStore
@@ -32,6 +32,7 @@ class ReviewedVideo:
         results: folder of ``ma2mi analyze``; None for plain coding.
         path: of the video; None if it is not found.
         fps: of a folder of frames, or the recorded rate.
+        cache: of pictures, shared with the other videos.
 
     Attributes:
         name: for people.
@@ -44,8 +45,14 @@ class ReviewedVideo:
     """
 
     def __init__(
-        self, number: int, results: Path | None, path: Path | None, fps: Fraction | None = None
+        self,
+        number: int,
+        results: Path | None,
+        path: Path | None,
+        fps: Fraction | None = None,
+        cache: PictureCache | None = None,
     ) -> None:
+        self.cache = cache or PictureCache()
         self.number, self.results, self.path, self.fps = number, results, path, fps
         self.analysis: Analysis | None = None
         self.digest = ""
@@ -112,7 +119,7 @@ class ReviewedVideo:
                 "was analysed: analyse it again with this version"
             )
             return "changed"
-        self._frames = VideoFrames(self.path, index, fps=self.fps)
+        self._frames = VideoFrames(self.path, index, fps=self.fps, cache=self.cache)
         return "ready"
 
     @property
@@ -160,6 +167,7 @@ def find_reviewed(
 
     Raises:
         StoreError: nothing is there, or results cannot be read.
+        VideoError: a file that is named is no video.
     """
     found: dict[str, tuple[Path | None, Path | None]] = {}
     for place in places:
@@ -176,9 +184,9 @@ def find_reviewed(
         raise StoreError(
             "holds neither results of `ma2mi analyze` nor videos", where=names, hint="Name others"
         )
-    reviewed = []
+    reviewed, cache = [], PictureCache()
     for number, (results, path) in enumerate(found.values()):
-        one = ReviewedVideo(number, results, path, fps)
+        one = ReviewedVideo(number, results, path, fps, cache)
         if one.analysis is not None and results is not None:
             one.path = find_source(one.analysis, results, videos)
         reviewed.append(one)
@@ -195,6 +203,7 @@ def _results_below(place: Path) -> list[Path]:
 
 def _videos_of(place: Path, fps: Fraction | None) -> list[Path]:
     if not place.is_dir():
+        inspect_video(place, fps=fps)
         return [place]
     return [path for path in list_videos(place) if path.is_file() or fps is not None]
 

@@ -34,7 +34,7 @@ SAME_S = 2e-6  # frames.csv holds six decimals of a second
 
 
 @dataclass(frozen=True, slots=True)
-class FrameIndex:
+class SeekIndex:
     """Where the frames of one video are.
 
     Args:
@@ -71,7 +71,7 @@ class FrameSource(Protocol):
 
 def index_video(
     path: Path, *, fps: Fraction | None = None, known_s: Sequence[float] | None = None
-) -> FrameIndex:
+) -> SeekIndex:
     """Find out where frames are, from the packets alone where these tell.
 
     A file whose packets do not fit ``known_s``, or have no rising times of their own, is decoded
@@ -95,7 +95,7 @@ def index_video(
                 return quick
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VideoNote)
-        return FrameIndex(read_times(path, fps=fps))
+        return SeekIndex(read_times(path, fps=fps))
 
 
 def _factor(path: Path, fps: Fraction | None) -> Fraction:
@@ -116,7 +116,7 @@ def _agree(times: Sequence[Fraction], known_s: Sequence[float]) -> bool:
     )
 
 
-def _index_packets(path: Path) -> FrameIndex | None:
+def _index_packets(path: Path) -> SeekIndex | None:
     """From the packets; None where they do not tell which frames there are."""
     with open_video(path) as (container, stream):
         if not has_clock(container) or container.format.name in ("avi", "asf"):
@@ -139,10 +139,10 @@ def _index_packets(path: Path) -> FrameIndex | None:
     if not keys or not tick or packets[keys[0]][0] != 0 or stamps[0] != keys[0]:
         return None
     starts = sorted(bisect_left(stamps, key) for key in keys)
-    return FrameIndex([stamp * tick for stamp in stamps], stamps, starts, packets)
+    return SeekIndex([stamp * tick for stamp in stamps], stamps, starts, packets)
 
 
-def open_source(path: Path, index: FrameIndex, *, fps: Fraction | None = None) -> FrameSource:
+def open_source(path: Path, index: SeekIndex, *, fps: Fraction | None = None) -> FrameSource:
     """The frames of a video that ``index_video`` looked through."""
     if index.stamps:
         return SeekingSource(path, index)
@@ -176,7 +176,7 @@ class SeekingSource:
         index: of :func:`index_video`, with time stamps.
     """
 
-    def __init__(self, path: Path, index: FrameIndex) -> None:
+    def __init__(self, path: Path, index: SeekIndex) -> None:
         self._path, self._index = path, index
         self._known = index.packets or {}
         self._open = ExitStack()

@@ -9,7 +9,6 @@ from ma2mi.records import KINDS, Analysis, DetectedEvent
 from ma2mi.review.actions import EVENT_KINDS, ReviewState, target_of
 from ma2mi.review.movement import HEAD, LANES, lane_of
 from ma2mi.review.recordings import ReviewedVideo
-from ma2mi.spotting import SpottingSettings
 
 ABSTAINS = (
     "The recognizer abstains: its probabilities are too even, or too unlike what it has seen, for "
@@ -105,7 +104,11 @@ def _cut(analysis: Analysis | None) -> float:
     """The score that an event had to reach."""
     settings = analysis.settings.get("settings", {}) if analysis else {}
     least = settings.get("spotting", {}).get("least_score")
-    return SpottingSettings().cut if least is None else float(least)
+    if least is not None:
+        return float(least)
+    from ma2mi.spotting import SpottingSettings  # loads scipy's interpolation: 1 s before a page
+
+    return SpottingSettings().cut
 
 
 def _is_expression(event: DetectedEvent) -> bool:

@@ -16,7 +16,7 @@ from ma2mi.face.boxes import iou
 from ma2mi.face.track import Detector, default_detector
 from ma2mi.motion import expressive_mask, flow, magnify, remove_rigid
 from ma2mi.motion.regions import face_mask
-from ma2mi.review.frames import ImageFormat, RecentlyUsed, encode_image, shrink
+from ma2mi.review.frames import ImageFormat, encode_image, shrink
 from ma2mi.review.recordings import ReviewedVideo
 
 with optional_part("cv2", "video"):
@@ -33,7 +33,6 @@ LEAST_ARROW_PX = 1.5  # shorter ones are points
 MAGNIFIED_PX = 12.0  # how far a magnified movement goes at the apex, px of the crop
 MOST_TIMES = 40.0
 PEAK = 0.995  # quantile of the face's pixels that says how far it moves
-KEPT_VIEWS_BYTES = 64 * 2**20
 _ARROW, _HALO = (255, 214, 10), (20, 20, 20)
 
 Box = tuple[float, float, float, float]
@@ -73,7 +72,6 @@ class FaceViews:
         self._warps: dict[tuple[int, int], Warp] = {}
         self._boxes: dict[tuple[int, int], Box] = {}
         self._peaks: dict[tuple[int, int, int], float] = {}
-        self._coded = RecentlyUsed[bytes](KEPT_VIEWS_BYTES, len)
 
     def picture(self, asked: ViewRequest, width: int = 0, kind: ImageFormat = "jpeg") -> bytes:
         """The picture as a file.
@@ -88,11 +86,11 @@ class FaceViews:
             FaceError: there is no face at the anchor.
             MotionError: nothing can be measured there.
         """
-        key = (asked, width, kind)
-        coded = self._coded.get(key)
+        key = (self._video.path, asked, width, kind)
+        coded = self._video.cache.coded.get(key)
         if coded is None:
             coded = encode_image(shrink(self._draw(asked), width), kind)
-            self._coded.put(key, coded)
+            self._video.cache.coded.put(key, coded)
         return coded
 
     def times(self, asked: ViewRequest) -> float:

@@ -1,5 +1,6 @@
 // The page: opens a video, and lets keys and buttons act on it.
 
+import { actionsOf } from "./actions.js";
 import { ask, askJson, SaveQueue } from "./api.js";
 import { Decisions, moveEnd } from "./decisions.js";
 import { KeyDialog } from "./dialog.js";
@@ -37,7 +38,7 @@ class Review {
     });
     this.panel = new Panel(at("panel"), {
       act: (name) => this.act(name),
-      change: (changes) => this.edit(changes),
+      change: (changes, target) => this.edit(changes, target),
       key: (name) => shown(this.keys.of(name)[0] || ""),
       seconds: (frame) => this.times[frame] ?? 0,
     });
@@ -45,6 +46,7 @@ class Review {
       (path, state) => this.#onState(path, state),
       (status, message) => this.#onSaved(status, message),
     );
+    this.actions = actionsOf(this);
     this.view = "full";
     this.target = null;
     this.start = null; // of a range that is being excluded
@@ -71,7 +73,8 @@ class Review {
     at("undo").addEventListener("click", () => this.act("undo"));
     at("help").addEventListener("click", () => this.act("help"));
     setInterval(() => this.#poll(), POLL_MS);
-    await this.open(0);
+    const asked = Number(location.hash.slice(1)); // "#2" opens the third video
+    await this.open(asked in listed.videos ? asked : 0);
     at("stage").focus();
   }
 
@@ -85,6 +88,8 @@ class Review {
       askJson(`${path}/decisions`),
     ]);
     Object.assign(this, { video, path, target: null, start: null });
+    history.replaceState(null, "", `#${number}`);
+    at("videos").value = number;
     this.times = new Float64Array(times);
     this.usable = video.status === "ready";
     at("problem").hidden = this.usable;
@@ -129,8 +134,9 @@ class Review {
     this.#refresh();
   }
 
-  edit(changes) {
-    if (this.item) this.send(this.decisions.action("edit", this.item, changes));
+  edit(changes, target = this.target) {
+    const item = target && this.decisions.item(target);
+    if (item) this.send(this.decisions.action("edit", item, changes));
   }
 
   decide(verdict) {
@@ -228,56 +234,16 @@ class Review {
   }
 
   act(name) {
-    const frame = this.player.frame;
     const { item } = this;
     const ends = /^(onset|apex|offset)(Earlier|Later|Here)$/.exec(name);
-    const actions = {
-      forward: () => this.step(1),
-      back: () => this.step(-1),
-      forward5: () => this.step(5),
-      back5: () => this.step(-5),
-      first: () => this.step(-frame),
-      last: () => this.step(this.times.length),
-      play: () => this.play("play"),
-      loop: () => this.play("loop"),
-      blink: () => this.play("blink"),
-      faster: () => this.changeSpeed(1),
-      slower: () => this.changeSpeed(-1),
-      face: () => this.toggleView("face"),
-      flow: () => this.toggleView("flow"),
-      magnified: () => this.toggleView("magnified"),
-      next: () => this.go(1, true),
-      previous: () => this.go(-1, true),
-      nextAny: () => this.go(1, false),
-      previousAny: () => this.go(-1, false),
-      order: () => this.#order(),
-      below: () => this.#below(),
-      accept: () => this.decide("accept"),
-      reject: () => this.decide("reject"),
-      unsure: () => this.decide("unsure"),
-      undecided: () => this.decide("undecided"),
-      kind: () => item && this.edit({ event_kind: after(this.video.kinds, item.kind) }),
-      confidence: () => item && this.edit({ confidence: ((item.confidence || 0) % 5) + 1 }),
-      units: () => at("panel").querySelector("[data-field=units]")?.focus(),
-      note: () => at("panel").querySelector("[data-field=note]")?.focus(),
-      panel: () => at("panel").querySelector("button")?.focus(),
-      add: () => this.add(),
-      exclude: () => this.exclude(),
-      remove: () => this.remove(),
-      undo: () => this.queue.add(`${this.path}/undo`, {}),
-      zoomIn: () => this.timeline.zoom(1.5),
-      zoomOut: () => this.timeline.zoom(1 / 1.5),
-      zoomAll: () => this.timeline.zoomAll(),
-      help: () => this.dialog.open(),
-    };
     if (ends) {
       const shift = { Earlier: -1, Later: 1 }[ends[2]];
-      if (item) this.moveEnd(ends[1], shift ? item[ends[1]] + shift : frame);
+      if (item) this.moveEnd(ends[1], shift ? item[ends[1]] + shift : this.player.frame);
     } else if (name.startsWith("class")) {
       const label = this.video.classes[Number(name.slice(5)) - 1];
       if (item && label) this.edit({ label: item.label === label ? "" : label });
     } else {
-      actions[name]?.();
+      this.actions[name]?.();
     }
   }
 
@@ -324,7 +290,7 @@ class Review {
   }
 
   #onState(path, state) {
-    if (!path.startsWith(`${this.path}/`) || this.queue.pending) return;
+    if (!path.startsWith(`${this.path}/`) || this.queue.pending || !state.decisions) return;
     this.decisions.take(state);
     if (this.target && !this.item) this.target = null;
     this.#refresh();
@@ -349,12 +315,12 @@ class Review {
     }
   }
 
-  #order() {
+  changeOrder() {
     this.decisions.order = this.decisions.order === "doubt" ? "time" : "doubt";
     this.#refresh();
   }
 
-  #below() {
+  changeBelow() {
     this.decisions.below = !this.decisions.below;
     this.#refresh();
   }
@@ -395,10 +361,6 @@ class Review {
 
 function press(name, is) {
   document.querySelector(`[data-do="${name}"]`).setAttribute("aria-pressed", String(is));
-}
-
-function after(list, value) {
-  return list[(list.indexOf(value) + 1) % list.length];
 }
 
 const review = new Review();

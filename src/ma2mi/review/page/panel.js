@@ -2,6 +2,7 @@
 
 import { parseUnit, unitCode } from "./decisions.js";
 
+const NOTE_MS = 1000; // after the last letter of a note it is saved
 const SHOWN_UNITS = 5; // bars of action units, the likeliest
 const CONFIDENCE = ["", "1 low", "2", "3", "4", "5 certain"];
 const ENDS = [
@@ -27,11 +28,13 @@ export function make(name, options = {}, ...children) {
 export class Panel {
   constructor(root, hooks) {
     this.root = root;
-    this.hooks = hooks; // act(name), change(changes), key(name), seconds(frame)
+    this.hooks = hooks; // act(name), change(changes, target), key(name), seconds(frame)
   }
 
   show(video, item) {
     const focused = this.#focused();
+    const typed = item?.target === this.target && this.#typed();
+    this.target = item?.target;
     if (!item) {
       const text = video.events.length || video.candidates.length
         ? "No event is chosen. Tab goes to the next undecided one, N adds one at the present frame."
@@ -48,7 +51,20 @@ export class Panel {
       ...this.#note(item),
       ...this.#reading(video, item),
     );
-    if (focused) this.root.querySelector(`[data-field="${focused}"]`)?.focus();
+    const field = focused ? this.root.querySelector(`[data-field="${focused}"]`) : null;
+    if (field && typed) {
+      field.value = typed.value;
+      field.setSelectionRange(typed.start, typed.end);
+    }
+    field?.focus();
+  }
+
+  /** What is being written, so that a decision in another tab does not take it away. */
+  #typed() {
+    const { activeElement: field } = document;
+    if (!this.root.contains(field) || !["TEXTAREA", "INPUT"].includes(field.tagName)) return null;
+    if (field.dataset.done) return null;
+    return { value: field.value, start: field.selectionStart, end: field.selectionEnd };
   }
 
   /** What has the focus, so that it keeps it when the panel is drawn anew. */
@@ -134,6 +150,7 @@ export class Panel {
         input.reportValidity();
         return;
       }
+      input.dataset.done = "yes"; // it need not be kept
       this.hooks.change({ units: [...item.units, code] });
     };
     input.addEventListener("input", () => input.setCustomValidity(""));
@@ -166,8 +183,17 @@ export class Panel {
   }
 
   #note(item) {
+    const keep = () => {
+      clearTimeout(this.writing);
+      if (note.value !== (item.note || "")) {
+        this.hooks.change({ note: note.value }, item.target);
+      }
+    };
     const note = make("textarea", { "data-field": "note", "aria-label": "Note", maxlength: 4000,
-      onchange: (event) => this.hooks.change({ note: event.target.value }) });
+      onchange: keep, oninput: () => {
+        clearTimeout(this.writing);
+        this.writing = setTimeout(keep, NOTE_MS);
+      } });
     note.value = item.note || "";
     const confidence = make("select", { "data-field": "confidence", "aria-label": "Confidence",
       onchange: (event) => this.hooks.change({ confidence: Number(event.target.value) || null }) },
