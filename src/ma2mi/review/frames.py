@@ -13,7 +13,7 @@ import numpy as np
 
 from ma2mi.arrays import Image
 from ma2mi.errors import VideoError, optional_part
-from ma2mi.review.seeking import SeekIndex, FrameSource, open_source
+from ma2mi.review.seeking import FrameSource, SeekIndex, open_source
 
 with optional_part("cv2", "video"):
     import cv2
@@ -130,7 +130,7 @@ class VideoFrames:
         self._front = FrameRun(open_source(path, index, fps=fps))
         self._back = FrameRun(open_source(path, index, fps=fps))
         self._front_lock, self._wake = threading.Lock(), threading.Condition()
-        self._cursor, self._forward, self._width, self._ended = -1, True, 0, False
+        self._cursor, self._forward, self._ended = -1, True, False
         self._thread = threading.Thread(target=self._fetch, name="ma2mi-fetch", daemon=True)
         self._thread.start()
 
@@ -154,21 +154,22 @@ class VideoFrames:
             raise VideoError(f"frame {frame} does not decode", where=self.path)
         return image
 
-    def picture(self, frame: int, width: int = 0, kind: ImageFormat = "jpeg") -> bytes:
+    def picture(
+        self, frame: int, width: int = 0, kind: ImageFormat = "jpeg", *, ahead: bool = False
+    ) -> bytes:
         """A frame as a JPEG or PNG file.
 
         Args:
             frame: its number.
             width: it is made no wider than this, px; 0 leaves it as it is.
             kind: of file; PNG loses nothing.
+            ahead: it is not looked at yet, so that what is near it is not fetched.
 
         Raises:
             VideoError: as ``image``.
         """
-        self._move(frame, width)
-        return self._picture(frame, width, kind)
-
-    def _picture(self, frame: int, width: int, kind: ImageFormat) -> bytes:
+        if not ahead:
+            self._move(frame)
         key = (self.path, frame, width, kind)
         coded = self._cache.coded.get(key)
         if coded is None:
@@ -185,11 +186,11 @@ class VideoFrames:
             self._front.close()
         self._back.close()
 
-    def _move(self, frame: int, width: int) -> None:
+    def _move(self, frame: int) -> None:
         with self._wake:
             if frame != self._cursor:
                 self._forward = frame > self._cursor
-                self._cursor, self._width = frame, width
+                self._cursor = frame
                 self._wake.notify()
 
     def _fetch(self) -> None:
@@ -201,14 +202,14 @@ class VideoFrames:
                     self._wake.wait()
                 if self._ended:
                     return
-                seen, forward, width = self._cursor, self._forward, self._width
+                seen, forward = self._cursor, self._forward
             try:
                 if not forward:
                     self._fetch_before(seen)
                 for frame in range(seen + 1, min(seen + AHEAD + 1, self.count)):
                     if self._cursor != seen or self._ended:
                         break
-                    self._picture(frame, width, "jpeg")
+                    self.image(frame)
             except VideoError:
                 continue
 

@@ -156,7 +156,8 @@ class ReviewServer:
         if view not in get_args(View) or width > WIDEST:
             raise HTTPException(400, "no such view")
         if view == "full":
-            coded = video.frames.picture(frame, width, kind)
+            ahead = "ahead" in request.query_params
+            coded = video.frames.picture(frame, width, kind, ahead=ahead)
             return Response(coded, media_type=f"image/{kind}")
         anchor, peak = _number(request, "from", frame), _number(request, "peak", frame)
         if max(anchor, peak) >= video.frames.count:

@@ -30,7 +30,7 @@ export class Player {
     for (const picture of this.kept.values()) picture.close();
     this.kept.clear();
     this.keptBytes = 0;
-    Object.assign(this, { number, times, width, frame: 0, drawn: null, forward: true });
+    Object.assign(this, { number, times, width, frame: 0, drawn: null, stride: 1 });
   }
 
   get count() {
@@ -40,7 +40,7 @@ export class Player {
   /** Shows a frame as soon as it is there, unless another one is wanted by then. */
   async show(frame) {
     const wanted = Math.max(0, Math.min(this.count - 1, frame));
-    this.forward = wanted >= this.frame;
+    if (wanted !== this.frame) this.stride = wanted - this.frame;
     this.frame = wanted;
     this.hooks.shown(wanted);
     const address = this.#address(wanted);
@@ -143,7 +143,7 @@ export class Player {
     let going = this.fetches.get(address);
     if (!going) {
       const abort = new AbortController();
-      going = { abort, frame, promise: this.#load(address, abort.signal) };
+      going = { abort, frame, promise: this.#load(address, abort.signal, urgent) };
       this.fetches.set(address, going);
       const done = () => this.fetches.delete(address);
       going.promise.then(done, done);
@@ -160,8 +160,8 @@ export class Player {
     }
   }
 
-  async #load(address, signal) {
-    const answer = await fetch(address, { signal });
+  async #load(address, signal, urgent) {
+    const answer = await fetch(urgent ? address : `${address}&ahead=1`, { signal });
     if (!answer.ok) {
       throw new Error((await answer.json().catch(() => ({}))).error || "no such frame");
     }
@@ -206,10 +206,11 @@ export class Player {
     canvas.setAttribute("aria-label", `Frame ${frame} at ${this.times[frame].toFixed(3)} s`);
   }
 
-  /** Fetches what is near, the way that the cursor moves first. */
+  /** Fetches what is near: first what the same step leads to, then the way that it goes. */
   #prefetch() {
-    const sign = this.forward ? 1 : -1;
-    const near = [];
+    const { stride } = this;
+    const sign = Math.sign(stride);
+    const near = Math.abs(stride) <= AHEAD ? [this.frame + stride, this.frame + 2 * stride] : [];
     for (let step = 1; step <= AHEAD; step += 1) near.push(this.frame + sign * step);
     for (let step = 1; step <= BEHIND; step += 1) near.push(this.frame - sign * step);
     for (const frame of near) {
