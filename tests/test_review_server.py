@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import stat
+import wave
 from fractions import Fraction
 from urllib.parse import unquote
 
@@ -369,6 +371,32 @@ def test_keys_are_kept_and_checked(served):
     for bad in ([], {"accept": "y"}, {"accept": [1]}, {"a" * 99: ["y"]}, {"accept": [""]}):
         assert post(client, "/api/keys", bad).status_code == 409
     assert client.get("/api/keys").json() == {"accept": ["y"]}
+
+
+def test_the_sound_begins_with_the_first_frame(tmp_path):
+    """A click at 0.5 s of a track that begins 0.2 s before the picture is heard at 0.3 s."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        picture, sound = container.add_stream("libx264", rate=25), container.add_stream("flac")
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        sound.rate = 16_000
+        samples = np.zeros((1, 16_000), np.int16)
+        samples[0, 8000:8040] = 20_000
+        one = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        one.rate, one.pts = 16_000, 0
+        container.mux(sound.encode(one))
+        container.mux(sound.encode(None))
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(media.draw(number), format="rgb24")
+            frame.pts, frame.time_base = number + 5, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+    with review_of([path], tmp_path) as client:
+        assert client.get("/api/video/0").json()["sound"]
+        with wave.open(io.BytesIO(client.get("/api/video/0/sound").content)) as track:
+            heard = np.frombuffer(track.readframes(track.getnframes()), "<i2")
+            rate = track.getframerate()
+    assert np.argmax(np.abs(heard) > 5000) / rate == pytest.approx(0.3, abs=0.002)
 
 
 # Frames of any file

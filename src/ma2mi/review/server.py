@@ -18,6 +18,7 @@ from ma2mi.review.guard import Guard
 from ma2mi.review.key_file import KeyFile
 from ma2mi.review.movement import bin_curve
 from ma2mi.review.recordings import ReviewedVideo
+from ma2mi.review.sound import read_sound
 from ma2mi.review.summary import describe_state, describe_video, list_video
 from ma2mi.review.views import FaceViews, View, ViewRequest
 
@@ -85,6 +86,7 @@ class ReviewServer:
             Route(f"{video}/times", self._times),
             Route(f"{video}/curve", self._curve),
             Route(f"{video}/frame/{{frame:int}}", self._frame),
+            Route(f"{video}/sound", self._sound),
             Route(f"{video}/decisions", self._decisions, methods=["GET"]),
             Route(f"{video}/decisions", self._posted(self._decide), methods=["POST"]),
             Route(f"{video}/undo", self._posted(self._undo), methods=["POST"]),
@@ -168,6 +170,11 @@ class ReviewServer:
         coded = views.picture(asked, width, kind)
         times = {} if view == "face" else {"x-times": f"{views.times(asked):g}"}
         return Response(coded, media_type=f"image/{kind}", headers=times)
+
+    def _sound(self, request: Request) -> Response:
+        video = self._video(request)
+        frames = video.frames
+        return Response(read_sound(frames.path, frames.index.times[0]), media_type="audio/wav")
 
     # Decisions
 

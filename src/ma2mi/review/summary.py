@@ -9,6 +9,7 @@ from ma2mi.records import KINDS, Analysis, DetectedEvent
 from ma2mi.review.actions import EVENT_KINDS, ReviewState, target_of
 from ma2mi.review.movement import HEAD, LANES, lane_of
 from ma2mi.review.recordings import ReviewedVideo
+from ma2mi.review.sound import has_sound
 
 ABSTAINS = (
     "The recognizer abstains: its probabilities are too even, or too unlike what it has seen, for "
@@ -55,6 +56,8 @@ def describe_video(video: ReviewedVideo) -> dict[str, Any]:
         "height": height,
         "frames": len(times),
         "fps": analysis.fps if analysis else _rate(times),
+        # Of a slow-motion file the sound does not fit the times.
+        "sound": video.fps is None and video.path is not None and has_sound(video.path),
         "lanes": LANE_NAMES,
         "kinds": EVENT_KINDS,
         "classes": _classes(analysis),

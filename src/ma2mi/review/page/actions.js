@@ -18,6 +18,7 @@ export function actionsOf(review) {
     face: () => review.toggleView("face"),
     flow: () => review.toggleView("flow"),
     magnified: () => review.toggleView("magnified"),
+    sound: () => review.toggleSound(),
     next: () => review.go(1, true),
     previous: () => review.go(-1, true),
     nextAny: () => review.go(1, false),

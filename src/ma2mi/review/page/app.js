@@ -8,6 +8,7 @@ import { Keys, shown } from "./keys.js";
 import { listEvents, showQuality, VERDICTS } from "./lists.js";
 import { make, Panel } from "./panel.js";
 import { Player, SPEEDS } from "./player.js";
+import { Sound } from "./sound.js";
 import { Timeline } from "./timeline.js";
 
 const POLL_MS = 3000; // another tab of the same coder may decide, too
@@ -47,6 +48,7 @@ class Review {
       (status, message) => this.#onSaved(status, message),
     );
     this.actions = actionsOf(this);
+    this.sound = new Sound();
     this.view = "full";
     this.target = null;
     this.start = null; // of a range that is being excluded
@@ -95,6 +97,9 @@ class Review {
     at("problem").hidden = this.usable;
     at("problem").textContent = video.problem;
     at("waiting").hidden = true;
+    this.sound.close();
+    press("sound", false);
+    document.querySelector("[data-do=sound]").hidden = !video.sound;
     this.decisions.open(video, state);
     this.player.open(number, this.usable ? this.times : [], video.width);
     this.timeline.open(video, this.times);
@@ -215,6 +220,7 @@ class Review {
     } else this.player.play();
     this.playing = how;
     this.#playing();
+    this.sound.follow(this.times[this.player.frame], how !== "blink" && this.player.speed === 1);
   }
 
   changeSpeed(sign) {
@@ -225,6 +231,16 @@ class Review {
       const how = this.playing;
       this.player.stop();
       this.play(how);
+    }
+  }
+
+  /** Sound is heard at the speed of 1 only. */
+  async toggleSound() {
+    if (!this.video.sound) return;
+    try {
+      press("sound", await this.sound.toggle(this.video.number));
+    } catch (error) {
+      this.#say(error.message);
     }
   }
 
@@ -267,6 +283,7 @@ class Review {
   #onFrame(frame) {
     const seconds = this.times[frame] ?? 0;
     at("place").textContent = `frame ${frame} of ${this.times.length - 1} · ${seconds.toFixed(3)} s`;
+    this.sound.follow(seconds, ["play", "loop"].includes(this.playing) && this.player.speed === 1);
     this.timeline.follow(frame);
     this.timeline.mark({ cursor: frame });
   }
@@ -279,6 +296,7 @@ class Review {
   }
 
   #onStop() {
+    this.sound.stop();
     this.playing = null;
     this.#playing();
   }
