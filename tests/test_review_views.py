@@ -52,7 +52,7 @@ def corner_px(one, other):
 
 def test_magnified_movement_goes_farther(views):
     times = views.times(ViewRequest("magnified", 0, 0, APEX))
-    assert 1 < times < 40
+    assert 1 < times < 20
     plain = views._movement(ViewRequest("magnified", APEX, 0, APEX))[0]
     still = shown(views, "magnified", 0)
     as_it_is, magnified = corner_px(still, plain), corner_px(still, shown(views, "magnified", APEX))

@@ -31,7 +31,8 @@ ARROW_STEP = 12  # px of the crop from arrow to arrow
 LONGEST_ARROW_PX = 24.0  # of the crop, at the apex
 LEAST_ARROW_PX = 1.5  # shorter ones are points
 MAGNIFIED_PX = 12.0  # how far a magnified movement goes at the apex, px of the crop
-MOST_TIMES = 40.0
+MOST_TIMES = 20.0
+UNKNOWN_TIMES = 8.0  # where no movement is marked
 PEAK = 0.995  # quantile of the face's pixels that says how far it moves
 _ARROW, _HALO = (255, 214, 10), (20, 20, 20)
 
@@ -103,6 +104,8 @@ class FaceViews:
         """
         if asked.view == "face":
             return 1.0
+        if asked.peak == asked.anchor:
+            return UNKNOWN_TIMES
         key = (asked.face, asked.anchor, asked.peak)
         if key not in self._peaks:
             _, moved = self._movement(replace(asked, frame=asked.peak))

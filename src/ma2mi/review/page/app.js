@@ -63,8 +63,7 @@ class Review {
     const listed = await askJson("/api/videos");
     document.title = `ma2mi review, ${listed.coder}`;
     at("videos").replaceChildren(...listed.videos.map((one) => make("option", {
-      value: one.number,
-      text: one.analyzed ? `${one.name} (${one.decided} of ${one.events} decided)` : one.name,
+      value: one.number, text: nameOf(one.name, one.decided, one.events),
     })));
     at("videos").addEventListener("change", (event) => this.open(Number(event.target.value)));
     document.addEventListener("keydown", (event) => this.#onKey(event));
@@ -200,7 +199,7 @@ class Review {
     const { item } = this;
     const anchor = item ? item.onset : this.player.frame;
     this.player.setView(view === "full" ? { view }
-      : { view, from: anchor, peak: item ? item.apex : anchor, face: item ? item.face : 0 });
+      : { view, from: anchor, peak: item ? peakOf(item) : anchor, face: item ? item.face : 0 });
     for (const name of ["face", "flow", "magnified"]) press(name, name === view);
   }
 
@@ -346,6 +345,8 @@ class Review {
   #refresh() {
     const { item, decisions } = this;
     const { done, all } = decisions.progress;
+    const option = at("videos").options[this.video.number];
+    option.textContent = nameOf(this.video.name, done, all);
     at("progress").textContent = all ? `${done} of ${all} decided` : "";
     at("undo").disabled = !decisions.state.last;
     at("undo").title = decisions.state.last ? `Undo: ${decisions.state.last.kind}` : "";
@@ -375,6 +376,15 @@ class Review {
     clearTimeout(this.brief);
     if (brief) this.brief = setTimeout(() => { at("problem").hidden = this.usable; }, 3000);
   }
+}
+
+function nameOf(name, done, all) {
+  return all ? `${name} (${done} of ${all} decided)` : name;
+}
+
+/** Where a movement is large: an event that was just added has no apex yet. */
+function peakOf(item) {
+  return item.apex > item.onset ? item.apex : item.offset;
 }
 
 function press(name, is) {

@@ -193,6 +193,7 @@ export class Player {
   }
 
   #draw(picture, address, frame) {
+    this.hooks.waiting(false);
     if (this.drawn === address) return;
     const { canvas } = this;
     if (canvas.width !== picture.width || canvas.height !== picture.height) {
