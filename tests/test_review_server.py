@@ -305,6 +305,12 @@ def test_a_video_that_changed_takes_no_decisions(made, tmp_path):
         assert told["status"] == "changed" and "content differs" in told["problem"]
         assert accept(client).status_code == 409
         assert client.get("/api/video/0/frame/0").status_code == 409
+    reviewing.write_counting(video)
+    with review_of([results], tmp_path) as client:
+        assert accept(client).status_code == 200
+        video.write_bytes(video.read_bytes()[:-7])  # while it is looked at
+        assert accept(client, key="k2").status_code == 409
+        assert "changed meanwhile" in client.get("/api/video/0").json()["problem"]
     video.unlink()
     with review_of([results], tmp_path) as client:
         told = client.get("/api/video/0").json()

@@ -66,6 +66,8 @@ class ReviewedVideo:
         self.problem = ""
         self.store: DecisionStore | None = None
         self._frames: VideoFrames | None = None
+        self._state = (0, 0)
+        self._times_s: list[float] = []
         self._lock = threading.Lock()
 
     def store_path(self) -> Path:
@@ -103,6 +105,7 @@ class ReviewedVideo:
             source = self.analysis.source if self.analysis else ""
             self.problem = f"{source or 'the video'} is not there; --videos DIR says where it is"
             return "missing"
+        self._state = self._state_of_file()
         found = digest(self.path)
         if self.digest and found != self.digest:
             self.problem = (
@@ -119,6 +122,8 @@ class ReviewedVideo:
                 "was analysed: analyse it again with this version"
             )
             return "changed"
+        first = index.times[0]
+        self._times_s = [float(time - first) for time in index.times]
         self._frames = VideoFrames(self.path, index, fps=self.fps, cache=self.cache)
         return "ready"
 
@@ -130,15 +135,25 @@ class ReviewedVideo:
             VideoError: they cannot be seen.
         """
         self.open()
+        if self._frames is not None and self._state_of_file() != self._state:
+            self.status, self._frames = "changed", None
+            self.problem = f"{self.path} was changed meanwhile: run ma2mi review again"
         if self._frames is None:
             raise VideoError(self.problem or "does not open")
         return self._frames
 
+    def _state_of_file(self) -> tuple[int, int]:
+        """Size and time of its last change; zeros where it is gone."""
+        try:
+            state = (self.path or Path()).stat()
+        except OSError:
+            return 0, 0
+        return state.st_size, state.st_mtime_ns
+
     def times_s(self) -> list[float]:
         """When each frame is seen, seconds after the first; of the analysis if need be."""
-        if self._frames is not None:
-            times = self._frames.index.times
-            return [float(time - times[0]) for time in times]
+        if self._times_s:
+            return self._times_s
         return [] if self.movement is None else self.movement.times_s.tolist()
 
     def size(self) -> tuple[int, int]:

@@ -2,10 +2,10 @@
 
 import { actionsOf } from "./actions.js";
 import { ask, askJson, SaveQueue } from "./api.js";
-import { Decisions, moveEnd } from "./decisions.js";
+import { Decisions, moveEnd, peakOf } from "./decisions.js";
 import { KeyDialog } from "./dialog.js";
 import { Keys, shown } from "./keys.js";
-import { listEvents, showQuality, VERDICTS } from "./lists.js";
+import { listEvents, showQuality, VERDICTS, videoName } from "./lists.js";
 import { make, Panel } from "./panel.js";
 import { Player, SPEEDS } from "./player.js";
 import { Sound } from "./sound.js";
@@ -63,20 +63,26 @@ class Review {
     const listed = await askJson("/api/videos");
     document.title = `ma2mi review, ${listed.coder}`;
     at("videos").replaceChildren(...listed.videos.map((one) => make("option", {
-      value: one.number, text: nameOf(one.name, one.decided, one.events),
+      value: one.number, text: videoName(one.name, one.decided, one.events),
     })));
     at("videos").addEventListener("change", (event) => this.open(Number(event.target.value)));
     document.addEventListener("keydown", (event) => this.#onKey(event));
     document.addEventListener("click", (event) => {
       const name = event.target.closest("[data-do]")?.dataset.do;
       if (name) this.act(name);
+      // Who clicks goes on with the keys; who pressed a button by a key stays there.
+      if (event.detail && event.target.closest("button")) this.#focus();
     });
     at("undo").addEventListener("click", () => this.act("undo"));
     at("help").addEventListener("click", () => this.act("help"));
     setInterval(() => this.#poll(), POLL_MS);
     const asked = Number(location.hash.slice(1)); // "#2" opens the third video
     await this.open(asked in listed.videos ? asked : 0);
-    at("stage").focus();
+    this.#focus();
+  }
+
+  #focus() {
+    if (!at("keys").open) at("stage").focus({ preventScroll: true });
   }
 
   async open(number) {
@@ -267,7 +273,7 @@ class Review {
     const { target } = event;
     const writes = FIELDS.includes(target.tagName);
     if (event.key === "Escape") {
-      at("stage").focus();
+      this.#focus();
       return;
     }
     if (writes || event.isComposing) return;
@@ -346,7 +352,7 @@ class Review {
     const { item, decisions } = this;
     const { done, all } = decisions.progress;
     const option = at("videos").options[this.video.number];
-    option.textContent = nameOf(this.video.name, done, all);
+    option.textContent = videoName(this.video.name, done, all);
     at("progress").textContent = all ? `${done} of ${all} decided` : "";
     at("undo").disabled = !decisions.state.last;
     at("undo").title = decisions.state.last ? `Undo: ${decisions.state.last.kind}` : "";
@@ -376,15 +382,6 @@ class Review {
     clearTimeout(this.brief);
     if (brief) this.brief = setTimeout(() => { at("problem").hidden = this.usable; }, 3000);
   }
-}
-
-function nameOf(name, done, all) {
-  return all ? `${name} (${done} of ${all} decided)` : name;
-}
-
-/** Where a movement is large: an event that was just added has no apex yet. */
-function peakOf(item) {
-  return item.apex > item.onset ? item.apex : item.offset;
 }
 
 function press(name, is) {

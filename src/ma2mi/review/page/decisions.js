@@ -126,6 +126,11 @@ export function moveEnd(item, end, frame, count) {
   return ends;
 }
 
+/** Where a movement is large: an event that was just added has no apex yet. */
+export function peakOf(item) {
+  return item.apex > item.onset ? item.apex : item.offset;
+}
+
 /** "L12C" as its parts, and back. */
 export function parseUnit(code) {
   const match = /^([LR]?)(\d{1,2})([A-E]?)$/.exec(code);

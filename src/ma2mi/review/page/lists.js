@@ -22,6 +22,11 @@ export function listEvents(root, events, target, times, onSelect) {
   if (bottom > root.scrollTop + root.clientHeight) root.scrollTop = bottom - root.clientHeight;
 }
 
+/** A video in the list of all, with how far it is reviewed. */
+export function videoName(name, done, all) {
+  return all ? `${name} (${done} of ${all} decided)` : name;
+}
+
 export function showQuality(root, quality) {
   if (!quality) {
     root.replaceChildren(make("p", { text: "Plain coding: there is no analysis." }));

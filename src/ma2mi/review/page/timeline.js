@@ -31,8 +31,17 @@ export class Timeline {
   }
 
   mark(marks) {
+    const { face } = this;
     Object.assign(this.marks, marks);
-    this.draw();
+    if (this.face === face) this.draw();
+    else this.#moved();
+  }
+
+  /** The face whose movement is drawn: that of the present event, or the first. */
+  get face() {
+    const { items, target } = this.marks;
+    const item = items.find((one) => one.target === target && one.found);
+    return item ? item.face : this.video?.faces[0]?.face;
   }
 
   /** Zooms around the cursor, or a frame: 2 shows half as much. */
@@ -70,8 +79,7 @@ export class Timeline {
     const bins = Math.round(this.canvas.clientWidth - this.left);
     const [first, last] = [Math.floor(this.first), Math.ceil(this.last)];
     if (bins < 1 || !this.video.faces.length) return;
-    const face = this.marks.face || 0;
-    const query = `face=${face}&from=${first}&to=${last}&bins=${bins}`;
+    const query = `face=${this.face}&from=${first}&to=${last}&bins=${bins}`;
     const curve = await askJson(`/api/video/${number}/curve?${query}`).catch(() => null);
     if (curve && this.video.number === number) {
       this.curve = curve;
@@ -262,7 +270,7 @@ export class Timeline {
     const [top, bottom] = [AXIS + NAMES, AXIS + NAMES + CURVE];
     const most = scaleOf(this.curve.curve);
     this.#area(pen, this.curve.curve, top + 4, bottom - 1, most, this.colour("accent"), 0.85);
-    const floor = this.video.faces.find((one) => one.face === (this.marks.face || 0))?.floor_px;
+    const floor = this.video.faces.find((one) => one.face === this.face)?.floor_px;
     if (floor) {
       const y = bottom - 1 - Math.min(1, floor / most) * (bottom - top - 5);
       pen.strokeStyle = this.colour("warn");
