@@ -79,7 +79,12 @@ def standing(made, tmp_path_factory):
     for number in range(8):
         shutil.copytree(made[1], folder / f"{number}")
     process, address = reviewing.start_server(folder, "--coder", "anna")
-    yield lambda: f"{address}#{next(numbers)}"
+
+    def next_address():
+        return f"{address}#{next(numbers)}"
+
+    next_address.pid = process.pid
+    yield next_address
     process.kill()
     process.wait()
     process.stdout.close()
@@ -247,6 +252,20 @@ def test_views_play_and_help(browser, standing):
     page.press("Space")
     page.press("f")  # there is no face in a test pattern, and the page says so
     page.has("no face is found", "#problem")
+    page.close()
+
+
+def test_no_socket_but_the_loopback_one(browser, standing):
+    psutil = pytest.importorskip("psutil")
+    page = Page(browser, standing())
+    process = psutil.Process(standing.pid)
+    sockets = [*process.net_connections("inet")]
+    assert [one.status for one in sockets].count(psutil.CONN_LISTEN) == 1
+    for one in sockets:
+        assert one.laddr.ip == "127.0.0.1" and (not one.raddr or one.raddr.ip == "127.0.0.1")
+    asked = page.tab.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
+    assert len(asked) > 10
+    assert all(name.startswith("http://127.0.0.1:") for name in asked)
     page.close()
 
 
