@@ -16,7 +16,7 @@ from ma2mi.evaluation.statistics import Estimate
 from ma2mi.files import replace_file
 from ma2mi.formats.annotation import Annotation
 from ma2mi.formats.tables import as_json, as_table
-from ma2mi.report.tables import text_table
+from ma2mi.report.styles import text_table
 
 #: Figures of a pair, in the order of the table: name, and attribute.
 FIGURES = (
