@@ -386,6 +386,13 @@ run_benchmark(Centroid(), x, np.arange(24) % 2, [f"s{i // 4}" for i in range(24)
         result = run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run")
         assert load_run(tmp_path / "run") == result
 
+    def test_a_run_killed_before_its_environment_was_written_goes_on(self, tmp_path):
+        whole = run(NearestMean(), a_set(subject_count=3), out=tmp_path / "whole")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run/run.json").write_bytes((tmp_path / "whole/run.json").read_bytes())
+        assert run(NearestMean(), a_set(subject_count=3), out=tmp_path / "run") == whole
+        assert (tmp_path / "run/environment.json").is_file()
+
     def test_another_run_is_refused(self, tmp_path):
         data = a_set()
         run(NearestMean(), data, out=tmp_path / "run")

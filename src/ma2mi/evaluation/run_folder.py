@@ -112,6 +112,8 @@ class RunFolder:
                 self._refuse_other(found)
                 self._refuse_changed()
                 self.by_other_code = found.code != record.code
+                # One that a process was killed before it wrote is made up for.
+                write_environment(self.path)
                 return
             # A process killed at its very start may leave the sheet's first half, nothing else.
             started = f".{sheet.name}."
