@@ -16,11 +16,11 @@ from ma2mi.analysis.results_writer import REVIEW
 from ma2mi.analysis.state import is_of
 from ma2mi.errors import StoreError
 from ma2mi.files import Busy, Kept, file_name, hold, look_into, whole_folder
-from ma2mi.formats.tables import read_json
+from ma2mi.formats.tables import ANALYSIS, read_json
 from ma2mi.records import Analysis
 
 #: Without these as they were written, a folder of results is not taken for done.
-NEEDED = ("analysis.json", "frames.csv", REVIEW)
+NEEDED = (ANALYSIS, "frames.csv", REVIEW)
 WAIT_S = 5.0  # for a process that was asked to end and still holds the folder
 
 
@@ -53,7 +53,7 @@ def find_done(folder: Path, about: Mapping[str, Any]) -> Analysis | None:
     Files that a user changed or added are kept and named in the notes; if one that is needed
     was changed, or any is missing, the results are not taken for done.
     """
-    if not os.path.lexists(folder / "analysis.json"):
+    if not os.path.lexists(folder / ANALYSIS):
         return None
     tree = _read_about(folder)
     if tree.get("settings") != json.loads(json.dumps(about)) or tree.get("version") != __version__:
@@ -62,7 +62,7 @@ def find_done(folder: Path, about: Mapping[str, Any]) -> Analysis | None:
     if not kept.ours or kept.missing or set(kept.changed) & set(NEEDED):
         return None
     try:
-        analysis = read_json(folder / "analysis.json")
+        analysis = read_json(folder / ANALYSIS)
     except StoreError:
         return None  # written by another state of this version
     return replace(analysis, name=folder.name, notes=(*analysis.notes, *_kept_notes(kept)))
@@ -71,7 +71,7 @@ def find_done(folder: Path, about: Mapping[str, Any]) -> Analysis | None:
 def _read_about(folder: Path) -> dict[str, Any]:
     """``analysis.json`` as a tree; empty if it cannot be read."""
     try:
-        tree = json.loads((folder / "analysis.json").read_text("utf-8"))
+        tree = json.loads((folder / ANALYSIS).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return tree if isinstance(tree, dict) else {}

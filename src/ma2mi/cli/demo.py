@@ -270,7 +270,7 @@ def _write_summary(
     record = results[0].record
     text = "\n".join(
         [
-            STYLES["markdown"](run_tables(results, against)),
+            STYLES["markdown"](run_tables(results, against)[:1]),  # the scores
             "",
             STYLES["markdown"](curve_tables(curves)),
             "",

@@ -9,9 +9,6 @@ import typer
 
 from ma2mi.cli import console
 
-#: The file of results that holds the events.
-ANALYSIS = "analysis.json"
-
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
@@ -69,7 +66,7 @@ def megc(
     """
     from ma2mi.errors import SettingsError
     from ma2mi.evaluation.files import write_megc2022, write_megc2024
-    from ma2mi.formats.tables import read_json
+    from ma2mi.formats.tables import ANALYSIS, read_json
     from ma2mi.records import EXPRESSIONS, Event
 
     console.new_file(out)

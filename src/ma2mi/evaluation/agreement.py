@@ -16,18 +16,19 @@ from numpy.typing import ArrayLike, NDArray
 from ma2mi.errors import EvaluationError
 from ma2mi.evaluation.coded_events import (
     MatchSettings,
-    Pairs,
     class_of,
     match_annotations,
     units_of,
 )
 from ma2mi.evaluation.kappas import (
     alpha_of,
+    alpha_of_coincidences,
     detection_of,
     kappa_of,
     modified_kappa,
     reliability_of,
 )
+from ma2mi.evaluation.spotting import Pairs
 from ma2mi.evaluation.statistics import Counts, Estimate, Floats, bootstrap
 from ma2mi.formats.annotation import Annotation
 
@@ -188,11 +189,7 @@ def frame_alpha(
     coders = len(codings)
     # Coincidences of the pairs of values within a frame (Krippendorff, 2011).
     pairs = np.einsum("f,fc,fk->ck", times, rows, rows) - np.diag(times @ rows)
-    table = pairs / (coders - 1)
-    n_c = table.sum(axis=1)
-    n = n_c.sum()
-    possible = n**2 - np.square(n_c).sum()
-    return float(1 - (n - 1) * (n - np.trace(table)) / possible) if possible else float("nan")
+    return float(alpha_of_coincidences(pairs / (coders - 1)))
 
 
 def _compare(

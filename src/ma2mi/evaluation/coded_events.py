@@ -7,13 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import linear_sum_assignment
 
 from ma2mi.evaluation.labels import plain_word
+from ma2mi.evaluation.spotting import Pairs, match_most
 from ma2mi.formats.action_units import parse_units
 from ma2mi.formats.annotation import Annotation
-
-Pairs = list[tuple[int, int]]
 
 
 class MatchSettings(BaseModel):
@@ -43,14 +41,12 @@ def match_annotations(
     Returns:
         positions in ``first`` and ``second``, rising in ``first``.
     """
-    value = np.zeros((len(first), len(second)))
-    for i, one in enumerate(first):
-        for j, other in enumerate(second):
-            overlap = overlap_of(one, other)
-            if _same_event(one, other, overlap, settings):
-                value[i, j] = 1 + overlap / (1 + min(value.shape))
-    rows, columns = linear_sum_assignment(value, maximize=True)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if value[i, j]]
+    overlap = np.array([[overlap_of(one, other) for other in second] for one in first])
+    overlap = overlap.reshape(len(first), len(second))
+    if settings.tolerance_s is None:
+        return match_most(overlap, overlap >= settings.iou)
+    apart = np.array([[_apart_s(one, other) for other in second] for one in first])
+    return match_most(overlap, apart.reshape(overlap.shape) <= settings.tolerance_s)
 
 
 def overlap_of(one: Annotation, other: Annotation) -> float:
@@ -60,13 +56,9 @@ def overlap_of(one: Annotation, other: Annotation) -> float:
     return float(max(shared, Fraction(0)) / whole) if whole else 1.0
 
 
-def _same_event(
-    one: Annotation, other: Annotation, overlap: float, settings: MatchSettings
-) -> bool:
-    if settings.tolerance_s is None:
-        return overlap >= settings.iou
-    apart = max(abs(one.start_s - other.start_s), abs(one.end_s - other.end_s))
-    return float(apart) <= settings.tolerance_s
+def _apart_s(one: Annotation, other: Annotation) -> float:
+    """The larger difference of the two ends, seconds."""
+    return float(max(abs(one.start_s - other.start_s), abs(one.end_s - other.end_s)))
 
 
 def class_of(one: Annotation) -> str:

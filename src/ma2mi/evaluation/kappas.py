@@ -24,13 +24,22 @@ def kappa_of(tables: ArrayLike) -> Floats:
 def alpha_of(tables: ArrayLike) -> Floats:
     """Krippendorff's nominal alpha of two coders without gaps, from tables [..., C, C].
 
-    1 - (n - 1) D_o / (n^2 - sum n_c^2), with n values of both coders together (Krippendorff,
+    NaN where one class alone occurs.
+    """
+    tables = np.asarray(tables, dtype=np.float64)
+    return alpha_of_coincidences(tables + np.swapaxes(tables, -1, -2))
+
+
+def alpha_of_coincidences(tables: ArrayLike) -> Floats:
+    """Krippendorff's nominal alpha from coincidences of values within a unit, [..., C, C].
+
+    1 - (n - 1) D_o / (n^2 - sum n_c^2), with n values of all coders together (Krippendorff,
     "Computing Krippendorff's alpha-reliability", 2011). NaN where one class alone occurs.
     """
     tables = np.asarray(tables, dtype=np.float64)
-    counts = tables.sum(axis=-1) + tables.sum(axis=-2)
+    counts = tables.sum(axis=-1)
     n = counts.sum(axis=-1)
-    differ = 2 * (tables.sum(axis=(-2, -1)) - np.trace(tables, axis1=-2, axis2=-1))
+    differ = n - np.trace(tables, axis1=-2, axis2=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(1 - (n - 1) * differ / (n**2 - np.square(counts).sum(axis=-1)))
 
@@ -39,9 +48,9 @@ def modified_kappa(tables: ArrayLike) -> Floats:
     """Kappa with the events that only one coder marked: ELAN's "kappa_ipf".
 
     After Holle and Rein, "EasyDIAg", Behavior Research Methods 47 (2015): the last row and column
-    hold events of one coder alone. An event of both counts twice, once for each coder. No event
-    is marked by neither, so the last cell cannot be filled, and chance is what iterative
-    proportional fitting gives under the same margins with that cell 0.
+    hold events of one coder alone. An event of both counts twice, once for each coder. What neither
+    marked is no event, so the last cell stays empty, and chance is what iterative proportional
+    fitting gives under the same margins with that cell 0.
 
     Args:
         tables: [..., C + 1, C + 1].

@@ -89,6 +89,19 @@ def match_intervals(
     hit = overlap >= iou
     if rule == "megc2020":
         return [(t, int(overlap[t].argmax())) for t in range(len(truth)) if hit[t].any()]
+    return match_most(overlap, hit)
+
+
+def match_most(overlap: NDArray[np.float64], hit: NDArray[np.bool_]) -> Pairs:
+    """The most pairs in which each row and each column occurs once; of those the largest overlap.
+
+    Args:
+        overlap: [n, m], in [0, 1].
+        hit: bool [n, m], the pairs that may be.
+
+    Returns:
+        (row, column), by rising row.
+    """
     # The overlaps of all pairs together weigh less than one more pair.
     value = np.where(hit, 1 + overlap / (1 + min(overlap.shape)), 0)
     rows, columns = linear_sum_assignment(value, maximize=True)

@@ -11,11 +11,8 @@ from ma2mi.formats.annotation import Annotation, NoAnnotations
 from ma2mi.formats.annotation_files import SUFFIXES, read_annotations
 from ma2mi.formats.exports import event_annotation
 from ma2mi.formats.findings import Finding
-from ma2mi.formats.tables import read_json
+from ma2mi.formats.tables import ANALYSIS, read_json
 from ma2mi.records import EXPRESSIONS
-
-#: The file of ``ma2mi analyze`` that holds the events.
-ANALYSIS = "analysis.json"
 
 Marked = dict[str, list[Annotation]]
 

@@ -19,6 +19,9 @@ from ma2mi.records import EXPRESSIONS, KINDS, Analysis, DetectedEvent, FaceFacts
 
 Column = dict[str, Any]
 
+#: The file of results that holds the events.
+ANALYSIS = "analysis.json"
+
 EVENT_COLUMNS: dict[str, Column] = {
     "event_id": {"Description": "Number of the event, from 1, in the order of the onsets."},
     "face_id": {"Description": "Number of the face, from 0; as in frames.csv."},
@@ -180,7 +183,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
 
 def write_json(analysis: Analysis, folder: Path) -> list[Path]:
     """``analysis.json``: everything but the rows of ``frames.csv``."""
-    path = folder / "analysis.json"
+    path = folder / ANALYSIS
     tree = {**asdict(replace(analysis, events=(), candidates=()))}
     tree["events"] = [event_tree(event) for event in analysis.events]
     tree["candidates"] = [event_tree(event) for event in analysis.candidates]

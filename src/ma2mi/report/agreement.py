@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -110,24 +109,6 @@ def agreement_text(pair: PairAgreement, settings: MatchSettings) -> str:
     return "\n\n".join(parts)
 
 
-def draw_curve(pairs: Sequence[PairAgreement]) -> bytes:
-    """Detection against the least IoU, a line for each two coders, as PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
-    axes = figure.subplots()
-    for pair in pairs:
-        axes.plot(
-            list(pair.curve), list(pair.curve.values()), marker="o", label=" and ".join(pair.coders)
-        )
-    axes.set(xlabel="least IoU of a match", ylabel="2 x matched / all", ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150)
-    return file.getvalue()
-
-
 def write_agreement(
     pairs: Sequence[PairAgreement],
     codings: Sequence[Coding],
@@ -139,6 +120,9 @@ def write_agreement(
     Raises:
         StoreError: the folder cannot be written.
     """
+    # Imported here: what is only printed needs no charts.
+    from ma2mi.report.run_figures import draw_agreement
+
     folder.mkdir(parents=True, exist_ok=True)
     tree = {"settings": settings.model_dump(mode="json"), "pairs": [_tree(p) for p in pairs]}
     replace_file(folder / "agreement.json", as_json(_finite(tree)).encode())
@@ -151,7 +135,7 @@ def write_agreement(
         for name, i, j in one.pairs
     ]
     replace_file(folder / "matched.csv", as_table(rows, MATCHED).encode())
-    replace_file(folder / "curve.png", draw_curve(pairs))
+    replace_file(folder / "curve.png", draw_agreement(pairs))
     write_environment(folder)
 
 

@@ -1,4 +1,4 @@
-"""Charts of runs and learning curves as PNG bytes; the same input gives the same bytes."""
+"""Charts of runs, curves and agreement as PNG bytes; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ma2mi.evaluation.agreement import PairAgreement
 from ma2mi.evaluation.learning_curve import LearningCurve
 from ma2mi.evaluation.metrics import confusion_matrix
 from ma2mi.evaluation.results import RunResult
@@ -222,3 +223,23 @@ def _band(result: RunResult, name: str) -> list[NDArray[np.float64]]:
     ends = [[np.quantile(each, share) for each in values] for share in (0.1, 0.9)]
     mean = [each.mean() for each in values]
     return [np.array(one) for one in (epochs, ends[0], mean, ends[1])]
+
+
+@styled
+def draw_agreement(pairs: Sequence[PairAgreement]) -> bytes:
+    """Detection against the least IoU, a line for each two coders, as PNG."""
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for number, pair in enumerate(pairs):
+        place = number + 1  # grey is for what others are held against
+        axes.plot(
+            list(pair.curve),
+            list(pair.curve.values()),
+            color=LINES[place % len(LINES)],
+            marker=MARKERS[number % len(MARKERS)],
+            label=" and ".join(pair.coders),
+        )
+    axes.set(xlabel="least IoU of a match", ylabel="2 x matched / all", ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return png(figure)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ma2mi.errors import Ma2miError, StoreError, VideoError, one_line
 from ma2mi.files import digest, natural
-from ma2mi.formats.tables import read_json
+from ma2mi.formats.tables import ANALYSIS, read_json
 from ma2mi.records import Analysis
 from ma2mi.review.frames import PictureCache, VideoFrames
 from ma2mi.review.movement import MovementTable, read_movement
@@ -21,7 +21,6 @@ from ma2mi.review.store import STORE, DecisionStore
 from ma2mi.video import inspect_video, list_videos
 
 Status = Literal["opening", "ready", "missing", "changed", "unreadable"]
-ANALYSIS = "analysis.json"
 
 
 class ReviewedVideo:
