@@ -275,6 +275,13 @@ class TestBadInput:
             with pytest.raises(FaceError, match="crops of 48 px, the network sees 64 px"):
                 train_model(replace(labelled, pairs=pairs), tmp_path / "m", settings, init=before)
 
+    @pytest.mark.parametrize("name", ["README.md", "predictions.csv", "settings.json"])
+    def test_nothing_of_the_users_is_written_over(self, labelled, tmp_path, name):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(SettingsError, match="holds files, but no training"):
+            train_model(labelled, tmp_path, RIDGE)
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "mine"}
+
     def test_a_folder_with_a_foreign_model(self, labelled, before):
         with pytest.raises(SettingsError, match="holds a model that was not trained there"):
             train_model(labelled, before, RIDGE)

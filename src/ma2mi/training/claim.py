@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from safetensors import SafetensorError, safe_open
 
 from ma2mi import _version
-from ma2mi.environment import write_environment
+from ma2mi.environment import ENVIRONMENT, write_environment
 from ma2mi.errors import Ma2miError, SettingsError, store_error
 from ma2mi.evaluation.provenance import flat
 from ma2mi.evaluation.run_folder import CodeChanged, named_differences
@@ -29,7 +29,8 @@ _FREE = frozenset(("code", "planned"))
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a folder whose weights this package did not write there, or that were changed since.
+    """Refuse a folder that holds somebody's files and no training, or weights that were not written
+    there, or that were changed since.
 
     Raises:
         SettingsError: with what stands there.
@@ -39,6 +40,12 @@ def check_folder(out: Path) -> None:
         if out.exists() and not out.is_dir():
             raise SettingsError("is a file", where=out, hint="Name a folder")
         if not any((out / name).exists() for name in (WEIGHTS, CONFIG)):
+            if out.is_dir() and _holds_others_files(out):
+                raise SettingsError(
+                    "holds files, but no training",
+                    where=out,
+                    hint="Choose another --out, or move it away",
+                )
             return
         what = ""
         if not (out / SETTINGS).is_file():
@@ -54,6 +61,23 @@ def check_folder(out: Path) -> None:
         raise store_error(error, out) from error
     if what:
         raise SettingsError(what, where=out, hint="Choose another --out, or move it away")
+
+
+def _holds_others_files(out: Path) -> bool:
+    """Whether files stand there that no training wrote: one names its version in its settings.
+
+    One that was killed at its start leaves hidden files and ``environment.json`` alone; folders,
+    such as one of clips, are not written over.
+    """
+    files = [path.name for path in out.iterdir() if path.is_file()]
+    names = {name for name in files if not name.startswith(".")} - {ENVIRONMENT}
+    if not names or STATE in names:
+        return False
+    try:
+        tree = json.loads((out / SETTINGS).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return True
+    return not (isinstance(tree, dict) and "version" in tree)
 
 
 @contextmanager
